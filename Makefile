@@ -1,0 +1,26 @@
+# `make demo` and `make test` build .venv from requirements.txt when it is missing or older.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test test-slow lint clean
+
+.venv/.built: requirements.txt
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/pip install --quiet --requirement requirements.txt
+	touch $@
+
+demo: .venv/.built
+	$(BIN)/python examples/demo.py
+
+test: .venv/.built
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: .venv/.built
+	$(BIN)/python -m pytest -m slow
+
+lint: .venv/.built
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+clean:
+	rm -rf runs/demo

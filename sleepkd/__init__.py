@@ -1,0 +1,1 @@
+"""EEG-assisted knowledge distillation for single-lead ECG sleep staging."""
