@@ -1,0 +1,92 @@
+"""Checkpoints: written whole or not at all, read strictly, never executing what they hold."""
+
+import os
+import pickle
+import tempfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sleepkd.errors import UserError
+
+FORMAT = 1
+
+
+@dataclass
+class Position:
+    """How far a run has come: the next update to do is number `update` of epoch `epoch`, both counted from 0."""
+
+    epoch: int = 0
+    update: int = 0
+    seconds: float = 0.0
+    best_score: float | None = None
+    best_epoch: int | None = None
+
+
+@dataclass
+class Checkpoint:
+    """A network, what it was trained with, and (in last.pt) all that it takes to go on.
+
+    rate_hz: samples per second of the signals the network was trained on.
+    scores: what was measured on the validation nights, where anything was.
+    """
+
+    config: dict[str, Any]
+    rate_hz: float
+    model: dict[str, Tensor]
+    position: Position = field(default_factory=Position)
+    scores: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write to a temporary file of the same folder, flush it to the disk, then rename: never a half-written file."""
+    content = {"format": FORMAT, **{k: v for k, v in vars(checkpoint).items() if k != "position"}}
+    content["position"] = asdict(checkpoint.position)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException as error:
+        Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise UserError(f"{path}: cannot be written: {error.strerror}") from None
+        raise
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint onto the CPU with weights_only=True; UserError where it is none, or damaged."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such checkpoint")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if content.pop("format") != FORMAT:
+            raise KeyError("format")
+        return Checkpoint(**content | {"position": Position(**content["position"])})
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError):
+        raise UserError(f"{path}: is damaged or no checkpoint; delete it or name another") from None
+    except (KeyError, TypeError, AttributeError):
+        raise UserError(f"{path}: is not a checkpoint of this version of sleepkd") from None
+
+
+def load_weights(module: nn.Module, weights: dict[str, Tensor], source: Path) -> None:
+    """Load weights strictly; UserError lists the names that are missing, extra, or of another shape."""
+    own = module.state_dict()
+    missing = sorted(own.keys() - weights.keys())
+    extra = sorted(weights.keys() - own.keys())
+    shapes = sorted(name for name in own.keys() & weights.keys() if own[name].shape != weights[name].shape)
+    problems = [
+        f"{what}: {', '.join(names[:4])}{f' and {len(names) - 4} more' if len(names) > 4 else ''}"
+        for what, names in (("missing", missing), ("unexpected", extra), ("of another shape", shapes))
+        if names
+    ]
+    if problems:
+        raise UserError(f"{source}: its weights do not fit this network; {'; '.join(problems)}")
+    module.load_state_dict(weights)

@@ -1,0 +1,1 @@
+"""What happens once before training (recordings to store), and how training reads it."""

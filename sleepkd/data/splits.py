@@ -1,0 +1,92 @@
+"""Which recordings train, validate and test: by subject, in text files that a person can read, edit and commit."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sleepkd.data.store import Store, write_text
+from sleepkd.errors import UserError
+
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Split:
+    """The recordings of each part, and where they were read from."""
+
+    source: Path
+    parts: dict[str, tuple[str, ...]]
+
+    def part(self, name: str) -> tuple[str, ...]:
+        """The recordings of one part, or of "all" parts; UserError where there is none."""
+        recordings = sum(self.parts.values(), ()) if name == "all" else self.parts.get(name)
+        if recordings is None:
+            raise UserError(f"split: no part {name!r}; there are {', '.join(PARTS)} and all")
+        if not recordings:
+            where = self.source if name == "all" else self.source / f"{name}.txt"
+            raise UserError(f"{where}: lists no recording; add some, or draw another split")
+        return recordings
+
+
+def draw_split(store: Store, shares: tuple[float, float, float], seed: int) -> dict[str, tuple[str, ...]]:
+    """Share the subjects of each subset out to train, validation and test, at random.
+
+    Counts follow the shares over all subsets so far, so that the whole comes out right and no subset is off by more
+    than one subject. All recordings of a subject go the same way.
+    """
+    recordings: dict[str, list[str]] = defaultdict(list)
+    subjects: dict[str, set[str]] = defaultdict(set)
+    for recording in store.recordings:
+        info = store.info(recording)
+        recordings[info.subject].append(recording)
+        subjects[info.subset].add(info.subject)
+    rng = np.random.default_rng(seed)
+    parts: dict[str, list[str]] = {part: [] for part in PARTS}
+    taken = dict.fromkeys(PARTS, 0)
+    seen = 0
+    for subset in sorted(subjects):
+        shuffled = rng.permutation(sorted(subjects[subset])).tolist()
+        seen += len(shuffled)
+        for part, share in zip(("test", "validation"), (shares[2], shares[1]), strict=True):
+            count = max(0, min(round(share * seen) - taken[part], len(shuffled)))
+            taken[part] += count
+            parts[part] += [recording for _ in range(count) for recording in recordings[shuffled.pop()]]
+        parts["train"] += [recording for subject in shuffled for recording in recordings[subject]]
+    return {part: tuple(sorted(chosen)) for part, chosen in parts.items()}
+
+
+def write_split(folder: Path, parts: dict[str, tuple[str, ...]], comment: str) -> None:
+    """Write train.txt, validation.txt and test.txt: one recording a line, '#' begins a comment."""
+    for part in PARTS:
+        write_text(folder / f"{part}.txt", "\n".join((f"# {comment}", *parts[part])) + "\n")
+
+
+def read_split(store: Store, name: str) -> Split:
+    """A split by name (under STORE/splits) or by folder.
+
+    Raises UserError: a file missing, a recording that the store lacks or that is listed twice, a subject in two parts.
+    """
+    folder = store.path / "splits" / name
+    if not folder.is_dir():
+        folder = Path(name)
+    if not folder.is_dir():
+        raise UserError(f"data.split: {name} is no folder and no split of {store.path}")
+    parts: dict[str, tuple[str, ...]] = {}
+    part_of: dict[str, str] = {}
+    for part in PARTS:
+        path = folder / f"{part}.txt"
+        if not path.is_file():
+            raise UserError(f"{path}: is missing; a split is three files: {', '.join(f'{p}.txt' for p in PARTS)}")
+        lines = (line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
+        parts[part] = tuple(line for line in lines if line)
+        if len(set(parts[part])) < len(parts[part]):
+            raise UserError(f"{path}: lists a recording twice")
+        for recording in parts[part]:
+            if recording not in store.recordings:
+                raise UserError(f"{path}: {recording} is not in the store {store.path}")
+            subject = store.info(recording).subject
+            if part_of.setdefault(subject, part) != part:
+                raise UserError(f"{path}: subject {subject} is in {part_of[subject]} too; give it to one part")
+    return Split(folder, parts)

@@ -1,0 +1,95 @@
+"""Processes of one run: ranks, devices, collectives, and the flag that stops them together."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from types import FrameType
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from sleepkd.errors import UserError
+
+
+class Processes:
+    """This process among those of the run; one alone when not started by torchrun."""
+
+    def __init__(self, device: str = "auto"):
+        self.rank = int(os.environ.get("RANK", 0))
+        self.world = int(os.environ.get("WORLD_SIZE", 1))
+        local_rank = int(os.environ.get("LOCAL_RANK", 0))
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        if device == "cuda":
+            if local_rank >= torch.cuda.device_count():
+                raise UserError(
+                    f"train.device: cuda asked for {local_rank + 1} GPUs on this machine, it has "
+                    f"{torch.cuda.device_count()}; lower --nproc_per_node or set train.device=cpu"
+                )
+            torch.cuda.set_device(local_rank)
+        self.device = torch.device(device, local_rank if device == "cuda" else None)
+        self.distributed = "RANK" in os.environ
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process that writes and prints."""
+        return self.rank == 0
+
+    @contextmanager
+    def group(self) -> Iterator["Processes"]:
+        """Join the process group for the length of a `with` block: nccl on CUDA, gloo on CPU."""
+        if not self.distributed:
+            yield self
+            return
+        # Both backends at once: collectives on CPU tensors (flags, counts) never wait for the GPU.
+        backend = "cpu:gloo,cuda:nccl" if self.device.type == "cuda" else "gloo"
+        dist.init_process_group(backend, timeout=timedelta(minutes=30))
+        try:
+            yield self
+        finally:
+            dist.destroy_process_group()
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """Add a tensor up over all processes, in place; returned for convenience."""
+        if self.distributed:
+            dist.all_reduce(tensor)
+        return tensor
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set on any process; all get the same answer."""
+        return bool(self.sum(torch.tensor(int(flag))).item()) if self.distributed else flag
+
+    def gather(self, value: Any) -> list[Any]:
+        """The picklable values of all processes by rank, on the first; an empty list on the others."""
+        if not self.distributed:
+            return [value]
+        values: list[Any] | None = [None] * self.world if self.is_first else None
+        dist.gather_object(value, values)
+        return values or []
+
+    def wait(self) -> None:
+        """Wait until all processes are here."""
+        if self.distributed:
+            dist.barrier()
+
+    def broadcast_buffers(self, module: torch.nn.Module) -> None:
+        """Give all processes the first one's buffers (BatchNorm's running statistics differ by rank)."""
+        if self.distributed:
+            for buffer in module.buffers():
+                dist.broadcast(buffer, src=0)
+
+
+class StopFlag:
+    """Set by SIGTERM and SIGINT, which then do nothing else: the loop looks at it after every update."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._request)
+
+    def _request(self, _number: int, _frame: FrameType | None) -> None:
+        self.requested = True

@@ -1,0 +1,21 @@
+"""Writing results so that a reader never meets half a file."""
+
+import os
+from pathlib import Path
+
+
+def write_bytes_atomically(path: str | Path, content: bytes) -> None:
+    """Write a whole file under a temporary name in the same folder (made where missing), then rename it into place."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text_atomically(path: str | Path, text: str) -> None:
+    """`write_bytes_atomically` for UTF-8 text."""
+    write_bytes_atomically(path, text.encode("utf-8"))

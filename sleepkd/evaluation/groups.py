@@ -1,0 +1,106 @@
+"""Scores by groups of recordings: standard, subset, and what a participants.tsv says of the subjects."""
+
+import csv
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from sleepkd.errors import UserError
+from sleepkd.evaluation.predictions import NightPredictions
+from sleepkd.evaluation.report import confusions_of
+from sleepkd.evaluation.statistics import DRAWS, intervals
+
+MISSING = "n/a"
+_MOST_GROUPS = 12
+
+
+def _banded(limits: Sequence[tuple[float, str]], rest: str) -> Callable[[str], str]:
+    """A function from a number, as text, to the name of its band: the first whose limit lies above it, else `rest`."""
+
+    def band(text: str) -> str:
+        return next((name for limit, name in limits if float(text) < limit), rest)
+
+    return band
+
+
+_APNEA = _banded([(5, "< 5 /h"), (15, "5 to 15 /h"), (30, "15 to 30 /h")], "≥ 30 /h")  # AASM's grades of severity
+_BANDS = {
+    "age": _banded([(40, "under 40"), (60, "40 to 59")], "60 and over"),
+    "ahi": _APNEA,
+    "apnea_index": _APNEA,
+}
+
+
+def read_participants(path: str | Path) -> dict[str, dict[str, str]]:
+    """Read a BIDS participants.tsv: {participant_id: {column: text}}; a `sub-` before the id is dropped.
+
+    Raises UserError where the file is missing, or has no participant_id column or no participant.
+    """
+    path = Path(path)
+    try:
+        rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines(), delimiter="\t"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file of participants") from None
+    if not rows or "participant_id" not in rows[0]:
+        raise UserError(
+            f"{path}: needs a header with participant_id and at least one participant, tabs between columns"
+        )
+    return {
+        row["participant_id"].removeprefix("sub-"): {
+            column: text or MISSING for column, text in row.items() if column not in (None, "participant_id")
+        }
+        for row in rows
+    }
+
+
+def grouping(
+    nights: Sequence[NightPredictions], participants: dict[str, dict[str, str]] | None = None
+) -> dict[str, list[str]]:
+    """{column: the group of each night}: standard, subset, then the columns of the participants that make groups.
+
+    Ages are banded at 40 and 60 years, apnea indices (`ahi`, `apnea_index`, per hour) at 5, 15 and 30; other columns
+    are taken as they are when their values are text of at most 12 kinds, and left out when they are measurements.
+    A subject whom the participants lack, or whose value is missing, falls in the group n/a.
+    """
+    columns = {"standard": [night.standard for night in nights], "subset": [night.subset for night in nights]}
+    for column in dict.fromkeys(column for row in (participants or {}).values() for column in row):
+        values = [
+            (participants or {}).get(night.subject.removeprefix("sub-"), {}).get(column, MISSING) for night in nights
+        ]
+        known = [value for value in values if value != MISSING]
+        band = _BANDS.get(column.lower())
+        if band and all(_is_number(value) for value in known):
+            values = [value if value == MISSING else band(value) for value in values]
+        elif len(set(known)) > _MOST_GROUPS or all(_is_number(value) for value in known):
+            continue
+        columns[column] = values
+    return columns
+
+
+def by_group(
+    nights: Sequence[NightPredictions],
+    class_names: Sequence[str],
+    participants: dict[str, dict[str, str]] | None = None,
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> dict[str, dict[str, dict]]:
+    """{column: {group: `intervals` of its recordings}}, for every column of `grouping` in which the nights differ."""
+    matrices = confusions_of(nights, len(class_names))
+    table: dict[str, dict[str, dict]] = {}
+    for column, values in grouping(nights, participants).items():
+        if len(set(values)) < 2:
+            continue
+        table[column] = {}
+        for group in sorted(set(values)):
+            chosen = [r for r, value in enumerate(values) if value == group]
+            subjects = [nights[r].subject for r in chosen]
+            table[column][group] = intervals(matrices[chosen], subjects, draws=draws, seed=seed)
+    return table
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

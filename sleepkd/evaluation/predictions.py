@@ -1,0 +1,170 @@
+"""What a model said about one night, and its CSV: one line per sleep epoch, for people and for later evaluation."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sleepkd.data.hypnogram import UNSCORED
+from sleepkd.errors import UserError
+from sleepkd.evaluation.files import write_text_atomically
+from sleepkd.evaluation.metrics import confusion_matrix
+
+UNSCORED_NAME = "unscored"
+INDEX_NAME = "recordings.csv"
+_TIME_COLUMNS = ("onset_s", "duration_s")
+_INDEX_COLUMNS = ("recording", "subject", "subset", "standard")
+
+
+@dataclass(frozen=True)
+class NightPredictions:
+    """One recording's sleep epochs in time order, scored and predicted.
+
+    onset_s, duration_s: (N,) float64, seconds from the start of the recording; durations as scored (30 s, or R&K's 20).
+    labels: (N,) int8, class index or -1 (unscored). probabilities: (N, K) float32, rows sum to 1.
+    """
+
+    recording: str
+    subject: str
+    subset: str
+    standard: str
+    onset_s: np.ndarray
+    duration_s: np.ndarray
+    labels: np.ndarray
+    probabilities: np.ndarray
+
+    def __post_init__(self) -> None:
+        n = len(self.labels)
+        if self.probabilities.ndim != 2:
+            raise ValueError(f"{self.recording}: probabilities of shape {self.probabilities.shape}, not (N, K)")
+        if not len(self.onset_s) == len(self.duration_s) == len(self.probabilities) == n:
+            raise ValueError(f"{self.recording}: onset_s, duration_s, labels and probabilities differ in length")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def n_classes(self) -> int:
+        """K, the number of classes."""
+        return self.probabilities.shape[1]
+
+    @property
+    def predictions(self) -> np.ndarray:
+        """(N,) int8: the most probable class (the first of equals)."""
+        return self.probabilities.argmax(axis=1).astype(np.int8)
+
+    @property
+    def scored(self) -> np.ndarray:
+        """(N,) bool: where a label counts."""
+        return self.labels != UNSCORED
+
+    @property
+    def confusion(self) -> np.ndarray:
+        """(K, K) int64 confusion matrix of the scored sleep epochs."""
+        return confusion_matrix(self.labels, self.predictions, self.n_classes)
+
+
+def write_csv(night: NightPredictions, path: str | Path, class_names: Sequence[str]) -> None:
+    """Write onset_s, duration_s, label, prediction (class names; `unscored` for -1) and p_<class> per sleep epoch.
+
+    Numbers are written so that `read_csv` returns the same bits. The file appears whole or not at all.
+    """
+    if len(class_names) != night.n_classes:
+        raise ValueError(f"{len(class_names)} class names for {night.n_classes} classes")
+    names = [*class_names, UNSCORED_NAME]  # index -1 reaches the last
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow([*_TIME_COLUMNS, "label", "prediction", *(f"p_{name}" for name in class_names)])
+    rows.writerows(
+        [onset, duration, names[label], names[prediction], *probabilities]
+        for onset, duration, label, prediction, probabilities in zip(
+            night.onset_s.tolist(),
+            night.duration_s.tolist(),
+            night.labels.tolist(),
+            night.predictions.tolist(),
+            # str() of a float32 is the shortest text that reads back to the same float32
+            night.probabilities.astype(np.float32).astype(str).tolist(),
+            strict=True,
+        )
+    )
+    write_text_atomically(path, text.getvalue())
+
+
+def read_csv(
+    path: str | Path, *, recording: str | None = None, subject: str = "", subset: str = "", standard: str = ""
+) -> tuple[NightPredictions, tuple[str, ...]]:
+    """Read what `write_csv` wrote: the night and its class names (from the p_<class> columns).
+
+    The file holds sleep epochs only; whose they are is given here (`read_predictions` takes it from the folder's
+    index). recording defaults to the file's name. The `prediction` column is for people: predictions follow from the
+    probabilities. Raises UserError where the file is missing or not of this form.
+    """
+    path = Path(path)
+    try:
+        header, *rows = csv.reader(path.read_text(encoding="utf-8").splitlines())
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file of predictions") from None
+    except ValueError:
+        raise UserError(f"{path}: not a CSV of predictions: no header line") from None
+    class_names = tuple(column.removeprefix("p_") for column in header[4:])
+    if header[:4] != [*_TIME_COLUMNS, "label", "prediction"] or not class_names:
+        raise UserError(f"{path}: the header must be onset_s,duration_s,label,prediction,p_<class>…")
+    index = {name: k for k, name in enumerate(class_names)} | {UNSCORED_NAME: UNSCORED}
+    for line, row in enumerate(rows, start=2):
+        if len(row) != len(header):
+            raise UserError(f"{path}: line {line} has {len(row)} columns, the header {len(header)}")
+    columns = list(zip(*rows, strict=True)) or [()] * len(header)
+    try:
+        night = NightPredictions(
+            recording=recording or path.stem,
+            subject=subject,
+            subset=subset,
+            standard=standard,
+            onset_s=np.array(columns[0], dtype=np.float64),
+            duration_s=np.array(columns[1], dtype=np.float64),
+            labels=np.array([index[name] for name in columns[2]], dtype=np.int8),
+            probabilities=np.array(columns[4:], dtype=np.float32).T,
+        )
+    except KeyError as error:
+        raise UserError(f"{path}: label {error} is none of {', '.join(index)}") from None
+    except ValueError as error:
+        raise UserError(f"{path}: a value is not a number ({error})") from None
+    return night, class_names
+
+
+def write_predictions(nights: Sequence[NightPredictions], folder: str | Path, class_names: Sequence[str]) -> None:
+    """Write <folder>/<recording>.csv per night and <folder>/recordings.csv, which says whose nights they are."""
+    folder = Path(folder)
+    for night in nights:
+        write_csv(night, folder / f"{night.recording}.csv", class_names)
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(_INDEX_COLUMNS)
+    rows.writerows([getattr(night, column) for column in _INDEX_COLUMNS] for night in nights)
+    write_text_atomically(folder / INDEX_NAME, text.getvalue())
+
+
+def read_predictions(folder: str | Path) -> tuple[list[NightPredictions], tuple[str, ...]]:
+    """Read a folder that `write_predictions` wrote: its nights in the index's order, and their class names.
+
+    Raises UserError where the index or a night is missing, or nights differ in their classes.
+    """
+    index = Path(folder) / INDEX_NAME
+    try:
+        entries = list(csv.DictReader(index.read_text(encoding="utf-8").splitlines()))
+    except FileNotFoundError:
+        raise UserError(f"{index}: no such file: give a folder of predictions that evaluate.py wrote") from None
+    if not entries or not set(_INDEX_COLUMNS) <= set(entries[0]):
+        raise UserError(f"{index}: must list recordings under the header {','.join(_INDEX_COLUMNS)}")
+    nights, schemes = [], {}
+    for entry in entries:
+        path = index.parent / f"{entry['recording']}.csv"
+        night, class_names = read_csv(path, **{column: entry[column] for column in _INDEX_COLUMNS})
+        nights.append(night)
+        schemes.setdefault(class_names, path)
+    if len(schemes) > 1:
+        raise UserError(" and ".join(f"{path} has classes {', '.join(names)}" for names, path in schemes.items()))
+    return nights, class_names

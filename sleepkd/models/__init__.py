@@ -1,0 +1,1 @@
+"""Networks that map windows (B, n, samples) to logits (B, n, K)."""

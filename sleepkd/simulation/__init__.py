@@ -1,0 +1,1 @@
+"""A simulated cohort in MASS's own layout."""

@@ -1,0 +1,199 @@
+"""A cohort on disk in MASS's layout: recordings, scorings, `participants.tsv` and the true beat times."""
+
+import datetime
+import os
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from edfio import Edf, EdfAnnotation, EdfSignal, Patient
+from edfio import Recording as EdfRecording
+
+from sleepkd.errors import UserError
+from sleepkd.simulation.ecg import clean, simulate_ecg
+from sleepkd.simulation.eeg import simulate_brain, simulate_eeg
+from sleepkd.simulation.face import eyes_in_eeg, simulate_emg, simulate_eog, simulate_eyes
+from sleepkd.simulation.heart import Heart, simulate_heart
+from sleepkd.simulation.hypnogram import SLEEP_EPOCH_SECONDS, score
+from sleepkd.simulation.layout import Recording, plan
+from sleepkd.simulation.night import Night, simulate_night
+
+CHANNELS = ("needed", "full")
+SHORTEST_HOURS = 0.25
+LOWEST_RATE = 100
+# One digit is 0.1 microvolt, or 0.2 microvolt of ECG: as in clinical amplifiers.
+FULL_SCALE = {"EEG": 3276.7, "EMG": 3276.7, "mV": 6.5534, "uV": 6553.4}
+DIGITAL = 32767
+
+
+def write_cohort(
+    out: Path,
+    nights: int,
+    hours: float,
+    seed: int,
+    jobs: int = 1,
+    channels: str = "full",
+    rate: int = 256,
+) -> list[Path]:
+    """Write `nights` recordings of `hours` each under `out` and return the paths of their PSG files.
+
+    Night k depends on (seed, k) alone: the same bytes whatever `jobs`, and a longer cohort begins with the same nights.
+    The whole cohort appears at once, when it is complete. Short nights hold a compressed night (`simulate_states`).
+    """
+    _check(out, nights, hours, jobs, channels, rate)
+    recordings = plan(nights, seed)
+    unfinished = out.parent / f".{out.name}.unfinished"
+    try:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        write = partial(write_night, unfinished, seed=seed, hours=hours, channels=channels, rate=rate)
+        if jobs == 1:
+            rows = [write(recording) for recording in recordings]
+        else:
+            with ProcessPoolExecutor(jobs) as pool:
+                rows = list(pool.map(write, recordings))
+        table = ["\t".join(rows[0]), *("\t".join(str(value) for value in row.values()) for row in rows)]
+        (unfinished / "participants.tsv").write_text("\n".join(table) + "\n", encoding="utf-8")
+        os.replace(unfinished, out)
+    except OSError as error:
+        raise UserError(f"cannot write the cohort to {out}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return [psg_path(out, recording) for recording in recordings]
+
+
+def psg_path(out: Path, recording: Recording) -> Path:
+    """Where the signals of a recording are written."""
+    return out / f"{recording.subset}_EDF" / f"{recording.identifier} PSG.edf"
+
+
+def write_night(
+    out: Path, recording: Recording, seed: int, hours: float, channels: str, rate: int
+) -> dict[str, str | int | float]:
+    """Write one night's signals, scoring and true beats under `out`; return its row of `participants.tsv`."""
+    night = simulate_night(seed, recording.night, recording.subset, hours)
+    heart = simulate_heart(night)
+    psg = psg_path(out, recording)
+    psg.parent.mkdir(exist_ok=True)
+    header = _header(night, recording)
+    Edf(list(_signals(night, heart, recording, channels, rate)), annotations=(), **header).write(psg)
+    Edf([], annotations=_scoring(night, recording.standard), **header).write(
+        psg.with_name(f"{recording.identifier} Base.edf")
+    )
+    (out / "truth").mkdir(exist_ok=True)
+    np.savez(
+        out / "truth" / f"{recording.identifier}.npz",
+        beats=heart.beats,
+        kinds=heart.kinds,
+        clean=clean(night, heart.beats),
+        states=night.states,
+    )
+    return _participant(night, recording)
+
+
+def _check(out: Path, nights: int, hours: float, jobs: int, channels: str, rate: int) -> None:
+    if nights < 1:
+        raise UserError(f"nights must be at least 1, not {nights}")
+    if not SHORTEST_HOURS <= hours <= 24:
+        raise UserError(f"hours must be from {SHORTEST_HOURS} to 24, not {hours}")
+    if jobs < 1:
+        raise UserError(f"jobs must be at least 1, not {jobs}")
+    if channels not in CHANNELS:
+        raise UserError(f"channels must be one of {', '.join(CHANNELS)}, not {channels!r}")
+    if rate < LOWEST_RATE:
+        raise UserError(f"rate must be at least {LOWEST_RATE} Hz, not {rate}")
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        raise UserError(f"{out} already holds something: name a new or an empty folder")
+
+
+def _signals(night: Night, heart: Heart, recording: Recording, channels: str, rate: int) -> Iterator[EdfSignal]:
+    """The channels of the PSG file, one after the other."""
+    brain, eyes = simulate_brain(night, rate), simulate_eyes(night, rate)
+    mains = _mains(night, rate)
+    for electrode in recording.electrodes(channels):
+        # Against linked ears the two ears are opposites: what one reads, the other reads with the sign turned.
+        sign = -1 if electrode == "A1" else 1
+        source = "A2" if electrode == "A1" else electrode
+        eeg = sign * (simulate_eeg(night, brain, source, rate) + eyes_in_eeg(eyes, source)) + mains
+        yield _edf_signal(eeg, rate, f"EEG {electrode}-{recording.reference}", "uV", FULL_SCALE["EEG"])
+    if channels == "full":
+        for side in ("Left", "Right"):
+            eog = simulate_eog(night, brain, eyes, side, rate) + mains
+            yield _edf_signal(eog, rate, f"EOG {side} Horiz", "uV", FULL_SCALE["EEG"])
+        for chin in ("Chin1", "Chin2"):
+            emg = simulate_emg(night, chin, rate) + mains
+            yield _edf_signal(emg, rate, f"EMG {chin}", "uV", FULL_SCALE["EMG"])
+    unit = recording.ecg_unit
+    for lead in recording.leads(channels):
+        ecg = simulate_ecg(night, heart, rate, lead) * np.float32(1000 if unit == "uV" else 1)
+        yield _edf_signal(ecg, rate, f"ECG {lead}", unit, FULL_SCALE[unit])
+
+
+def _edf_signal(signal: np.ndarray, rate: int, label: str, unit: str, full_scale: float) -> EdfSignal:
+    digital = np.clip(np.rint(signal * np.float32(DIGITAL / full_scale)), -DIGITAL, DIGITAL).astype(np.int16)
+    return EdfSignal.from_digital(
+        digital,
+        rate,
+        label=label,
+        physical_dimension=unit,
+        physical_range=(-full_scale, full_scale),
+        digital_range=(-DIGITAL, DIGITAL),
+    )
+
+
+def _mains(night: Night, rate: int) -> np.ndarray:
+    """The 60 Hz that every electrode picks up (samples,), float32 microvolt."""
+    seconds = np.arange(round(night.duration * rate), dtype=np.float32) / rate
+    return np.float32(night.subject.mains_amplitude) * np.sin(np.float32(2 * np.pi * 60) * seconds)
+
+
+def _scoring(night: Night, standard: str) -> list[EdfAnnotation]:
+    """One annotation per sleep epoch; the first starts at a fraction of a second, the last may outlast the signal."""
+    rng = night.generator("scoring")
+    length = SLEEP_EPOCH_SECONDS[standard]
+    first = round(rng.uniform(0.1, length - 0.1), 4)
+    count = int((night.duration - first) / length) + int(rng.integers(0, 2))
+    labels = score(night.states, standard, first, count)
+    before, after = rng.integers(1, 4, 2)
+    labels[:before] = ["?"] * before
+    labels[-after:] = ["?"] * after
+    return [EdfAnnotation(round(first + i * length, 4), length, f"Sleep stage {label}") for i, label in enumerate(labels)]
+
+
+def _header(night: Night, recording: Recording) -> dict[str, object]:
+    """Header fields of both files; the date comes from the seed, as everything else."""
+    rng = night.generator("header")
+    start = datetime.datetime(2001, 1, 1, 21, 30) + datetime.timedelta(
+        days=int(rng.integers(0, 3000)), seconds=int(rng.integers(0, 9000))
+    )
+    return {
+        "patient": Patient(code=recording.identifier, sex=night.subject.sex),
+        "recording": EdfRecording(startdate=start.date(), equipment_code="sleepkd.simulate"),
+        "starttime": start.time(),
+    }
+
+
+def _participant(night: Night, recording: Recording) -> dict[str, str | int | float]:
+    subject = night.subject
+    return {
+        "recording": recording.identifier,
+        "subset": recording.subset,
+        "standard": recording.standard,
+        "reference": recording.reference,
+        "ear": recording.ear,
+        "age": round(subject.age, 1),
+        "sex": subject.sex,
+        "fitness": round(subject.fitness, 2),
+        "apnea_index": round(subject.apnea_index, 1),
+        "resting_heart_rate": round(subject.resting_heart_rate, 1),
+        "hrv_gain": round(subject.hrv_gain, 3),
+        "respiratory_rate": round(subject.respiratory_rate, 1),
+        "ectopic_rate": round(subject.ectopic_rate, 1),
+        "ecg_polarity": subject.ecg_polarity,
+        "ecg_unit": recording.ecg_unit,
+        "spindle_frequency": round(subject.spindle_frequency, 2),
+        "alpha_frequency": round(subject.alpha_frequency, 2),
+    }

@@ -1,0 +1,142 @@
+"""The night's architecture: a state every ten seconds, and what a scorer writes down of it."""
+
+import numpy as np
+
+from sleepkd.simulation.subject import Subject
+
+STATES = ("W", "N1", "N2", "S3", "S4", "REM")
+W, N1, N2, S3, S4, REM = range(len(STATES))
+STATE_SECONDS = 10  # divides both sleep epochs, 30 s (AASM) and 20 s (R&K)
+
+SLEEP_EPOCH_SECONDS = {"aasm": 30, "rk": 20}
+LABELS = {"aasm": ("W", "1", "2", "3", "3", "R"), "rk": ("W", "1", "2", "3", "4", "R")}
+
+# Minutes of deep and of REM sleep aimed at in successive cycles of an 8-h night of a 40-year-old: deep sleep early, REM
+# late and longer (Carskadon & Dement, in Principles and Practice of Sleep Medicine, "Normal human sleep").
+DEEP_MINUTES = (38.0, 27.0, 14.0, 6.0, 0.0, 0.0)
+REM_MINUTES = (9.0, 18.0, 25.0, 30.0, 32.0, 32.0)
+
+# Rates of change per minute, {phase: {(from, to): rate}}. The dwell times they imply in the phase a state belongs to
+# are those of healthy sleepers, longer than the transitions of `autonomic_by_stage.json` (mostly apneic): N1 2 min,
+# N2 7 min, N3 8 min, REM 11 min before a shift (Yassin et al. 2020, Nat Sci Sleep 12:247; Metzner et al. 2021).
+PHASES = ("wake", "light", "deep", "rem")
+RATES = {
+    "wake": {(W, N1): 0.12, (N1, W): 1.2, (N2, W): 2.0, (N2, N1): 0.5, (S3, N2): 3, (S4, S3): 3, (REM, W): 2.0},
+    "light": {
+        (W, N1): 0.9,
+        (N1, N2): 0.5,
+        (N1, W): 0.10,
+        (N2, N1): 0.035,
+        (N2, W): 0.025,
+        (N2, S3): 0.01,
+        (S3, N2): 1.5,
+        (S4, S3): 2.0,
+        (REM, N2): 0.8,
+        (REM, W): 0.25,
+        (REM, N1): 0.15,
+    },
+    "deep": {
+        (W, N1): 1.2,
+        (N1, N2): 1.0,
+        (N1, W): 0.08,
+        (N2, S3): 0.7,
+        (N2, W): 0.02,
+        (S3, S4): 0.35,
+        (S3, N2): 0.12,
+        (S4, S3): 0.2,
+        (S4, W): 0.01,
+        (S3, W): 0.01,
+        (REM, N2): 1.5,
+    },
+    "rem": {
+        (W, N1): 1.2,
+        (N1, REM): 0.7,
+        (N1, N2): 0.2,
+        (N2, REM): 0.8,
+        (S3, N2): 2.0,
+        (S4, S3): 3.0,
+        (REM, N1): 0.035,
+        (REM, W): 0.03,
+        (REM, N2): 0.02,
+    },
+}
+DISTURBANCES = {(N1, W), (N2, N1), (N2, W), (S3, N2), (S3, W), (S4, W), (REM, N1), (REM, W), (REM, N2)}
+SHORTEST_PHASE_MINUTES = 1.5
+FULL_NIGHT_HOURS = 5.5
+
+
+def simulate_states(rng: np.random.Generator, subject: Subject, hours: float) -> np.ndarray:
+    """One state per ten seconds (n,), indices into `STATES`.
+
+    A schedule of phases (wake, then cycles of light, deep, light and REM sleep, then wake) chooses at each moment the
+    transition rates of a Markov chain; `yasa.simulate_hypnogram` has one matrix for the whole night, so no cycles.
+    A recording shorter than `FULL_NIGHT_HOURS` holds a night compressed in proportion: latency, cycles and phases
+    shrink, so that two hours, or even twenty minutes, still hold W, N1, N2, N3 and REM.
+    """
+    compression = min(1.0, hours / FULL_NIGHT_HOURS)
+    pace = min(1 / compression, 5.0)
+    matrices = np.stack([_transition_matrix(RATES[phase], subject, pace) for phase in PHASES])
+    cumulative = np.cumsum(matrices, axis=2)
+    phases = _schedule(rng, subject, hours, compression)
+    draws = rng.random(len(phases))
+    states = np.empty(len(phases), dtype=np.int8)
+    state = W
+    for i, phase in enumerate(phases):
+        states[i] = state
+        state = min(int(np.searchsorted(cumulative[phase, state], draws[i], side="right")), len(STATES) - 1)
+    return states
+
+
+def score(states: np.ndarray, standard: str, first_onset: float, count: int) -> list[str]:
+    """What a scorer writes for `count` sleep epochs from `first_onset` seconds on: the state that fills most of each.
+
+    Standard "aasm" has 30-s sleep epochs and merges S3 and S4 to stage 3; "rk" has 20-s ones and keeps them apart.
+    """
+    length = SLEEP_EPOCH_SECONDS[standard]
+    seconds = first_onset + np.arange(count * length) + 0.5
+    at_second = states[np.minimum((seconds / STATE_SECONDS).astype(int), len(states) - 1)].reshape(count, length)
+    share = np.stack([(at_second == state).sum(axis=1) for state in range(len(STATES))], axis=1)
+    if standard == "aasm":
+        share[:, S3] += share[:, S4]
+        share[:, S4] = 0
+    return [LABELS[standard][state] for state in share.argmax(axis=1)]
+
+
+def _schedule(rng: np.random.Generator, subject: Subject, hours: float, compression: float) -> np.ndarray:
+    """The phase of each ten seconds (n,), indices into `PHASES`."""
+    total = round(hours * 3600 / STATE_SECONDS)
+    steps: list[int] = []
+
+    def stay(phase: str, minutes: float) -> None:
+        if minutes > 0:
+            minutes = max(minutes * compression * np.exp(0.15 * rng.standard_normal()), SHORTEST_PHASE_MINUTES)
+            steps.extend([PHASES.index(phase)] * round(minutes * 60 / STATE_SECONDS))
+
+    stay("wake", subject.sleep_latency_minutes)
+    cycle = 0
+    while len(steps) < total:
+        place = min(cycle, len(DEEP_MINUTES) - 1)
+        deep, rem = subject.deep_gain * DEEP_MINUTES[place], subject.rem_gain * REM_MINUTES[place]
+        light = max(subject.cycle_minutes - deep - rem, 25.0)
+        before = 0.3 if deep else 0.5
+        stay("light", before * light)
+        stay("deep", deep)
+        stay("light", (1 - before) * light)
+        stay("rem", rem)
+        if rng.random() < 0.25 * subject.fragmentation:
+            stay("wake", 5.0)
+        cycle += 1
+    final_wake = round(rng.uniform(4, 15) * compression * 60 / STATE_SECONDS)
+    return np.array(steps[: total - final_wake] + [PHASES.index("wake")] * final_wake)
+
+
+def _transition_matrix(rates: dict[tuple[int, int], float], subject: Subject, pace: float) -> np.ndarray:
+    """Probabilities (6, 6) of the next ten seconds' state, rows by present state, from rates per minute."""
+    per_step = np.zeros((len(STATES), len(STATES)))
+    for (origin, target), rate in rates.items():
+        gain = subject.fragmentation if (origin, target) in DISTURBANCES else 1.0
+        per_step[origin, target] = rate * gain * pace * STATE_SECONDS / 60
+    leaving = per_step.sum(axis=1, keepdims=True)
+    probabilities = per_step / np.maximum(leaving, 1e-12) * (1 - np.exp(-leaving))
+    np.fill_diagonal(probabilities, np.exp(-leaving[:, 0]))
+    return probabilities

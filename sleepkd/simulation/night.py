@@ -1,0 +1,106 @@
+"""What happens in a night besides sleep stages: the events that heart, muscles and brain share."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sleepkd.simulation.hypnogram import STATE_SECONDS, W, simulate_states
+from sleepkd.simulation.noise import generator
+from sleepkd.simulation.subject import Subject, draw_subject
+
+# Arousals relative to the subject's rate: few in deep sleep, most in light sleep (Bonnet & Arand 2007, J Clin Sleep Med 3:271).
+AROUSAL_GAIN = np.array([0.0, 1.5, 1.0, 0.35, 0.2, 1.1])
+# Body movements per hour by state: chiefly in wake (Wilde-Frenz & Schulz 1983, Percept Mot Skills 56:275).
+MOVEMENT_RATE = np.array([40.0, 8.0, 3.0, 1.0, 0.6, 5.0])
+# Apneas relative to the subject's index: deep sleep protects (Ratnavadivel et al. 2009, Thorax 64:519).
+APNEA_GAIN = np.array([0.0, 1.2, 1.1, 0.4, 0.2, 1.3])
+
+
+@dataclass(frozen=True)
+class Night:
+    """One subject's night. Events are (k, 2): onset and duration in seconds from the start of the recording."""
+
+    seed: int
+    number: int
+    subject: Subject
+    duration: float  # seconds
+    states: np.ndarray  # (n,) one per STATE_SECONDS
+    active: np.ndarray  # (n,) bool: awake with open eyes and moving, not at rest
+    arousals: np.ndarray
+    movements: np.ndarray
+    apneas: np.ndarray
+
+    def generator(self, purpose: str) -> np.random.Generator:
+        """Random numbers of this night for one purpose."""
+        return generator(self.seed, self.number, purpose)
+
+    def by_state(self, values: np.ndarray, samples: int, rate: float, delay: float = 0.0) -> np.ndarray:
+        """A value per state (6,) as a signal (samples,), `delay` seconds later than the states themselves."""
+        place = ((np.arange(samples) / rate - delay) / STATE_SECONDS).astype(int)
+        return np.asarray(values)[self.states[np.clip(place, 0, len(self.states) - 1)]]
+
+
+def simulate_night(seed: int, number: int, subset: str, hours: float) -> Night:
+    """The night `number` of a cohort: it depends on (seed, number) and on the subset it belongs to."""
+    subject = draw_subject(seed, number, subset)
+    states = simulate_states(generator(seed, number, "hypnogram"), subject, hours)
+    rng = generator(seed, number, "events")
+    apneas = _apneas(rng, states, subject)
+    spontaneous = _poisson(rng, AROUSAL_GAIN[states] * subject.arousal_rate)
+    # Most apneas end in an arousal (Berry & Gleeson 1997, Sleep 20:654: about 0.7).
+    ends = apneas.sum(axis=1)[rng.random(len(apneas)) < 0.7]
+    # A shift from sleep to wake begins with an arousal, too.
+    awakenings = STATE_SECONDS * (1 + np.flatnonzero((states[1:] == W) & (states[:-1] != W)))
+    onsets = np.sort(np.concatenate([spontaneous, ends, awakenings]))
+    arousals = np.stack([onsets, rng.uniform(3, 14, len(onsets))], axis=1)  # 3 s at least, by definition
+    moves = np.sort(np.concatenate([_poisson(rng, MOVEMENT_RATE[states]), onsets[rng.random(len(onsets)) < 0.15]]))
+    movements = np.stack([moves, rng.gamma(2.0, 2.5, len(moves)) + 1], axis=1)
+    return Night(
+        seed=seed,
+        number=number,
+        subject=subject,
+        duration=hours * 3600,
+        states=states,
+        active=_active_wake(rng, states),
+        arousals=arousals,
+        movements=movements,
+        apneas=apneas,
+    )
+
+
+def _poisson(rng: np.random.Generator, rate_per_hour: np.ndarray) -> np.ndarray:
+    """Onsets in seconds of events whose rate is given for each state step."""
+    counts = rng.poisson(rate_per_hour * STATE_SECONDS / 3600)
+    steps = np.repeat(np.arange(len(rate_per_hour)), counts)
+    return np.sort(STATE_SECONDS * (steps + rng.random(len(steps))))
+
+
+def _apneas(rng: np.random.Generator, states: np.ndarray, subject: Subject) -> np.ndarray:
+    """Apneas in trains, one every 40 to 60 s, 12 to 30 s long (Guilleminault et al. 1984, Lancet 1:126)."""
+    in_train = 60.0  # trains hold about this many an hour; they come often enough to give the subject's index
+    train_minutes = 8.0
+    hourly = subject.apnea_index * APNEA_GAIN[states] / (in_train * train_minutes / 60)
+    events: list[tuple[float, float]] = []
+    free = 0.0
+    last = len(states) * STATE_SECONDS - 60
+    for start in _poisson(rng, hourly):
+        onset = max(start, free)
+        end = start + 60 * rng.exponential(train_minutes)
+        while onset < min(end, last) and states[int(onset / STATE_SECONDS)] != W:
+            duration = rng.uniform(12, 30)
+            events.append((onset, duration))
+            onset += duration + rng.uniform(22, 38)
+        free = onset
+    return np.array(events).reshape(-1, 2)
+
+
+def _active_wake(rng: np.random.Generator, states: np.ndarray) -> np.ndarray:
+    """Where the subject is awake with eyes open: about half of wake, in stretches of a minute; never in sleep."""
+    active = np.empty(len(states), dtype=bool)
+    now = True
+    for i, change in enumerate(rng.random(len(states)) < STATE_SECONDS / 60):
+        now = not now if change else now
+        active[i] = now
+    return active & (states == W)
+
+

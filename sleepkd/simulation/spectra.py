@@ -1,0 +1,45 @@
+"""Noise whose spectrum changes with time: overlapping frames with random phases, added up."""
+
+import numpy as np
+from scipy import fft
+
+FRAME_SECONDS = 4
+HOP_SECONDS = 2
+
+
+def frame_count(samples: int, rate: int) -> int:
+    """How many frames cover a signal of `samples`."""
+    return -(-samples // (HOP_SECONDS * rate)) + 1
+
+
+def frame_times(count: int) -> np.ndarray:
+    """The middle of each frame in seconds (count,)."""
+    return np.arange(count) * float(HOP_SECONDS)
+
+
+def frequencies(highest: float) -> np.ndarray:
+    """The frequencies of a frame in Hz, from 0 to `highest`."""
+    return np.arange(int(highest * FRAME_SECONDS) + 1) / FRAME_SECONDS
+
+
+def white(rng: np.random.Generator, frames: int, bins: int) -> np.ndarray:
+    """Random spectra (frames, bins), complex64, each part of unit variance."""
+    return rng.standard_normal((frames, 2 * bins), dtype=np.float32).view(np.complex64)
+
+
+def synthesise(spectra: np.ndarray, power: np.ndarray, samples: int, rate: int) -> np.ndarray:
+    """Signal (samples,), float32, from `spectra` (frames, bins) of `white` and `power` (frames, bins).
+
+    `power` is the variance each bin contributes; the sine window, squared, adds up to one over overlapping frames, so
+    the signal has exactly this variance whatever the hop.
+    """
+    length, hop = FRAME_SECONDS * rate, HOP_SECONDS * rate
+    shaped = spectra * (np.sqrt(power) * np.float32(length / 2))
+    frames = fft.irfft(shaped, n=length, axis=1)
+    frames *= np.sin(np.pi * (np.arange(length, dtype=np.float32) + 0.5) / length)
+    signal = np.empty((len(frames) + 1, hop), dtype=np.float32)
+    signal[0] = frames[0, :hop]
+    signal[-1] = frames[-1, hop:]
+    np.add(frames[1:, :hop], frames[:-1, hop:], out=signal[1:-1])
+    # The first frame is centred on the start of the recording.
+    return signal.reshape(-1)[hop : hop + samples]

@@ -1,0 +1,99 @@
+"""Who sleeps: the traits of one simulated subject, drawn once and constant over the night."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sleepkd.simulation.noise import generator
+
+# Age by subset: mean, standard deviation, range in years (O'Reilly et al. 2014, J Sleep Res 23:628, table 1).
+AGE_BY_SUBSET = {
+    "SS1": (63.6, 5.3, 55, 76),
+    "SS2": (23.6, 3.7, 18, 33),
+    "SS3": (42.5, 18.9, 20, 69),
+    "SS4": (25.3, 4.3, 18, 35),
+    "SS5": (30.0, 8.0, 20, 59),
+}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One subject. Gains are factors around 1; rates are per hour unless the name says otherwise."""
+
+    age: float
+    sex: str  # "F" | "M"
+    fitness: float  # z-score
+    apnea_index: float  # apneas per hour of sleep
+    resting_heart_rate: float  # beats per minute, the median of the night
+    hrv_gain: float
+    respiratory_rate: float  # breaths per minute
+    ectopic_rate: float
+    ecg_polarity: int  # +1 | -1
+    ecg_amplitude: float  # R wave, mV
+    ecg_shape: tuple[float, ...]  # log-gains of the P, Q, R, S and T wave
+    cycle_minutes: float
+    sleep_latency_minutes: float
+    deep_gain: float  # time in deep sleep
+    rem_gain: float  # time in REM sleep
+    fragmentation: float  # awakenings and stage shifts
+    arousal_rate: float
+    eeg_gain: float
+    slow_wave_gain: float
+    alpha_frequency: float  # Hz
+    alpha_gain: float
+    spindle_frequency: float  # Hz
+    spindle_gain: float
+    spindle_rate: float  # per minute of N2
+    emg_gain: float
+    mains_amplitude: float  # microvolt of 60 Hz
+
+
+def draw_subject(seed: int, night: int, subset: str) -> Subject:
+    """The subject of one night.
+
+    Sources: deep sleep and awakenings by age, Ohayon et al. 2004 (Sleep 27:1255); heart-rate variability by age,
+    Umetani et al. 1998 (JACC 31:593); resting heart rate by sex and fitness, Quer et al. 2020 (PLOS ONE 15:e0227709);
+    arousals by age, Bonnet & Arand 2007 (J Clin Sleep Med 3:271); slow waves by age, Carrier et al. 2011 (Eur J
+    Neurosci 33:758); spindle frequency, amplitude and density by age, Purcell et al. 2017 (Nat Commun 8:15930); alpha frequency by
+    age, Klimesch 1999 (Brain Res Rev 29:169).
+    """
+    rng = generator(seed, night, "subject")
+    mean, spread, youngest, oldest = AGE_BY_SUBSET[subset]
+    age = float(np.clip(rng.normal(mean, spread), youngest, oldest))
+    decades = (age - 40) / 10
+    sex = "F" if rng.random() < 103 / 200 else "M"  # 103 women in 200 (O'Reilly et al. 2014)
+    fitness = float(rng.standard_normal())
+    apneic = rng.random() < 0.15 + 0.05 * max(decades, 0) + 0.05 * (sex == "M")
+    apnea_index = float(rng.uniform(8, 40)) if apneic else float(rng.uniform(0, 3))
+
+    def lognormal(spread: float) -> float:
+        return float(np.exp(spread * rng.standard_normal()))
+
+    return Subject(
+        age=age,
+        sex=sex,
+        fitness=fitness,
+        apnea_index=apnea_index,
+        resting_heart_rate=float(np.clip(62 + 2.5 * (sex == "F") - 4 * fitness + rng.normal(0, 5), 44, 88)),
+        hrv_gain=lognormal(0.25) * float(np.exp(-0.08 * decades + 0.1 * fitness)),
+        respiratory_rate=float(np.clip(rng.normal(15, 1.8), 11, 20)),
+        ectopic_rate=float(rng.gamma(0.5, 4 + 2 * max(decades, 0))),
+        ecg_polarity=-1 if rng.random() < 0.3 else 1,
+        ecg_amplitude=0.9 * lognormal(0.25),
+        ecg_shape=tuple(float(x) for x in rng.normal(0, [0.25, 0.3, 0.05, 0.35, 0.25])),
+        cycle_minutes=float(np.clip(rng.normal(95, 9), 75, 120)),
+        sleep_latency_minutes=float(np.clip(14 * lognormal(0.5), 3, 60)),
+        deep_gain=float(np.clip(lognormal(0.2) * np.exp(-0.10 * decades), 0.3, 1.6)),
+        rem_gain=float(np.clip(lognormal(0.15) * np.exp(-0.02 * decades), 0.6, 1.5)),
+        fragmentation=float(np.clip(lognormal(0.25) * np.exp(0.15 * decades + apnea_index / 80), 0.4, 3)),
+        arousal_rate=float(np.clip(rng.normal(14 + 2.0 * decades, 3), 5, 35)),
+        eeg_gain=lognormal(0.12),
+        slow_wave_gain=lognormal(0.12) * float(np.exp(-0.06 * decades)),
+        alpha_frequency=float(np.clip(rng.normal(10.1 - 0.1 * decades, 0.6), 8.5, 11.5)),
+        alpha_gain=lognormal(0.35),
+        spindle_frequency=float(np.clip(rng.normal(13.2 + 0.1 * decades, 0.4), 12, 14.5)),
+        spindle_gain=lognormal(0.2) * float(np.exp(-0.06 * decades)),
+        spindle_rate=float(np.clip(3.2 * lognormal(0.25) * np.exp(-0.08 * decades), 1.2, 6)),
+        emg_gain=lognormal(0.25),
+        mains_amplitude=float(rng.gamma(2, 0.4)),
+    )
