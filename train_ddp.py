@@ -179,9 +179,7 @@ def wrap(stage: Stage, processes: Processes) -> nn.Module:
     if not processes.distributed:
         return student
     device_ids = [processes.device] if processes.device.type == "cuda" else None
-    return DistributedDataParallel(
-        student, device_ids=device_ids, broadcast_buffers=False, gradient_as_bucket_view=True
-    )
+    return DistributedDataParallel(student, device_ids=device_ids, gradient_as_bucket_view=True)
 
 
 def forward(stage: Stage, student: nn.Module, batch: Batch, class_weights: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

@@ -1,35 +1,38 @@
 """Judges of the simulated cohort that know nothing of how it was made.
 
-    python benchmarks/simulation.py --work /tmp/simulation --nights 20 --jobs 2
+    python -m benchmarks.simulation --work /tmp/simulation --nights 20 --jobs 2
 
-writes a cohort of 20 nights of 8 h, reads it back with MNE, and prints for each bar of `docs/simulation.md` the
-measured value; `--write docs/simulation.md` puts them into the document between its two marks, and `--figures
-docs/figures` draws its pictures.
+writes 20 nights of 8 h under the work folder (once), reads them back from their EDF files, and prints each judge's
+measurements. `--write docs/simulation.md` puts them beside the bars between the two marks in that document, and
+`--figures docs/figures` draws its pictures.
 """
 
 import argparse
 import json
 import os
-import subprocess
-import sys
 import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 # One core each: this must come before numpy is imported, and the speed bar is stated for one core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import matplotlib.pyplot as plt
 import mne
 import numpy as np
 import sleepecg
 import yasa
 from scipy.ndimage import median_filter
-from scipy.signal import welch
+from scipy.signal import spectrogram, welch
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import cohen_kappa_score, f1_score
 from sklearn.model_selection import GroupKFold
 
+from sleepkd.simulation.cohort import write_cohort
+
+BEGIN, END = "<!-- measured -->", "<!-- end of measured -->"
 LABELS = ("W", "N1", "N2", "N3", "R")
 FROM_TEXT = {"W": 0, "1": 1, "2": 2, "3": 3, "4": 3, "R": 4, "?": -1}
 TO_THREE = np.array([0, 1, 1, 1, 2])
@@ -37,33 +40,76 @@ YASA_NAMES = {"WAKE": 0, "N1": 1, "N2": 2, "N3": 3, "REM": 4}
 EPOCH = 30
 TABLE = Path(__file__).parents[2] / "shared" / "data" / "autonomic_by_stage.json"
 TABLE_KEYS = {"W": "W", "N1": "N1", "N2": "N2", "N3": "N3", "R": "REM"}
-MEASURES = ("hr_over_night_median_p10_25_50_75_90", "sdnn_30s_ms", "rmssd_30s_ms", "lf_over_hf", "vlf_over_lf_plus_hf")
+MEASURES = {  # name: key of the table
+    "heart rate / night's median": "hr_over_night_median_p10_25_50_75_90",
+    "SDNN of 30 s, ms": "sdnn_30s_ms",
+    "RMSSD of 30 s, ms": "rmssd_30s_ms",
+    "LF/HF of 150 s": "lf_over_hf",
+    "VLF/(LF+HF) of 150 s": "vlf_over_lf_plus_hf",
+}
 BANDS = {"slow": (0.4, 1), "delta": (1, 4), "theta": (4, 8), "alpha": (8, 12), "sigma": (12, 16), "beta": (16, 30)}
 
 
 def main() -> None:
-    """Measure everything and print one line per bar."""
+    """Write the cohort where it does not stand yet, and let each judge measure it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="where the cohort is written, or already stands")
     parser.add_argument("--nights", type=int, default=20)
     parser.add_argument("--hours", type=float, default=8.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--only", nargs="+", choices=tuple(JUDGES), default=list(JUDGES))
+    parser.add_argument("--only", nargs="*", choices=tuple(JUDGES), default=list(JUDGES))
+    parser.add_argument("--write", type=Path, help="document whose table is replaced (all judges)")
+    parser.add_argument("--figures", type=Path, help="folder the pictures go to")
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
     mne.set_log_level("ERROR")
     raw = options.work / f"raw-{options.nights}x{options.hours:g}-{options.seed}"
     if not raw.exists():
-        settings = {"--nights": options.nights, "--hours": options.hours, "--seed": options.seed, "--jobs": options.jobs}
-        flags = [str(word) for pair in settings.items() for word in pair]
-        subprocess.run([sys.executable, "-m", "sleepkd.simulate", "--out", str(raw), *flags], check=True)
+        write_cohort(raw, options.nights, options.hours, options.seed, options.jobs)
     paths = sorted(raw.glob("SS*_EDF/*PSG.edf"))
+    results = {}
     with ProcessPoolExecutor(options.jobs) as pool:
-        results = {}
         for name in options.only:
             results[name] = JUDGES[name](pool, paths)
-            print(name, json.dumps(results[name], indent=None), flush=True)
+            print(name, json.dumps(results[name], indent=1), flush=True)
+    if options.write:
+        before, rest = options.write.read_text().split(BEGIN)
+        options.write.write_text(f"{before}{BEGIN}\n{report(results)}\n{END}{rest.split(END)[1]}")
+    if options.figures:
+        draw_night(paths, options.figures / "simulation_night.png")
+        draw_stages(paths, options.figures / "simulation_stages.png")
+
+
+def report(results: dict[str, dict]) -> str:
+    """The table of `docs/simulation.md`: judge, bar, measured."""
+    both, alone = results["yasa"]["eeg+eog+emg"], results["yasa"]["eeg"]
+    ecg = results["ecg"]
+    gain = ecg["ten minutes"]["kappa"] - ecg["one sleep epoch"]["kappa"]
+    stages = ", ".join(f"{name} {value:.2f}" for name, value in both["F1"].items())
+    autonomic = results["autonomic"]
+    rows = [
+        ("YASA, EEG + EOG + EMG, 5 stages", "median kappa ≥ .75", f"{both['median kappa']:.3f}"),
+        ("", "no stage's F1 below .40", stages),
+        ("YASA, EEG alone", "median kappa ≥ .62", f"{alone['median kappa']:.3f}"),
+        ("sleepecg's detector, clean stretches", "sensitivity ≥ .99", f"{results['detector']['sensitivity']:.5f}"),
+        ("", "precision ≥ .99", f"{results['detector']['precision']:.5f}"),
+        ("autonomic table", "every median inside the quartiles", autonomic["inside"]),
+        (
+            "heart-rate features, one sleep epoch, 3 classes",
+            "kappa .15 to .40",
+            f"{ecg['one sleep epoch']['kappa']:.3f}",
+        ),
+        ("the same, 10 minutes around it", "at most .65", f"{ecg['ten minutes']['kappa']:.3f}"),
+        ("", "at least .10 above one epoch", f"{gain:+.3f}"),
+        ("EEG band powers, 5 classes", "kappa .70 to .92", f"{results['eeg']['kappa']:.3f}"),
+        ("8 h, 12 channels, 256 Hz, one core", "≤ 6 s", f"{results['speed']['wall']:.2f} s"),
+    ]
+    medians = [f"| {' | '.join([name.replace('_', ' '), *cells])} |" for name, *cells in autonomic["rows"]]
+    return "\n".join(
+        ["| judge | bar | measured |", "|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows), ""]
+        + [f"| median | {' | '.join(LABELS)} |", "|---|" + "---|" * len(LABELS), *medians]
+    )
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------
@@ -84,17 +130,15 @@ def labels_of(psg: Path) -> tuple[float, np.ndarray]:
 
 
 def signals_of(psg: Path) -> tuple[mne.io.BaseRaw, np.ndarray]:
-    """The night from its first sleep epoch on, with `EEG` = C4 (or C3) against the ear, and its labels."""
+    """The night from its first sleep epoch on, with `EEG` = C3 (C4 where only A1 exists) as staged, and its labels."""
     onset, labels = labels_of(psg)
     raw = mne.io.read_raw_edf(psg, preload=False)
     raw.crop(onset).load_data()
     names = {name.split()[1].split("-")[0]: name for name in raw.ch_names if name.startswith("EEG")}
-    if names["C3"].endswith("LER"):
-        eeg = raw.get_data(names["C3"])
-    else:
-        eeg = raw.get_data(names["C3"]) - raw.get_data(names["A2"]) if "A2" in names else (
-            raw.get_data(names["C4"]) - raw.get_data(names["A1"])
-        )
+    electrode, ear = ("C3", "A2") if "A2" in names else ("C4", "A1")
+    eeg = raw.get_data(names[electrode])
+    if names[electrode].endswith("CLE"):
+        eeg = eeg - raw.get_data(names[ear])
     extra = mne.io.RawArray(eeg, mne.create_info(["EEG"], raw.info["sfreq"], "eeg"), first_samp=raw.first_samp)
     extra.set_meas_date(raw.info["meas_date"])
     raw.add_channels([extra], force_update_info=True)
@@ -202,38 +246,39 @@ def heart_rate_features(beats: np.ndarray, onset: float, count: int) -> tuple[np
     series = np.interp(np.arange(0, beats[-1], 0.25), times, intervals)
     night_median = np.median(60 / intervals)
     measures, alone, around = [], [], []
-    for start in onset + EPOCH * np.arange(count):
-        hour_rate, sdnn, rmssd = _time_domain(times, intervals, start, EPOCH)[:3]
-        vlf, lf, hf = _bands(*_spectrum(series, start + EPOCH / 2, 150))
-        measures.append([hour_rate / night_median, sdnn, rmssd, lf / hf, vlf / (lf + hf)])
-        alone.append(_window_features(times, intervals, series, start + EPOCH / 2, EPOCH))
-        around.append([f for s in (120, 300, 600) for f in _window_features(times, intervals, series, start + EPOCH / 2, s)])
-    return np.array(measures), np.array(alone), np.concatenate([alone, around], axis=1)
+    for centre in onset + EPOCH * (np.arange(count) + 0.5):
+        heart_rate, sdnn, rmssd, *_ = _time_domain(times, intervals, centre, EPOCH)
+        vlf, lf, hf = _bands(*_spectrum(series, centre, 150))
+        measures.append([heart_rate / night_median, sdnn, rmssd, lf / hf, vlf / (lf + hf)])
+        windows = [_window_features(times, intervals, series, centre, seconds) for seconds in (EPOCH, 120, 300, 600)]
+        alone.append(windows[0])
+        around.append(np.concatenate(windows))
+    return np.array(measures), np.array(alone), np.array(around)
 
 
 def _window_features(
     times: np.ndarray, intervals: np.ndarray, series: np.ndarray, centre: float, seconds: float
 ) -> list[float]:
-    """Heart-rate features of a window (Task Force 1996, Circulation 93:1043), and the place and width of the HF peak."""
+    """Features of a window (Task Force 1996, Circulation 93:1043), among them the place and width of the HF peak."""
     f, power = _spectrum(series, centre, seconds)
     breathing = (f >= 0.15) & (f < 0.4)
     weight = power[breathing] / max(power[breathing].sum(), 1e-12)
     peak = (weight * f[breathing]).sum()
     width = np.sqrt((weight * (f[breathing] - peak) ** 2).sum())
     spectral = [*np.log(np.array(_bands(f, power)) + 1e-9), peak, width]
-    return [*_time_domain(times, intervals, centre - seconds / 2, seconds), *spectral]
+    return [*_time_domain(times, intervals, centre, seconds), *spectral]
 
 
-def _time_domain(times: np.ndarray, intervals: np.ndarray, start: float, seconds: float) -> list[float]:
+def _time_domain(times: np.ndarray, intervals: np.ndarray, centre: float, seconds: float) -> list[float]:
     """Heart rate per minute, SDNN and RMSSD in ms, three quantiles of RR in ms, the largest step, the trend."""
-    rows = slice(*np.searchsorted(times, [start, start + seconds]))
+    rows = slice(*np.searchsorted(times, [centre - seconds / 2, centre + seconds / 2]))
     rr, ends = intervals[rows] * 1000, times[rows]
     if len(rr) < 0.4 * seconds:
         return [np.nan] * 8
     steps = np.diff(rr)[np.diff(ends) < 1.3 * intervals[rows][1:]]  # only of intervals that share a beat
     rmssd = np.sqrt(np.mean(steps**2)) if len(steps) else np.nan
-    trend = np.polyfit(ends - start, rr, 1)[0]
-    return [60000 / rr.mean(), rr.std(ddof=1), rmssd, *np.percentile(rr, [5, 50, 95]), np.abs(steps).max(initial=0), trend]
+    largest, trend = np.abs(steps).max(initial=0), np.polyfit(ends - centre, rr, 1)[0]
+    return [60000 / rr.mean(), rr.std(ddof=1), rmssd, *np.percentile(rr, [5, 50, 95]), largest, trend]
 
 
 def _spectrum(series: np.ndarray, centre: float, seconds: float) -> tuple[np.ndarray, np.ndarray]:
@@ -255,15 +300,15 @@ def judge_autonomic(pool: ProcessPoolExecutor, paths: list[Path]) -> dict[str, o
     nights = list(pool.map(autonomic_night, paths))
     labels, measures = np.concatenate([n[0] for n in nights]), np.concatenate([n[1] for n in nights])
     table = json.loads(TABLE.read_text())["stages"]
-    result, inside = {}, 0
-    for place, measure in enumerate(MEASURES):
+    inside, rows = 0, []
+    for place, (measure, key) in enumerate(MEASURES.items()):
+        rows.append([measure])
         for label, name in enumerate(LABELS):
-            _, low, middle, high, _ = table[TABLE_KEYS[name]][measure]
+            _, low, _, high, _ = table[TABLE_KEYS[name]][key]
             median = float(np.nanmedian(measures[labels == label, place]))
             inside += low <= median <= high
-            flag = "" if low <= median <= high else " OUT"
-            result[f"{measure.split('_p10')[0]} {name}"] = f"{median:.3f} in [{low:g}, {high:g}] ({middle:g}){flag}"
-    return {"inside": f"{inside} of {len(result)}", **result}
+            rows[-1].append(f"{median:.3g} in {low:.3g} to {high:.3g}{'' if low <= median <= high else ' (OUT)'}")
+    return {"inside": f"{inside} of {len(MEASURES) * len(LABELS)}", "rows": rows}
 
 
 def judge_ecg(pool: ProcessPoolExecutor, paths: list[Path]) -> dict[str, object]:
@@ -320,10 +365,6 @@ def judge_eeg(pool: ProcessPoolExecutor, paths: list[Path]) -> dict[str, object]
 
 def judge_speed(pool: ProcessPoolExecutor, paths: list[Path]) -> dict[str, object]:
     """Seconds of one core for one 8-h night of 12 channels at 256 Hz: the best of three, writing included."""
-    from tempfile import TemporaryDirectory
-
-    from sleepkd.simulation.cohort import write_cohort
-
     seconds = []
     for _ in range(3):
         with TemporaryDirectory() as folder:
@@ -332,6 +373,56 @@ def judge_speed(pool: ProcessPoolExecutor, paths: list[Path]) -> dict[str, objec
             seconds.append((time.perf_counter() - wall, time.process_time() - cpu))
     wall, cpu = min(seconds)
     return {"wall": round(wall, 2), "cpu": round(cpu, 2)}
+
+
+# ---- pictures --------------------------------------------------------------------------------------------------------
+
+
+def draw_night(paths: list[Path], target: Path) -> None:
+    """Hypnogram, heart rate and spectrogram of the first SS3 night."""
+    psg = next(path for path in paths if "SS3" in str(path))
+    raw, labels = signals_of(psg)
+    onset, _ = labels_of(psg)
+    rate = raw.info["sfreq"]
+    ecg, _ = ecg_of(psg)
+    beats = sleepecg.detect_heartbeats(ecg, rate) / rate - onset
+    f, t, power = spectrogram(raw.get_data("EEG")[0] * 1e6, rate, nperseg=round(4 * rate), noverlap=0)
+    power = power[:, : power.shape[1] // 8 * 8].reshape(len(f), -1, 8).mean(axis=2)  # of half a minute
+    figure, (top, middle, bottom) = plt.subplots(3, 1, figsize=(12, 8), sharex=True, layout="constrained")
+    height = np.array([np.nan, 4, 2, 1, 0, 3])[labels + 1]  # W on top, REM below it, as hypnograms are drawn
+    top.step(np.arange(len(labels)) * EPOCH / 3600, height, where="post", lw=0.8)
+    top.set_yticks([4, 3, 2, 1, 0], ["W", "REM", "N1", "N2", "N3"])
+    middle.plot(beats[1:] / 3600, median_filter(60 / np.diff(beats), 15), lw=0.5)
+    middle.set(ylabel="heart rate (1/min)")
+    bottom.pcolormesh(t[: power.shape[1] * 8 : 8] / 3600, f, 10 * np.log10(power), vmin=-15, vmax=25, rasterized=True)
+    bottom.set(ylim=(0, 30), ylabel="frequency (Hz)", xlabel=f"hours, {psg.name[:10]}")
+    figure.savefig(target, dpi=90)
+
+
+def draw_stages(paths: list[Path], target: Path) -> None:
+    """Ten seconds of each sleep stage in the first SS3 night: EEG, EOG, EMG, ECG."""
+    raw, labels = signals_of(next(path for path in paths if "SS3" in str(path)))
+    scales = {
+        "EEG": 100,
+        "EEG O1-LER": 100,
+        "EOG Left Horiz": 150,
+        "EOG Right Horiz": 150,
+        "EMG Chin1": 100,
+        "ECG ECGI": 1500,
+    }
+    figure, axes = plt.subplots(len(LABELS), 1, figsize=(12, 16), sharex=True, layout="constrained")
+    for label, axis in enumerate(axes):
+        run = (labels == label) & (np.roll(labels, 1) == label) & (np.roll(labels, -1) == label)
+        start = np.flatnonzero(run)[run.sum() // 3] * EPOCH + 10
+        for row, (channel, scale) in enumerate(scales.items()):
+            signal = raw.get_data(channel, tmin=start, tmax=start + 10)[0] * 1e6
+            axis.plot(
+                np.arange(len(signal)) / raw.info["sfreq"], (signal - np.median(signal)) / scale - row, lw=0.6, c="k"
+            )
+        axis.set(ylabel=LABELS[label], ylim=(-len(scales) + 0.2, 0.8))
+        axis.set_yticks(-np.arange(len(scales)), [f"{name} ({scale} uV)" for name, scale in scales.items()])
+    axes[-1].set_xlabel("seconds")
+    figure.savefig(target, dpi=80)
 
 
 JUDGES = {

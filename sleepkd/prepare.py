@@ -26,9 +26,9 @@ from sleepkd.data.store import (
     create_store,
     to_int16,
     write_recording,
-    write_text,
 )
 from sleepkd.errors import EXIT_USER_ERROR, UserError, run_command
+from sleepkd.files import write_text_atomically
 
 DEFAULT_SPLIT = "default"
 # The interquartile range of a scalp EEG over a night; outside it, the unit in the file's header is in doubt.
@@ -188,7 +188,7 @@ def _prepare_all(
 
 def _write_summary(store: Path, outcomes: list[Outcome]) -> None:
     lines = ["recording\tsubset\tstatus\tnote", *(f"{o.recording}\t{o.subset}\t{o.status}\t{o.note}" for o in outcomes)]
-    write_text(store / "summary.tsv", "\n".join(lines) + "\n")
+    write_text_atomically(store / "summary.tsv", "\n".join(lines) + "\n")
 
 
 def _print_summary(store: Path, outcomes: list[Outcome]) -> list[Outcome]:

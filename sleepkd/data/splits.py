@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sleepkd.data.store import Store, write_text
+from sleepkd.data.store import Store
 from sleepkd.errors import UserError
+from sleepkd.files import write_text_atomically
 
 PARTS = ("train", "validation", "test")
 
@@ -60,7 +61,7 @@ def draw_split(store: Store, shares: tuple[float, float, float], seed: int) -> d
 def write_split(folder: Path, parts: dict[str, tuple[str, ...]], comment: str) -> None:
     """Write train.txt, validation.txt and test.txt: one recording a line, '#' begins a comment."""
     for part in PARTS:
-        write_text(folder / f"{part}.txt", "\n".join((f"# {comment}", *parts[part])) + "\n")
+        write_text_atomically(folder / f"{part}.txt", "\n".join((f"# {comment}", *parts[part])) + "\n")
 
 
 def read_split(store: Store, name: str) -> Split:

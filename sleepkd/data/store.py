@@ -19,6 +19,7 @@ import numpy as np
 
 from sleepkd.data.hypnogram import SLEEP_STAGES, UNSCORED, Hypnogram
 from sleepkd.errors import UserError
+from sleepkd.files import write_text_atomically
 
 FORMAT = 1
 UNSCORED_NAME = "unscored"
@@ -136,7 +137,7 @@ def create_store(path: Path, settings: StoreSettings) -> None:
             raise UserError(f"{path}: holds {asdict(present)}, this asks for {asdict(settings)}; choose another --out")
         return
     (path / "recordings").mkdir(parents=True, exist_ok=True)
-    write_text(path / "store.json", json.dumps({"format": FORMAT, **asdict(settings)}, indent=1) + "\n")
+    write_text_atomically(path / "store.json", json.dumps({"format": FORMAT, **asdict(settings)}, indent=1) + "\n")
 
 
 def write_recording(store: Path, info: RecordingInfo, signals: dict[str, np.ndarray], hypnogram: Hypnogram) -> None:
@@ -159,14 +160,6 @@ def write_recording(store: Path, info: RecordingInfo, signals: dict[str, np.ndar
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def to_int16(signal: np.ndarray) -> tuple[np.ndarray, float, float]:

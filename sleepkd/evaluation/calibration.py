@@ -13,10 +13,10 @@ from scipy.optimize import minimize_scalar
 from sklearn.metrics import brier_score_loss, log_loss
 
 from sleepkd.errors import UserError
-from sleepkd.evaluation.files import write_text_atomically
 from sleepkd.evaluation.metrics import batch_scores, confusion_matrix
 from sleepkd.evaluation.predictions import NightPredictions
 from sleepkd.evaluation.report import json_safe
+from sleepkd.files import write_text_atomically
 
 BINS = 15
 KEPT_SHARES = np.linspace(0.05, 1.0, 20)

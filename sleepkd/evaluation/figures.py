@@ -12,7 +12,6 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from sleepkd.data.hypnogram import UNSCORED
-from sleepkd.evaluation.files import write_bytes_atomically
 from sleepkd.evaluation.metrics import batch_scores
 from sleepkd.evaluation.palette import (
     FAINT_INK,
@@ -26,6 +25,7 @@ from sleepkd.evaluation.palette import (
     text_on,
 )
 from sleepkd.evaluation.predictions import NightPredictions
+from sleepkd.files import write_bytes_atomically
 
 DPI = 160
 STYLE = {

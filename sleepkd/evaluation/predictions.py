@@ -10,8 +10,8 @@ import numpy as np
 
 from sleepkd.data.hypnogram import UNSCORED
 from sleepkd.errors import UserError
-from sleepkd.evaluation.files import write_text_atomically
 from sleepkd.evaluation.metrics import confusion_matrix
+from sleepkd.files import write_text_atomically
 
 UNSCORED_NAME = "unscored"
 INDEX_NAME = "recordings.csv"

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from sleepkd.evaluation.files import write_text_atomically
 from sleepkd.evaluation.metrics import SCALAR_SCORES, batch_scores, scores
 from sleepkd.evaluation.predictions import NightPredictions
+from sleepkd.files import write_text_atomically
 
 
 def metrics_of(nights: Sequence[NightPredictions], class_names: Sequence[str]) -> dict:

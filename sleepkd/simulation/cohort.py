@@ -22,6 +22,7 @@ from sleepkd.simulation.layout import Recording, plan
 from sleepkd.simulation.night import Night, simulate_night
 
 CHANNELS = ("needed", "full")
+UNFINISHED = ".unfinished"
 SHORTEST_HOURS = 0.25
 LOWEST_RATE = 100
 # One digit is 0.1 microvolt, or 0.2 microvolt of ECG: as in clinical amplifiers.
@@ -41,11 +42,11 @@ def write_cohort(
     """Write `nights` recordings of `hours` each under `out` and return the paths of their PSG files.
 
     Night k depends on (seed, k) alone: the same bytes whatever `jobs`, and a longer cohort begins with the same nights.
-    The whole cohort appears at once, when it is complete. Short nights hold a compressed night (`simulate_states`).
+    The files appear under their names only when all are complete. Short nights hold a compressed night (`simulate_states`).
     """
     _check(out, nights, hours, jobs, channels, rate)
     recordings = plan(nights, seed)
-    unfinished = out.parent / f".{out.name}.unfinished"
+    unfinished = out / UNFINISHED
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
@@ -57,7 +58,8 @@ def write_cohort(
                 rows = list(pool.map(write, recordings))
         table = ["\t".join(rows[0]), *("\t".join(str(value) for value in row.values()) for row in rows)]
         (unfinished / "participants.tsv").write_text("\n".join(table) + "\n", encoding="utf-8")
-        os.replace(unfinished, out)
+        for entry in sorted(unfinished.iterdir()):
+            os.replace(entry, out / entry.name)
     except OSError as error:
         raise UserError(f"cannot write the cohort to {out}: {error.strerror or error}") from error
     finally:
@@ -105,7 +107,7 @@ def _check(out: Path, nights: int, hours: float, jobs: int, channels: str, rate:
         raise UserError(f"channels must be one of {', '.join(CHANNELS)}, not {channels!r}")
     if rate < LOWEST_RATE:
         raise UserError(f"rate must be at least {LOWEST_RATE} Hz, not {rate}")
-    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+    if out.is_file() or (out.is_dir() and any(entry.name != UNFINISHED for entry in out.iterdir())):
         raise UserError(f"{out} already holds something: name a new or an empty folder")
 
 

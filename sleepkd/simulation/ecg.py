@@ -4,6 +4,7 @@ import numpy as np
 from scipy.signal import butter, sosfilt
 
 from sleepkd.simulation.heart import RATE, VENTRICULAR, Heart
+from sleepkd.simulation.hypnogram import STATE_SECONDS, W
 from sleepkd.simulation.night import Night
 from sleepkd.simulation.noise import slow_noise
 
@@ -31,11 +32,10 @@ def simulate_ecg(night: Night, heart: Heart, rate: int, lead: str) -> np.ndarray
     signal = _waves(night, heart, rate, samples, lead)
     rng = night.generator(f"ecg {lead}")
     seconds = np.arange(samples, dtype=np.float32) / rate
-    amplitude = night.subject.ecg_amplitude
     breath_seconds = np.arange(len(heart.breathing)) / RATE
     wander = WANDER_MV * (heart.breathing + 0.8 * slow_noise(rng, len(heart.breathing), RATE, 8))
     signal += np.interp(seconds, breath_seconds, wander).astype(np.float32)
-    signal += 0.004 * amplitude * rng.standard_normal(samples, dtype=np.float32)
+    signal += _tonic_noise(night, rng, samples, rate)
     signal += (0.006 * rng.random()) * np.sin(2 * np.pi * 60 * seconds + rng.uniform(0, 6)).astype(np.float32)
     _add_muscle(night, rng, signal, rate)
     signal *= night.subject.ecg_polarity
@@ -93,6 +93,16 @@ def _posture(night: Night, seconds: np.ndarray) -> np.ndarray:
     turns = night.movements[rng.random(len(night.movements)) < 0.3, 0]
     gains = np.exp(0.12 * rng.standard_normal(len(turns) + 1))
     return gains[np.searchsorted(turns, seconds)]
+
+
+def _tonic_noise(night: Night, rng: np.random.Generator, samples: int, rate: int) -> np.ndarray:
+    """The amplifier's noise and the muscles' tone between movements (samples,), float32 millivolt: most in active wake."""
+    tone = 0.004 + 0.003 * (night.states == W) + 0.008 * night.active
+    wander = 0.4 * slow_noise(rng, len(tone), 1 / STATE_SECONDS, 120) + 0.3 * rng.standard_normal()
+    level = tone * np.exp(wander)
+    middle = (np.arange(len(tone)) + 0.5) * STATE_SECONDS
+    seconds = np.arange(samples, dtype=np.float32) / rate
+    return np.interp(seconds, middle, level).astype(np.float32) * rng.standard_normal(samples, dtype=np.float32)
 
 
 def _add_muscle(night: Night, rng: np.random.Generator, signal: np.ndarray, rate: int) -> None:

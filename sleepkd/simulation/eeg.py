@@ -32,8 +32,10 @@ TOPOGRAPHY = {
     "O": {"flat": 0.9, "steep": 0.8, "slow": 0.6, "theta": 0.8, "alpha": 2.0, "sigma": 0.5, "beta": 0.9, "muscle": 1.2},
     "A": {"flat": 0.4, "steep": 0.3, "slow": 0.2, "theta": 0.25, "alpha": 0.25, "sigma": 0.1, "beta": 0.4, "muscle": 1.5},
 }
-# Slow log-amplitude changes that are no change of stage: standard deviation and time constant in seconds.
-WANDER, WANDER_SECONDS = 0.16, 45.0
+# Log-amplitude changes that are no change of stage, (standard deviation, time constant in seconds): within a sleep epoch
+# or two and within a cycle; and the subject's own constant deviation.
+WANDER = ((0.20, 40.0), (0.10, 900.0))
+TRAIT = 0.15
 AROUSAL_GAIN = {"alpha": 3.0, "beta": 2.0, "muscle": 4.0, "slow": 0.7, "sigma": 0.5}
 
 SPINDLE_GAIN = {"F": 0.8, "C": 1.0, "O": 0.35, "A": 0.1}
@@ -116,7 +118,8 @@ def _amplitudes(night: Night, frames: int) -> dict[str, np.ndarray]:
     amplitudes = {}
     for name, by_state in COMPONENTS.items():
         rng = night.generator(f"eeg amplitude {name}")
-        wander = WANDER * slow_noise(rng, frames, rate, WANDER_SECONDS)
+        wander = TRAIT * rng.standard_normal()
+        wander += sum(spread * slow_noise(rng, frames, rate, seconds) for spread, seconds in WANDER)
         if name == "alpha":  # alpha waxes and wanes within seconds
             wander += 0.3 * slow_noise(rng, frames, rate, 4.0)
         level = smooth(by_state[states] * gains.get(name, 1.0), rate, 2.0)

@@ -15,15 +15,15 @@ NORMAL, ATRIAL, VENTRICULAR = 0, 1, 2
 # (breathing), low (0.04-0.15 Hz) and very low (0.007-0.04 Hz) frequency parts of the RR interval. They are set so that
 # the simulated medians of RMSSD, LF/HF and VLF/(LF+HF) meet those of `../shared/data/autonomic_by_stage.json`
 # (MIT-BIH Polysomnographic Database, ODC-BY 1.0); `benchmarks/simulation.py` measures them.
-HEART_RATE = np.array([1.03, 0.99, 0.965, 0.965, 0.965, 1.01])
+HEART_RATE = np.array([1.01, 0.985, 0.965, 0.965, 0.965, 1.006])
 HF_MS = np.array([18.0, 26.5, 27.0, 22.5, 21.5, 19.5])
-LF_MS = np.array([20.0, 29.0, 28.0, 22.5, 19.0, 18.0])
-VLF_MS = np.array([22.0, 30.0, 25.0, 13.5, 11.5, 22.0])
+LF_MS = np.array([19.0, 29.0, 26.5, 21.5, 18.5, 17.0])
+VLF_MS = np.array([21.0, 33.0, 26.0, 14.0, 12.0, 21.0])
 
 # Breaths per minute over the subject's own rate, and the spread of the breath-to-breath rate: slow and regular in deep
 # sleep, irregular in REM sleep and wake (Douglas et al. 1982, Thorax 37:840; Rostig et al. 2005, Sleep 28:1411).
 BREATH_RATE = np.array([1.06, 1.0, 0.98, 0.99, 1.0, 1.05])
-BREATH_SPREAD = np.array([0.16, 0.10, 0.06, 0.04, 0.03, 0.14])
+BREATH_SPREAD = np.array([0.15, 0.10, 0.06, 0.04, 0.03, 0.13])
 BREATH_DEPTH = np.array([1.0, 0.9, 0.9, 0.95, 0.95, 0.75])
 
 # Over the night the heart slows by about 6 % to a low two thirds through, then rises (Burgess et al. 1997, Am J Physiol
@@ -98,9 +98,9 @@ def _intervals(night: Night, states: np.ndarray, breathing: np.ndarray, suspende
     # Apnea: the heart slows while breathing stops and quickens when it returns (Guilleminault et al. 1984, Lancet 1:126).
     heart_rate *= 1 + _arousal_response(night, samples) - 0.07 * smooth(suspended, RATE, 3)
     variation = (
-        deviation(HF_MS, 2, 0.3) * np.sqrt(2) * breathing
-        + deviation(LF_MS, 2, 0.35) * band_noise(rng, samples, RATE, 0.06, 0.13)
-        + deviation(VLF_MS, 4, 0.3) * band_noise(rng, samples, RATE, 0.008, 0.04)
+        deviation(HF_MS, 2, 0.35) * np.sqrt(2) * breathing
+        + deviation(LF_MS, 2, 0.45) * band_noise(rng, samples, RATE, 0.06, 0.13)
+        + deviation(VLF_MS, 5, 0.6) * band_noise(rng, samples, RATE, 0.008, 0.04)
     )
     # Deviations shorten with the interval itself (about as its square: Monfredi et al. 2014, Hypertension 64:1334).
     return np.clip(60 / heart_rate + variation * (60 / heart_rate) ** 1.5, 0.35, 2.2)

@@ -23,7 +23,7 @@ class Night:
     seed: int
     number: int
     subject: Subject
-    duration: float  # seconds
+    duration: float  # seconds, a whole number
     states: np.ndarray  # (n,) one per STATE_SECONDS
     active: np.ndarray  # (n,) bool: awake with open eyes and moving, not at rest
     arousals: np.ndarray
@@ -59,7 +59,7 @@ def simulate_night(seed: int, number: int, subset: str, hours: float) -> Night:
         seed=seed,
         number=number,
         subject=subject,
-        duration=hours * 3600,
+        duration=float(round(hours * 3600)),
         states=states,
         active=_active_wake(rng, states),
         arousals=arousals,

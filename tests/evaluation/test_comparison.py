@@ -107,5 +107,5 @@ def test_what_cannot_be_paired_is_refused():
         compare({0: a}, {0: [made_up_night("other")]}, NAMES)
     with pytest.raises(UserError, match="seeds"):
         compare({0: a}, {1: a}, NAMES)
-    with pytest.raises(UserError, match="r0.*scored labels"):
+    with pytest.raises(UserError, match=r"r0.*scored labels"):
         compare({0: a}, {0: [dataclasses.replace(a[0], labels=(a[0].labels + 1) % 4)]}, NAMES)

@@ -1,0 +1,77 @@
+"""make demo: the whole method on a simulated cohort, on two CPU cores; prints every command that it runs.
+
+Simulate nights in MASS's layout, prepare them, train five stages over two processes, evaluate on nights held out.
+Run again, it goes on where it was; `make clean` starts it anew.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from sleepkd.checkpoint import read_checkpoint
+from sleepkd.config import load_config
+from sleepkd.errors import UserError, run_command
+from sleepkd.files import write_text_atomically
+
+RUNS = Path("runs/demo")
+STAGES = ("eeg_base", "ecg_base", "kd_temp", "feat_train", "feat_temp")
+SCORES = (("accuracy", "accuracy"), ("kappa", "kappa"), ("weighted F1", "weighted_f1"), ("macro F1", "macro_f1"))
+NIGHTS, HOURS, SEED = 40, 2, 1
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
+
+
+def main() -> None:
+    """Run every step, then show the table."""
+    started = time.monotonic()
+    raw, store = RUNS / "raw", RUNS / "store"
+    if not (raw / "participants.tsv").is_file():
+        run("-m", "sleepkd.simulate", "--out", raw, "--nights", NIGHTS, "--hours", HOURS, "--seed", SEED,
+            "--channels", "needed", "--jobs", 2)  # fmt: skip
+    run("-m", "sleepkd.prepare", "--dataset", "mass", "--raw", raw, "--out", store, "--jobs", 2, "--rate", 64,
+        "--split", 0.6, 0.15, 0.25)  # fmt: skip
+    for stage in STAGES:
+        run(*TORCHRUN, "train_ddp.py", "--config", f"{stage}.yaml", "demo.yaml")
+    checkpoints = {stage: load_config([stage, "demo"], []).run_directory / "best.pt" for stage in STAGES}
+    run(*TORCHRUN, "evaluate.py", "--checkpoint", *checkpoints.values(), "--out", RUNS / "results")
+    rows = [row(stage, checkpoint) for stage, checkpoint in checkpoints.items()]
+    write_text_atomically(RUNS / "table.json", json.dumps(rows, indent=1) + "\n")
+    show(rows, (time.monotonic() - started) / 60)
+
+
+def run(*arguments: object) -> None:
+    """Run Python with these arguments; UserError where it fails."""
+    command = [sys.executable, *map(str, arguments)]
+    print(f"\n$ python {' '.join(command[1:])}", flush=True)
+    # One thread per process: two processes on two cores otherwise fight over them.
+    code = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False).returncode
+    if code:
+        raise UserError(f"the command above ended with exit code {code}")
+
+
+def row(stage: str, checkpoint: Path) -> dict[str, float | str]:
+    """One line of the table: the scores on the held-out nights and the minutes that training took."""
+    overall = json.loads((RUNS / "results" / stage / "metrics.json").read_text(encoding="utf-8"))["overall"]
+    minutes = read_checkpoint(checkpoint.with_name("last.pt")).position.seconds / 60
+    return {"stage": stage, **{name: overall[key] for name, key in SCORES}, "minutes": minutes}
+
+
+def show(rows: list[dict], minutes: float) -> None:
+    """Print the table and where to look next."""
+    columns = [name for name, _ in SCORES]
+    print(f"\n{'stage':<11}" + "".join(f"{name:>13}" for name in (*columns, "minutes")))
+    for line in rows:
+        numbers = "".join(f"{line[name]:>13.3f}" for name in (*columns, "minutes"))
+        print(f"{line['stage']:<11}{numbers}")
+    print(f"\n{minutes:.1f} minutes. Look at:")
+    for path in sorted(RUNS.glob("results/*/confusion.png")):
+        print(f"  {path}")
+    print(f"  {next(RUNS.glob('results/feat_temp/hypnograms/*.png'))} and its neighbours")
+    print(f"  tensorboard --logdir {RUNS}")
+    print(f"  {RUNS / 'table.json'}")
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,44 @@
+"""Raw recordings made up for the tests: EDF files whose signals and annotations are known to the sample."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from edfio import Edf, EdfAnnotation, EdfSignal, Recording
+
+START = datetime(2003, 11, 17, 22, 30)
+
+DREAMS = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "dreams_excerpt3"
+needs_dreams = pytest.mark.skipif(not DREAMS.is_dir(), reason="the real recording (shared/data) is not here")
+
+
+def channel(
+    label: str, samples: np.ndarray, rate_hz: float, unit: str = "uV", full_scale: float | None = None
+) -> EdfSignal:
+    """One channel; `samples` are the numbers that the file states, whatever `unit` says they are."""
+    peak = full_scale or float(np.max(np.abs(samples), initial=1e-3))
+    return EdfSignal(samples, rate_hz, label=label, physical_dimension=unit, physical_range=(-peak, peak))
+
+
+def write_psg(
+    path: Path, channels: Sequence[EdfSignal], start: datetime = START, record_seconds: float | None = None
+) -> Path:
+    """A file of signals. EDF holds a whole number of samples per record: 255.5 Hz needs records of 2 s."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Edf(channels, **_header(start), data_record_duration=record_seconds).write(path)
+    return path
+
+
+def write_scoring(
+    path: Path, annotations: Sequence[tuple[float, float | None, str]], start: datetime = START
+) -> Path:
+    """An EDF+ scoring file of (onset, duration, text)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Edf([], annotations=[EdfAnnotation(*a) for a in annotations], **_header(start)).write(path)
+    return path
+
+
+def _header(start: datetime) -> dict:
+    return {"recording": Recording(startdate=date(start.year, start.month, start.day)), "starttime": start.time()}
