@@ -105,11 +105,10 @@ def report(results: dict[str, dict]) -> str:
         ("EEG band powers, 5 classes", "kappa .70 to .92", f"{results['eeg']['kappa']:.3f}"),
         ("8 h, 12 channels, 256 Hz, one core", "≤ 6 s", f"{results['speed']['wall']:.2f} s"),
     ]
-    medians = [f"| {' | '.join([name.replace('_', ' '), *cells])} |" for name, *cells in autonomic["rows"]]
-    return "\n".join(
-        ["| judge | bar | measured |", "|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows), ""]
-        + [f"| median | {' | '.join(LABELS)} |", "|---|" + "---|" * len(LABELS), *medians]
-    )
+    medians = [f"| {' | '.join(cells)} |" for cells in autonomic["rows"]]
+    head = ["| judge | bar | measured |", "|---|---|---|"]
+    middle = ["", f"| median | {' | '.join(LABELS)} |", "|---|---|---|---|---|---|"]
+    return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in rows), *middle, *medians])
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------

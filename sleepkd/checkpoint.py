@@ -1,7 +1,6 @@
 """Checkpoints: written whole or not at all, read strictly, never executing what they hold."""
 
 import os
-import pickle
 import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -67,11 +66,12 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise UserError(f"{path}: no such checkpoint")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # a damaged file makes the reader stumble in every way there is
+        raise UserError(f"{path}: is damaged or no checkpoint; delete it or name another") from None
+    try:
         if content.pop("format") != FORMAT:
             raise KeyError("format")
         return Checkpoint(**content | {"position": Position(**content["position"])})
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError):
-        raise UserError(f"{path}: is damaged or no checkpoint; delete it or name another") from None
     except (KeyError, TypeError, AttributeError):
         raise UserError(f"{path}: is not a checkpoint of this version of sleepkd") from None
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from dataclasses import dataclass, field
@@ -130,7 +131,7 @@ def load_config(files: list[str], overrides: list[str]) -> Config:
         key, equals, text = override.partition("=")
         if not equals:
             raise UserError(f"--set {override}: expected key=value, for example train.epochs=3")
-        value: Any = yaml.safe_load(text)
+        value: Any = _parse(text, f"--set {override}")
         for part in reversed(key.split(".")):
             value = {part: value}
         _merge(merged, value)
@@ -152,8 +153,8 @@ def find_config(name: str, folder: Path = CONFIGS) -> Path:
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML file as a mapping; UserError naming the file where it is not one."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = _parse(path.read_text(encoding="utf-8"), str(path))
+    except UnicodeDecodeError as error:
         raise UserError(f"{path}: not valid YAML: {error}") from None
     if content is None:
         return {}
@@ -166,7 +167,8 @@ def check(config: Config) -> None:
     """Refuse impossible values by key, before anything is loaded."""
     stage, data, model, loss, train = config.stage, config.data, config.model, config.loss, config.train
     _require(bool(stage.name), "stage.name", "is missing: give a stage's config, for example --config feat_temp.yaml")
-    _require("/" not in stage.name, "stage.name", f"{stage.name!r} names a folder of runs_root and cannot hold a /")
+    is_folder = stage.name.strip(".") and not set("/\\") & set(stage.name)
+    _require(bool(is_folder), "stage.name", f"{stage.name!r} cannot name a folder of runs_root")
     for key, value in (
         ("data.window", data.window),
         ("train.epochs", train.epochs),
@@ -186,13 +188,13 @@ def check(config: Config) -> None:
         ("loss.kd", loss.kd),
         ("loss.at", loss.at),
     ):
-        _require(number >= 0, key, f"must not be negative, is {number}")
+        _require(0 <= number < math.inf, key, f"must be 0 or more, is {number}")
     for key, number in (
         ("data.clip", data.clip),
         ("train.learning_rate", train.learning_rate),
         ("loss.temperature", loss.temperature),
     ):
-        _require(number > 0, key, f"must be positive, is {number}")
+        _require(0 < number < math.inf, key, f"must be positive, is {number}")
     _require(loss.ce + loss.kd + loss.at > 0, "loss", "ce, kd and at are all 0: nothing to train on")
     needs_teacher = loss.kd > 0 or loss.at > 0
     _require(not needs_teacher or bool(stage.teacher), "stage.teacher", "is missing, and loss.kd or loss.at needs one")
@@ -239,7 +241,7 @@ def _typed(hint: Any, value: Any, key: str) -> Any:
         return from_dict(hint, value, prefix=f"{key}.")
     if origin is Literal:
         allowed = typing.get_args(hint)
-        if value not in allowed or isinstance(value, bool):
+        if not any(value == choice and type(value) is type(choice) for choice in allowed):
             raise UserError(f"{key}: must be one of {', '.join(map(str, allowed))}; is {value!r}")
         return value
     if origin in (tuple, list):
@@ -262,6 +264,23 @@ def _typed(hint: Any, value: Any, key: str) -> Any:
     elif isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
         return value
     raise UserError(f"{key}: expected {hint.__name__}, got {value!r}")
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe, and strict: a key given twice is an error, not the last one's win."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        mapping = super().construct_mapping(node, deep)
+        if len(mapping) < len(node.value):
+            raise yaml.constructor.ConstructorError(None, None, "a key is given twice", node.start_mark)
+        return mapping
+
+
+def _parse(text: str, source: str) -> Any:
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        raise UserError(f"{source}: not valid YAML: {error}") from None
 
 
 def _merge(base: dict[str, Any], overlay: dict[str, Any]) -> None:

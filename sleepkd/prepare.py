@@ -71,7 +71,10 @@ def prepare_recording(
     try:
         note = _prepare(store, cohort, settings, files)
     except UserError as error:
-        return Outcome(files.recording, files.subset, "skipped", str(error))
+        return Outcome(files.recording, files.subset, "skipped", " ".join(str(error).split()))
+    except Exception as error:  # whatever a damaged file makes a reader do, the other recordings go on
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        return Outcome(files.recording, files.subset, "skipped", f"{files.signals}: cannot be prepared: {what}")
     return Outcome(files.recording, files.subset, "prepared", note)
 
 
@@ -132,11 +135,11 @@ def _store_signal(
     samples, rate = signal.samples, signal.rate_hz
     if settings.resample == "whole_night":
         samples, rate = resample_night(samples, rate, settings.rate_hz), settings.rate_hz
-    stored, scale, offset = to_int16(samples)
     end = hypnogram.onset_s[-1] + hypnogram.duration_s[-1]
     scored = samples[max(0, round(hypnogram.onset_s[0] * rate)) : max(0, round(end * rate))]
     if not len(scored):
         raise UserError(f"{where}: no sleep epoch lies within its {len(samples) / rate:.0f} s")
+    stored, scale, offset = to_int16(samples)
     low, median, high = np.percentile(scored, (25, 50, 75))
     if high - low < scale:
         raise UserError(f"{where}: {signal.derivation} is flat")

@@ -144,10 +144,14 @@ def _check(cohort: Cohort, path: Path) -> None:
     ):
         try:
             template.format(**dict.fromkeys(groups, ""))
-        except (KeyError, IndexError, ValueError):
+        except (KeyError, IndexError, ValueError, AttributeError):
             raise UserError(f"{path}: {key}: {template!r} uses a name that signals has no group for") from None
     for text, stage in cohort.scoring.labels.items():
         if stage not in (*SLEEP_STAGES, UNSCORED_LABEL):
             raise UserError(f"{path}: scoring.labels.{text}: {stage!r} is none of {', '.join(SLEEP_STAGES)}, unscored")
-    if cohort.scoring.format == "values" and cohort.scoring.value_seconds <= 0:
-        raise UserError(f"{path}: scoring.value_seconds: must be positive where scoring.format is values")
+    lengths = [cohort.epoch_seconds, *(s.epoch_seconds for s in cohort.subsets.values() if s.epoch_seconds is not None)]
+    if min(lengths) <= 0:
+        raise UserError(f"{path}: epoch_seconds: must be positive, is {min(lengths):g}")
+    value = cohort.scoring.value_seconds
+    if cohort.scoring.format == "values" and (value <= 0 or any(length % value for length in lengths)):
+        raise UserError(f"{path}: scoring.value_seconds: must divide epoch_seconds where scoring.format is values")

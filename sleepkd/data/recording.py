@@ -12,7 +12,7 @@ from typing import Literal
 import edfio
 import mne
 import numpy as np
-from scipy.signal import butter, resample_poly, sosfiltfilt
+from scipy.signal import butter, firwin, kaiserord, resample_poly, sosfiltfilt
 
 from sleepkd.errors import UserError
 
@@ -44,7 +44,7 @@ class DerivedSignal:
 
 VOLTS = {"V": 1.0, "mV": 1e-3, "uV": 1e-6}
 # What MNE 1.13 takes for volts (mne/io/edf/edf.py); it passes other units on unscaled, capital UV and MV among them.
-_SCALED_BY_MNE = {"uV": 1e-6, "µV": 1e-6, "μV": 1e-6, "mV": 1e-3}
+_SCALED_BY_MNE = {"uV": 1e-6, "\xb5V": 1e-6, "\x83\xcaV": 1e-6, "mV": 1e-3}
 
 
 class EdfFile:
@@ -55,14 +55,18 @@ class EdfFile:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
-                header = edfio.read_edf(path)
-                self.units = {signal.label: signal.physical_dimension for signal in header.signals}
-                self.rates = {signal.label: signal.sampling_frequency for signal in header.signals}
-            except (ValueError, OSError, IndexError, UnicodeDecodeError) as error:
+                self._header = edfio.read_edf(path, header_encoding="latin1")
+                self.units = {signal.label: signal.physical_dimension for signal in self._header.signals}
+                self.rates = {signal.label: signal.sampling_frequency for signal in self._header.signals}
+            except Exception as error:  # edfio has no error of its own: damage shows as whatever it stumbles over
                 raise UserError(f"{path}: is damaged or no EDF: {error}") from None
         cut_off = [str(w.message) for w in caught if "record" in str(w.message) and "data" in str(w.message).lower()]
         if cut_off:
             raise UserError(f"{path}: is cut off: {cut_off[-1].removesuffix(' Updating header.')}")
+        if not self._header.num_data_records:
+            raise UserError(f"{path}: holds no data record")
+        if self._header.reserved.startswith("EDF+D") and not self._header.is_continuous:
+            raise UserError(f"{path}: was interrupted (EDF+D): after a gap, no sample lies where its number says")
 
     def derive(self, choices: Sequence[Derivation], target_unit: Literal["uV", "mV"]) -> DerivedSignal:
         """The signal by the first derivation whose channels this file has; UserError where none fits."""
@@ -75,8 +79,18 @@ class EdfFile:
         raise UserError(f"{self.path}: no channel fits {wanted}; it has {', '.join(self.units)}")
 
     def start(self) -> datetime | None:
-        """When the recording starts, as its header says."""
-        return mne.io.read_raw_edf(self.path, include=[], encoding="latin1", verbose="error").info["meas_date"]
+        """When the recording starts, as its header says, to the fraction of a second that EDF+ adds to it."""
+        second = self._read_raw([]).info["meas_date"]
+        try:
+            return second and second.replace(microsecond=self._header.starttime.microsecond)
+        except ValueError:  # no time in the header, or a first annotation that is not UTF-8
+            return second
+
+    def _read_raw(self, labels: list[str]) -> mne.io.BaseRaw:
+        try:
+            return mne.io.read_raw_edf(self.path, include=labels, encoding="latin1", verbose="error")
+        except Exception as error:  # as in __init__
+            raise UserError(f"{self.path}: is damaged or no EDF: {error}") from None
 
     def _find(self, pattern: str) -> str | None:
         return next((label for label in self.units if re.fullmatch(pattern, label.strip(), re.IGNORECASE)), None)
@@ -92,8 +106,7 @@ class EdfFile:
         return DerivedSignal(samples, self.rates[plus], f"{plus} - {minus}" if minus else plus, unit_name)
 
     def _read_channel(self, label: str, unit: Unit, target_unit: Literal["uV", "mV"]) -> tuple[np.ndarray, str]:
-        raw = mne.io.read_raw_edf(self.path, include=[label], encoding="latin1", verbose="error")
-        values = raw.get_data()[0] / _SCALED_BY_MNE.get(self.units[label], 1.0)  # the numbers the file states
+        values = self._read_raw([label]).get_data()[0] / _SCALED_BY_MNE.get(self.units[label], 1.0)  # the numbers the file states
         if unit == "header":
             unit = _plain_unit(self.units[label])
         if unit == "arbitrary":
@@ -103,15 +116,16 @@ class EdfFile:
 
 def _plain_unit(header: str) -> Unit:
     """A header's unit, whatever its capitals and micro sign: uV, mV, V, or arbitrary where it names none of them."""
-    plain = header.strip().lower().replace("µ", "u").replace("μ", "u")
+    plain = re.sub(r"[^\x00-\x7f]+", "u", header.strip().lower())  # a micro sign, in whatever encoding
     return {"uv": "uV", "mv": "mV", "v": "V"}.get(plain, "arbitrary")  # type: ignore[return-value]
 
 
 def resample_night(samples: np.ndarray, rate_hz: float, target_hz: float) -> np.ndarray:
     """A whole signal (samples,) at another rate; sample k lies at k / target_hz seconds, as before at k / rate_hz.
 
-    Polyphase filtering (scipy.signal.resample_poly), whose filter is zero-phase and suppresses what would alias. The
-    ratio is the simplest fraction that drifts by less than a tenth of a sample over the night.
+    Polyphase filtering, zero-phase: flat up to 90 % of the highest frequency that both rates can hold, and 60 dB down
+    beyond it, so that nothing aliases. The ratio is the simplest fraction that drifts by less than a tenth of a sample
+    over the night.
     """
     exact = Fraction(target_hz).limit_denominator(10**6) / Fraction(rate_hz).limit_denominator(10**6)
     for largest in (10**2, 10**3, 10**4, 10**5):
@@ -120,8 +134,11 @@ def resample_night(samples: np.ndarray, rate_hz: float, target_hz: float) -> np.
             break
     if ratio == 1:
         return samples
+    nyquist = 1 / max(ratio.numerator, ratio.denominator)  # in units of that of the signal between the two rates
+    taps, beta = kaiserord(60, 0.1 * nyquist)
+    lowpass = firwin(taps | 1, 0.95 * nyquist, window=("kaiser", beta))
     # Beyond its ends a signal is held, not dropped to zero, which would ring.
-    return resample_poly(samples, ratio.numerator, ratio.denominator, padtype="edge")
+    return resample_poly(samples, ratio.numerator, ratio.denominator, window=lowpass, padtype="edge")
 
 
 def detect_polarity(ecg: np.ndarray, rate_hz: float) -> int:

@@ -9,6 +9,7 @@ import mne
 import numpy as np
 
 from sleepkd.data.hypnogram import SLEEP_STAGES, UNSCORED, Hypnogram
+from sleepkd.data.recording import EdfFile
 from sleepkd.errors import UserError
 
 UNSCORED_LABEL = "unscored"
@@ -28,10 +29,10 @@ def read_edf_annotations(path: Path, stage_of: dict[str, str], epoch_seconds: fl
     stage_of: annotation text → W, N1, N2, N3, REM or unscored; other annotations are counted and ignored.
     Raises UserError where the file cannot be read or holds no sleep stage.
     """
+    start = EdfFile(path).start()
     try:
         # MASS has non-ASCII bytes in its annotations; Latin-1 reads any byte.
         annotations = mne.read_annotations(path, encoding="latin1")
-        start = mne.io.read_raw_edf(path, encoding="latin1", verbose="error").info["meas_date"]
     except (ValueError, OSError, IndexError, RuntimeError, AssertionError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read as EDF+: {error}") from None
     onsets, labels, durations = [], [], []

@@ -80,7 +80,7 @@ def read_split(store: Store, name: str) -> Split:
         path = folder / f"{part}.txt"
         if not path.is_file():
             raise UserError(f"{path}: is missing; a split is three files: {', '.join(f'{p}.txt' for p in PARTS)}")
-        lines = (line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
+        lines = (line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8-sig").splitlines())
         parts[part] = tuple(line for line in lines if line)
         if len(set(parts[part])) < len(parts[part]):
             raise UserError(f"{path}: lists a recording twice")

@@ -88,7 +88,7 @@ class Store:
         self.path = Path(path)
         self.settings = read_settings(self.path)
         folder = self.path / "recordings"
-        self.recordings = sorted(p.name for p in folder.iterdir() if (p / "recording.json").is_file())
+        self.recordings = sorted(p.name for p in folder.iterdir() if not p.name.startswith(".") and (p / "recording.json").is_file())
         if not self.recordings:
             raise UserError(f"{self.path}: the store holds no recording; run python -m sleepkd.prepare first")
 
@@ -99,12 +99,15 @@ class Store:
 
     def info(self, recording: str) -> RecordingInfo:
         """The facts of one recording, without its signals. Raises UserError where the store does not hold it."""
+        path = self._folder(recording) / "recording.json"
         try:
-            content = json.loads((self._folder(recording) / "recording.json").read_text(encoding="utf-8"))
+            content = json.loads(path.read_text(encoding="utf-8"))
+            content["signals"] = {name: SignalInfo(**signal) for name, signal in content["signals"].items()}
+            return RecordingInfo(**content)
         except FileNotFoundError:
             raise UserError(f"{self.path}: holds no recording {recording}") from None
-        content["signals"] = {name: SignalInfo(**signal) for name, signal in content["signals"].items()}
-        return RecordingInfo(**content)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise UserError(f"{path}: is damaged; prepare again with --again") from None
 
     def open(self, recording: str) -> StoredRecording:
         """One recording with its hypnogram; its signals stay on disk."""
@@ -122,11 +125,14 @@ def read_settings(path: Path) -> StoreSettings:
         content = json.loads((path / "store.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{path}: no such store; run python -m sleepkd.prepare, or set data.store") from None
-    except json.JSONDecodeError:
+    except ValueError:  # no JSON, or no text
         raise UserError(f"{path / 'store.json'}: is damaged; prepare the store anew") from None
-    if content.pop("format", None) != FORMAT:
-        raise UserError(f"{path}: was prepared by another version of sleepkd; prepare it anew")
-    return StoreSettings(**content)
+    try:
+        if content.pop("format") != FORMAT:
+            raise KeyError("format")
+        return StoreSettings(**content)
+    except (KeyError, TypeError, AttributeError):
+        raise UserError(f"{path}: was prepared by another version of sleepkd; prepare it anew") from None
 
 
 def create_store(path: Path, settings: StoreSettings) -> None:
@@ -136,7 +142,10 @@ def create_store(path: Path, settings: StoreSettings) -> None:
         if present != settings:
             raise UserError(f"{path}: holds {asdict(present)}, this asks for {asdict(settings)}; choose another --out")
         return
-    (path / "recordings").mkdir(parents=True, exist_ok=True)
+    try:
+        (path / "recordings").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be made: {error.strerror}") from None
     write_text_atomically(path / "store.json", json.dumps({"format": FORMAT, **asdict(settings)}, indent=1) + "\n")
 
 

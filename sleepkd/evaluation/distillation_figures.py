@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from sleepkd.data.hypnogram import EPOCH_SECONDS
 from sleepkd.evaluation.distillation_views import Example
 from sleepkd.evaluation.figures import STYLE, save
 from sleepkd.evaluation.palette import (
@@ -20,6 +21,8 @@ from sleepkd.evaluation.palette import (
     SEQUENTIAL,
     STAGE_COLOURS,
     display_order,
+    rgb,
+    text_on,
 )
 
 _ATTENTION_MAP = LinearSegmentedColormap.from_list("attention", SEQUENTIAL[:4])
@@ -80,7 +83,7 @@ def _draw_attended(axes: Axes, signal: np.ndarray, attention: np.ndarray, second
 def projection_figure(
     points: Mapping[str, np.ndarray], labels: np.ndarray, class_names: Sequence[str], path: str | Path
 ) -> None:
-    """Draw {model: (N, 2)} of `project` side by side to a PNG, coloured by the scored labels (N,); unscored left out."""
+    """Draw {model: (N, 2)} of `project` side by side to a PNG, coloured by the labels (N,); unscored left out."""
     with rc_context(STYLE):
         figure = Figure(figsize=(4.1 * len(points), 4.6), layout="constrained")
         panels = figure.subplots(1, len(points), squeeze=False)[0]
@@ -114,12 +117,13 @@ def examples_figure(
         rows = figure.subplots(len(examples), 3, squeeze=False, width_ratios=(2.2, 2.2, 1.3))
         for row, example, pair in zip(rows, examples, signals, strict=True):
             for axes, signal in zip(row[:2], pair, strict=True):
-                axes.plot(np.linspace(0, 30, len(signal), endpoint=False), signal, color=INK, linewidth=0.6)
-                axes.set(xlim=(0, 30), yticks=[], xticks=[])
+                axes.plot(np.linspace(0, EPOCH_SECONDS, len(signal), endpoint=False), signal, color=INK, linewidth=0.6)
+                axes.set(xlim=(0, EPOCH_SECONDS), yticks=[], xticks=[])
                 axes.spines[:].set_visible(False)
             title = f"{example.recording}, {_clock(example.onset_s)}: scored {class_names[example.label]}"
             row[0].set_title(title, fontsize=9.5, fontweight="normal")
             _draw_votes(row[2], example, class_names, order)
+        rows[0, 0].set_title("EEG", fontsize=9.5, fontweight="normal", color=FAINT_INK, loc="right")
         rows[0, 1].set_title("ECG", fontsize=9.5, fontweight="normal", color=FAINT_INK)
         rows[0, 2].set_title("probabilities", fontsize=9.5, fontweight="normal", color=FAINT_INK)
         save(figure, path)
@@ -133,7 +137,8 @@ def _draw_votes(axes: Axes, example: Example, class_names: Sequence[str], order:
             share = float(probabilities[k])
             axes.barh(y, share, left=left, height=0.62, color=STAGE_COLOURS[class_names[k]], linewidth=0)
             if share > 0.22:
-                axes.text(left + share / 2, y, class_names[k], ha="center", va="center", color="white", fontsize=8.5)
+                ink = text_on(rgb(STAGE_COLOURS[class_names[k]]))
+                axes.text(left + share / 2, y, class_names[k], ha="center", va="center", color=ink, fontsize=8.5)
             left += share
     axes.set_yticks([1, 0], ["baseline", "distilled"], fontsize=8.5)
     axes.set(xlim=(0, 1), xticks=[])

@@ -78,7 +78,7 @@ class Example:
 def telling_examples(
     baseline: Sequence[NightPredictions], distilled: Sequence[NightPredictions], per_class: int = 2
 ) -> dict[str, list[Example]]:
-    """The two kinds of sleep epochs that the paper shows: distilled_right (where the baseline is wrong), baseline_right.
+    """The two kinds of sleep epochs that the paper shows: distilled_right (baseline wrong) and baseline_right.
 
     Per scored class the `per_class` clearest of each kind: those where the probabilities of the scored class lie
     furthest apart. These are picked to show, and prove nothing: `contested` counts them all.
@@ -103,13 +103,9 @@ def telling_examples(
                 found[kind].append((margin, example))
     chosen_of: dict[str, list[Example]] = {}
     for kind, candidates in found.items():
-        candidates.sort(key=lambda pair: -pair[0])
-        classes = sorted({example.label for _, example in candidates})
-        chosen_of[kind] = [
-            example
-            for k in classes
-            for example in [example for _, example in candidates if example.label == k][:per_class]
-        ]
+        clearest_first = [example for _, example in sorted(candidates, key=lambda pair: -pair[0])]
+        by_class = [[example for example in clearest_first if example.label == k] for k in range(pairs[0][0].n_classes)]
+        chosen_of[kind] = [example for examples in by_class for example in examples[:per_class]]
     return chosen_of
 
 

@@ -62,31 +62,37 @@ def confusion_figure(confusion: np.ndarray, class_names: Sequence[str], title: s
         axes = figure.add_subplot()
         for i, row in enumerate(confusion):
             for j, count in enumerate(row):
-                _draw_cell(axes, i, j, int(count), int(row.sum()))
-        axes.set(xlim=(-0.5, k - 0.5), ylim=(k - 0.5, -0.5), aspect="equal")
-        axes.set_xticks(range(k), class_names, fontsize=11)
-        axes.set_yticks(
-            range(k), [f"{name}\nn = {row.sum():,}" for name, row in zip(class_names, confusion, strict=True)]
-        )
-        axes.set_xlabel("predicted", color=FAINT_INK)
-        axes.set_ylabel("scored", color=FAINT_INK)
-        axes.tick_params(length=0)
-        axes.spines[:].set_visible(False)
+                if total := row.sum():
+                    matrix_cell(axes, i, j, ramp(count / total), f"{100 * count / total:.0f} %", f"{count:,}")
+                else:
+                    matrix_cell(axes, i, j, rgb(UNSCORED_FILL), "", "0")
+        rows = [f"{name}\nn = {row.sum():,}" for name, row in zip(class_names, confusion, strict=True)]
+        matrix_frame(axes, class_names, "predicted", "scored", rows)
         figure.suptitle(title, x=0.02, ha="left", fontsize=12, fontweight="bold")
         axes.set_title(score_line(confusion), fontsize=9.5, fontweight="normal", color=FAINT_INK, loc="left")
         save(figure, path)
 
 
-def _draw_cell(axes: Axes, i: int, j: int, count: int, total: int) -> None:
-    """One cell of a confusion matrix, in row i and column j."""
-    share = count / total if total else 0.0
-    fill = ramp(share) if total else rgb(UNSCORED_FILL)
+def matrix_frame(axes: Axes, names: Sequence[str], x: str, y: str, rows: Sequence[str] | None = None) -> None:
+    """Axes for a square matrix drawn by `matrix_cell`: names on both sides (or `rows` on the left), x and y what they
+    stand for."""
+    k = len(names)
+    axes.set(xlim=(-0.5, k - 0.5), ylim=(k - 0.5, -0.5), aspect="equal")
+    axes.set_xticks(range(k), names)
+    axes.set_yticks(range(k), rows or names)
+    axes.set_xlabel(x, color=FAINT_INK)
+    axes.set_ylabel(y, color=FAINT_INK)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+
+
+def matrix_cell(axes: Axes, i: int, j: int, fill: tuple[int, int, int], text: str, small: str = "") -> None:
+    """One cell of a matrix, in row i and column j: a square of colour (0 … 255) with text and smaller text below."""
     colour = tuple(channel / 255 for channel in fill)
     axes.add_patch(Rectangle((j - 0.48, i - 0.48), 0.96, 0.96, facecolor=colour, edgecolor="none"))
-    ink = text_on(fill) if total else FAINT_INK
-    if total:
-        axes.text(j, i - 0.08, f"{100 * share:.0f} %", ha="center", va="center", color=ink, fontsize=13)
-    axes.text(j, i + (0.25 if total else 0.0), f"{count:,}", ha="center", va="center", color=ink, fontsize=8.5)
+    both = bool(text and small)
+    axes.text(j, i - 0.08 * both, text, ha="center", va="center", color=text_on(fill), fontsize=12)
+    axes.text(j, i + 0.25 * both, small, ha="center", va="center", color=text_on(fill), fontsize=8.5)
 
 
 def score_line(confusion: np.ndarray) -> str:

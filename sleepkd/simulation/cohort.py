@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from sleepkd.simulation.night import Night, simulate_night
 
 CHANNELS = ("needed", "full")
 UNFINISHED = ".unfinished"
+PARTICIPANTS = "participants.tsv"
 SHORTEST_HOURS = 0.25
 LOWEST_RATE = 100
 # One digit is 0.1 microvolt, or 0.2 microvolt of ECG: as in clinical amplifiers.
@@ -42,12 +44,15 @@ def write_cohort(
     """Write `nights` recordings of `hours` each under `out` and return the paths of their PSG files.
 
     Night k depends on (seed, k) alone: the same bytes whatever `jobs`, and a longer cohort begins with the same nights.
-    The files appear under their names only when all are complete. Short nights hold a compressed night (`simulate_states`).
+    The files appear under their names only when all are complete, `participants.tsv` last. A short
+    recording holds a compressed night (`simulate_states`).
     """
-    _check(out, nights, hours, jobs, channels, rate)
+    _check(nights, hours, seed, jobs, channels, rate)
     recordings = plan(nights, seed)
     unfinished = out / UNFINISHED
     try:
+        if out.is_file() or (out.is_dir() and any(entry != unfinished for entry in out.iterdir())):
+            raise UserError(f"{out} already holds something: name a new or an empty folder")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
         write = partial(write_night, unfinished, seed=seed, hours=hours, channels=channels, rate=rate)
@@ -57,9 +62,11 @@ def write_cohort(
             with ProcessPoolExecutor(jobs) as pool:
                 rows = list(pool.map(write, recordings))
         table = ["\t".join(rows[0]), *("\t".join(str(value) for value in row.values()) for row in rows)]
-        (unfinished / "participants.tsv").write_text("\n".join(table) + "\n", encoding="utf-8")
-        for entry in sorted(unfinished.iterdir()):
+        (unfinished / PARTICIPANTS).write_text("\n".join(table) + "\n", encoding="utf-8")
+        for entry in sorted(unfinished.iterdir(), key=lambda path: path.name == PARTICIPANTS):
             os.replace(entry, out / entry.name)
+    except BrokenProcessPool:
+        raise UserError("simulate: a process was killed, most likely for lack of memory; lower --jobs") from None
     except OSError as error:
         raise UserError(f"cannot write the cohort to {out}: {error.strerror or error}") from error
     finally:
@@ -96,19 +103,19 @@ def write_night(
     return _participant(night, recording)
 
 
-def _check(out: Path, nights: int, hours: float, jobs: int, channels: str, rate: int) -> None:
+def _check(nights: int, hours: float, seed: int, jobs: int, channels: str, rate: int) -> None:
     if nights < 1:
         raise UserError(f"nights must be at least 1, not {nights}")
     if not SHORTEST_HOURS <= hours <= 24:
         raise UserError(f"hours must be from {SHORTEST_HOURS} to 24, not {hours}")
+    if seed < 0:
+        raise UserError(f"seed must not be negative, is {seed}")
     if jobs < 1:
         raise UserError(f"jobs must be at least 1, not {jobs}")
     if channels not in CHANNELS:
         raise UserError(f"channels must be one of {', '.join(CHANNELS)}, not {channels!r}")
     if rate < LOWEST_RATE:
         raise UserError(f"rate must be at least {LOWEST_RATE} Hz, not {rate}")
-    if out.is_file() or (out.is_dir() and any(entry.name != UNFINISHED for entry in out.iterdir())):
-        raise UserError(f"{out} already holds something: name a new or an empty folder")
 
 
 def _signals(night: Night, heart: Heart, recording: Recording, channels: str, rate: int) -> Iterator[EdfSignal]:
@@ -162,7 +169,9 @@ def _scoring(night: Night, standard: str) -> list[EdfAnnotation]:
     before, after = rng.integers(1, 4, 2)
     labels[:before] = ["?"] * before
     labels[-after:] = ["?"] * after
-    return [EdfAnnotation(round(first + i * length, 4), length, f"Sleep stage {label}") for i, label in enumerate(labels)]
+    return [
+        EdfAnnotation(round(first + i * length, 4), length, f"Sleep stage {label}") for i, label in enumerate(labels)
+    ]
 
 
 def _header(night: Night, recording: Recording) -> dict[str, object]:

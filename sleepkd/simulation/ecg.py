@@ -5,7 +5,7 @@ from scipy.signal import butter, sosfilt
 
 from sleepkd.simulation.heart import RATE, VENTRICULAR, Heart
 from sleepkd.simulation.hypnogram import STATE_SECONDS, W
-from sleepkd.simulation.night import Night
+from sleepkd.simulation.night import Night, covered
 from sleepkd.simulation.noise import slow_noise
 
 WAVES = ("P", "Q", "R", "S", "T")
@@ -41,26 +41,22 @@ def simulate_ecg(night: Night, heart: Heart, rate: int, lead: str) -> np.ndarray
     signal *= night.subject.ecg_polarity
     for onset, duration in lead_off(night):
         piece = slice(round(onset * rate), round((onset + duration) * rate))
-        signal[piece] = 0.3 * np.sin(2 * np.pi * 60 * seconds[piece]) + 0.01 * rng.standard_normal(len(signal[piece]))
+        length = len(signal[piece])
+        floating = 0.4 * slow_noise(rng, length, rate, 1.0) + 0.08 * rng.standard_normal(length)
+        signal[piece] = floating + 0.3 * np.sin(2 * np.pi * 60 * seconds[piece])
     return signal
 
 
 def lead_off(night: Night) -> np.ndarray:
-    """Stretches without contact (k, 2): onset and duration in seconds; about one in two hours, after movements."""
+    """Stretches without contact (k, 2): onset and duration in seconds; they begin with one movement in thirty."""
     rng = night.generator("lead off")
-    chosen = night.movements[rng.random(len(night.movements)) < 0.03]
+    chosen = night.movements[rng.random(len(night.movements)) < 1 / 30]
     return np.stack([chosen[:, 0], rng.uniform(3, 40, len(chosen))], axis=1)
 
 
 def clean(night: Night, seconds: np.ndarray) -> np.ndarray:
     """Whether each time (n,) lies outside movements and lead-off stretches, with 2 s to spare."""
-    disturbed = np.concatenate([night.movements, lead_off(night)])
-    disturbed = disturbed[np.argsort(disturbed[:, 0])]
-    if len(disturbed) == 0:
-        return np.ones(len(seconds), dtype=bool)
-    latest_end = np.maximum.accumulate(disturbed.sum(axis=1)) + 2
-    before = np.searchsorted(disturbed[:, 0] - 2, seconds, side="right") - 1
-    return (before < 0) | (seconds > latest_end[np.maximum(before, 0)])
+    return ~covered(np.concatenate([night.movements, lead_off(night)]), seconds, margin=2.0)
 
 
 def _waves(night: Night, heart: Heart, rate: int, samples: int, lead: str) -> np.ndarray:
@@ -96,7 +92,7 @@ def _posture(night: Night, seconds: np.ndarray) -> np.ndarray:
 
 
 def _tonic_noise(night: Night, rng: np.random.Generator, samples: int, rate: int) -> np.ndarray:
-    """The amplifier's noise and the muscles' tone between movements (samples,), float32 millivolt: most in active wake."""
+    """The amplifier's noise and the muscles' tone between movements (samples,), float32 mV: most in active wake."""
     tone = 0.004 + 0.003 * (night.states == W) + 0.008 * night.active
     wander = 0.4 * slow_noise(rng, len(tone), 1 / STATE_SECONDS, 120) + 0.3 * rng.standard_normal()
     level = tone * np.exp(wander)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from sleepkd.simulation import spectra
-from sleepkd.simulation.eeg import Brain, add_waves, covered, simulate_eeg
-from sleepkd.simulation.hypnogram import REM, STATE_SECONDS, W
-from sleepkd.simulation.night import Night
+from sleepkd.simulation.eeg import Brain, add_waves, simulate_eeg
+from sleepkd.simulation.hypnogram import REM, STATE_SECONDS
+from sleepkd.simulation.night import Night, covered, poisson_onsets
 from sleepkd.simulation.noise import band_noise, smooth
 
 SLOW_RATE = 16.0  # Hz, the grid of slow eye movements
@@ -15,6 +15,7 @@ SLOW_RATE = 16.0  # Hz, the grid of slow eye movements
 SLOW_EYE = np.array([12.0, 28.0, 3.0, 1.0, 1.0, 5.0])
 # Chin muscle tone in microvolt by state W, N1, N2, S3, S4, REM (AASM Manual 2.6: lowest in REM sleep).
 TONE = np.array([9.0, 5.0, 4.0, 3.5, 3.3, 1.6])
+BLINKS, WAKING_SACCADES = 900.0, 720.0  # per hour with open eyes (Bentivoglio et al. 1997, Mov Disord 12:1028)
 EYE_IN_EEG = {"F": 0.25, "C": 0.06, "O": 0.02, "A": 0.04}  # of a blink
 
 
@@ -31,14 +32,16 @@ def simulate_eyes(night: Night, rate: int) -> Eyes:
     samples = round(night.duration * rate)
     rng = night.generator("eyes")
     grid = round(night.duration * SLOW_RATE)
-    level = smooth(night.by_state(SLOW_EYE, grid, SLOW_RATE), SLOW_RATE, 3)
+    slow_seconds = np.arange(grid) / SLOW_RATE
+    level = smooth(SLOW_EYE[night.states[night.step_at(slow_seconds)]], SLOW_RATE, 3)
     slow = level * band_noise(rng, grid, SLOW_RATE, 0.15, 0.5)
     seconds = np.arange(samples, dtype=np.float32) / rate
-    horizontal = np.interp(seconds, np.arange(grid) / SLOW_RATE, slow).astype(np.float32)
-    saccades = np.sort(np.concatenate([_bursts(night, rng, REM, 0.6, 9), _waking(night, rng, 12)]))
+    horizontal = np.interp(seconds, slow_seconds, slow).astype(np.float32)
+    awake = poisson_onsets(rng, WAKING_SACCADES * night.active)
+    saccades = np.sort(np.concatenate([_rem_bursts(night, rng), awake]))
     add_waves(horizontal, saccades, [_saccade(rng, rate) for _ in saccades], rate)
     blinks = np.zeros(samples, dtype=np.float32)
-    onsets = _waking(night, rng, 15)
+    onsets = poisson_onsets(rng, BLINKS * night.active)
     t = np.arange(0, 0.5, 1 / rate)
     blink = np.exp(-0.5 * ((t - 0.2) / 0.06) ** 2)
     add_waves(blinks, onsets, [rng.uniform(60, 160) * blink for _ in onsets], rate)
@@ -64,7 +67,7 @@ def simulate_emg(night: Night, channel: str, rate: int) -> np.ndarray:
     frames = spectra.frame_count(samples, rate)
     rng = night.generator(f"emg {channel}")
     times = spectra.frame_times(frames)
-    step = np.minimum((times / STATE_SECONDS).astype(int), len(night.states) - 1)
+    step = night.step_at(times)
     tone = TONE[night.states[step]] * np.where(night.active[step], 2.0, 1.0)
     tone = np.where(covered(night.arousals, times), np.maximum(3 * tone, 8), tone)
     tone = np.where(covered(night.movements, times), np.maximum(5 * tone, 25), tone)
@@ -78,18 +81,11 @@ def simulate_emg(night: Night, channel: str, rate: int) -> np.ndarray:
     return spectra.synthesise(spectra.white(rng, frames, len(f)), power.astype(np.float32), samples, rate)
 
 
-def _waking(night: Night, rng: np.random.Generator, per_minute: float) -> np.ndarray:
-    """Onsets in seconds of events that come `per_minute` while awake with open eyes."""
-    counts = rng.poisson(per_minute * STATE_SECONDS / 60 * (night.active & (night.states == W)))
-    steps = np.repeat(np.arange(len(night.states)), counts)
-    return np.sort(STATE_SECONDS * (steps + rng.random(len(steps))))
-
-
-def _bursts(night: Night, rng: np.random.Generator, state: int, share: float, per_burst: float) -> np.ndarray:
-    """Onsets in seconds of movements in bursts of some seconds, one in a `share` of the steps spent in `state`."""
-    starts = np.flatnonzero((night.states == state) & (rng.random(len(night.states)) < share))
-    counts = rng.poisson(per_burst, len(starts))
-    return STATE_SECONDS * (np.repeat(starts, counts) + rng.beta(2, 2, counts.sum()))
+def _rem_bursts(night: Night, rng: np.random.Generator) -> np.ndarray:
+    """Onsets in seconds of the rapid eye movements of REM sleep: bursts of about nine, in six of ten steps."""
+    steps = np.flatnonzero((night.states == REM) & (rng.random(len(night.states)) < 0.6))
+    counts = rng.poisson(9, len(steps))
+    return STATE_SECONDS * (np.repeat(steps, counts) + rng.beta(2, 2, counts.sum()))
 
 
 def _saccade(rng: np.random.Generator, rate: int) -> np.ndarray:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sleepkd.simulation.hypnogram import STATE_SECONDS
-from sleepkd.simulation.night import Night
+from sleepkd.simulation.night import Night, covered
 from sleepkd.simulation.noise import band_noise, slow_noise, smooth
 
 RATE = 4.0  # Hz, the grid of breathing and of the autonomic state
@@ -77,7 +77,7 @@ def _breathing(night: Night, states: np.ndarray) -> tuple[np.ndarray, np.ndarray
     drift = 0.04 * slow_noise(rng, len(states), RATE, 600)
     rate = night.subject.respiratory_rate / 60 * smooth(BREATH_RATE[states], RATE, 10) * np.exp(wander + drift)
     depth = smooth(BREATH_DEPTH[states], RATE, 10) * np.exp(wander + 0.15 * slow_noise(rng, len(states), RATE, 20))
-    suspended = smooth(_covered(night.apneas, len(states)), RATE, 1.5)
+    suspended = smooth(covered(night.apneas, np.arange(len(states)) / RATE).astype(float), RATE, 1.5)
     phase = 2 * np.pi * np.cumsum(rate) / RATE
     return depth * (1 - 0.95 * suspended) * np.sin(phase), suspended
 
@@ -95,7 +95,8 @@ def _intervals(night: Night, states: np.ndarray, breathing: np.ndarray, suspende
     trend = NIGHT_FALL * ((elapsed / 0.66 - 1) ** 2 - 0.4)
     drift = 0.03 * slow_noise(rng, samples, RATE, 420) + 0.02 * slow_noise(rng, samples, RATE, 3600)
     heart_rate = subject.resting_heart_rate * smooth(HEART_RATE[states], RATE, 12) * np.exp(trend + drift)
-    # Apnea: the heart slows while breathing stops and quickens when it returns (Guilleminault et al. 1984, Lancet 1:126).
+    # Apnea: the heart slows while breathing stops and quickens when it returns (Guilleminault et al. 1984, Lancet
+    # 1:126).
     heart_rate *= 1 + _arousal_response(night, samples) - 0.07 * smooth(suspended, RATE, 3)
     variation = (
         deviation(HF_MS, 2, 0.35) * np.sqrt(2) * breathing
@@ -116,16 +117,6 @@ def _arousal_response(night: Night, samples: int) -> np.ndarray:
     onsets = np.clip((events[:, 0] * RATE).astype(int), 0, samples - 1)
     np.add.at(impulses, onsets, AROUSAL_GAIN * rng.gamma(3, 1 / 3, len(onsets)))
     return np.clip(np.convolve(impulses, kernel)[:samples], -0.1, 0.35)
-
-
-def _covered(events: np.ndarray, samples: int) -> np.ndarray:
-    """1 during events, else 0 (samples,)."""
-    edges = np.zeros(samples + 1)
-    begin = np.clip((events[:, 0] * RATE).astype(int), 0, samples)
-    end = np.clip((events.sum(axis=1) * RATE).astype(int), 0, samples)
-    np.add.at(edges, begin, 1.0)
-    np.add.at(edges, end, -1.0)
-    return np.cumsum(edges[:-1])
 
 
 def _ectopic(rng: np.random.Generator, beats: np.ndarray, rate_per_hour: float) -> tuple[np.ndarray, np.ndarray]:

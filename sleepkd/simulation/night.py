@@ -8,7 +8,8 @@ from sleepkd.simulation.hypnogram import STATE_SECONDS, W, simulate_states
 from sleepkd.simulation.noise import generator
 from sleepkd.simulation.subject import Subject, draw_subject
 
-# Arousals relative to the subject's rate: few in deep sleep, most in light sleep (Bonnet & Arand 2007, J Clin Sleep Med 3:271).
+# By state W, N1, N2, S3, S4, REM: arousals relative to the subject's rate, few in deep sleep and most in light sleep
+# (Bonnet & Arand 2007, J Clin Sleep Med 3:271).
 AROUSAL_GAIN = np.array([0.0, 1.5, 1.0, 0.35, 0.2, 1.1])
 # Body movements per hour by state: chiefly in wake (Wilde-Frenz & Schulz 1983, Percept Mot Skills 56:275).
 MOVEMENT_RATE = np.array([40.0, 8.0, 3.0, 1.0, 0.6, 5.0])
@@ -34,10 +35,9 @@ class Night:
         """Random numbers of this night for one purpose."""
         return generator(self.seed, self.number, purpose)
 
-    def by_state(self, values: np.ndarray, samples: int, rate: float, delay: float = 0.0) -> np.ndarray:
-        """A value per state (6,) as a signal (samples,), `delay` seconds later than the states themselves."""
-        place = ((np.arange(samples) / rate - delay) / STATE_SECONDS).astype(int)
-        return np.asarray(values)[self.states[np.clip(place, 0, len(self.states) - 1)]]
+    def step_at(self, seconds: np.ndarray) -> np.ndarray:
+        """Index into `states` and `active` of each time (n,)."""
+        return np.clip((seconds / STATE_SECONDS).astype(int), 0, len(self.states) - 1)
 
 
 def simulate_night(seed: int, number: int, subset: str, hours: float) -> Night:
@@ -46,14 +46,16 @@ def simulate_night(seed: int, number: int, subset: str, hours: float) -> Night:
     states = simulate_states(generator(seed, number, "hypnogram"), subject, hours)
     rng = generator(seed, number, "events")
     apneas = _apneas(rng, states, subject)
-    spontaneous = _poisson(rng, AROUSAL_GAIN[states] * subject.arousal_rate)
+    spontaneous = poisson_onsets(rng, AROUSAL_GAIN[states] * subject.arousal_rate)
     # Most apneas end in an arousal (Berry & Gleeson 1997, Sleep 20:654: about 0.7).
     ends = apneas.sum(axis=1)[rng.random(len(apneas)) < 0.7]
     # A shift from sleep to wake begins with an arousal, too.
     awakenings = STATE_SECONDS * (1 + np.flatnonzero((states[1:] == W) & (states[:-1] != W)))
     onsets = np.sort(np.concatenate([spontaneous, ends, awakenings]))
     arousals = np.stack([onsets, rng.uniform(3, 14, len(onsets))], axis=1)  # 3 s at least, by definition
-    moves = np.sort(np.concatenate([_poisson(rng, MOVEMENT_RATE[states]), onsets[rng.random(len(onsets)) < 0.15]]))
+    moves = np.sort(
+        np.concatenate([poisson_onsets(rng, MOVEMENT_RATE[states]), onsets[rng.random(len(onsets)) < 0.15]])
+    )
     movements = np.stack([moves, rng.gamma(2.0, 2.5, len(moves)) + 1], axis=1)
     return Night(
         seed=seed,
@@ -68,11 +70,20 @@ def simulate_night(seed: int, number: int, subset: str, hours: float) -> Night:
     )
 
 
-def _poisson(rng: np.random.Generator, rate_per_hour: np.ndarray) -> np.ndarray:
-    """Onsets in seconds of events whose rate is given for each state step."""
-    counts = rng.poisson(rate_per_hour * STATE_SECONDS / 3600)
-    steps = np.repeat(np.arange(len(rate_per_hour)), counts)
+def poisson_onsets(rng: np.random.Generator, per_hour: np.ndarray) -> np.ndarray:
+    """Onsets in seconds (k,), sorted, of events that come `per_hour` times in each state step (n,)."""
+    steps = np.repeat(np.arange(len(per_hour)), rng.poisson(per_hour * STATE_SECONDS / 3600))
     return np.sort(STATE_SECONDS * (steps + rng.random(len(steps))))
+
+
+def covered(events: np.ndarray, seconds: np.ndarray, margin: float = 0.0) -> np.ndarray:
+    """Whether each time (n,) lies inside one of the events (k, 2), widened by `margin` seconds on either side."""
+    if len(events) == 0:
+        return np.zeros(len(seconds), dtype=bool)
+    events = events[np.argsort(events[:, 0])]
+    onset, end = events[:, 0] - margin, np.maximum.accumulate(events.sum(axis=1)) + margin
+    latest = np.searchsorted(onset, seconds, side="right") - 1
+    return (latest >= 0) & (seconds < end[np.maximum(latest, 0)])
 
 
 def _apneas(rng: np.random.Generator, states: np.ndarray, subject: Subject) -> np.ndarray:
@@ -83,7 +94,7 @@ def _apneas(rng: np.random.Generator, states: np.ndarray, subject: Subject) -> n
     events: list[tuple[float, float]] = []
     free = 0.0
     last = len(states) * STATE_SECONDS - 60
-    for start in _poisson(rng, hourly):
+    for start in poisson_onsets(rng, hourly):
         onset = max(start, free)
         end = start + 60 * rng.exponential(train_minutes)
         while onset < min(end, last) and states[int(onset / STATE_SECONDS)] != W:
@@ -102,5 +113,3 @@ def _active_wake(rng: np.random.Generator, states: np.ndarray) -> np.ndarray:
         now = not now if change else now
         active[i] = now
     return active & (states == W)
-
-

@@ -54,8 +54,8 @@ def draw_subject(seed: int, night: int, subset: str) -> Subject:
     Sources: deep sleep and awakenings by age, Ohayon et al. 2004 (Sleep 27:1255); heart-rate variability by age,
     Umetani et al. 1998 (JACC 31:593); resting heart rate by sex and fitness, Quer et al. 2020 (PLOS ONE 15:e0227709);
     arousals by age, Bonnet & Arand 2007 (J Clin Sleep Med 3:271); slow waves by age, Carrier et al. 2011 (Eur J
-    Neurosci 33:758); spindle frequency, amplitude and density by age, Purcell et al. 2017 (Nat Commun 8:15930); alpha frequency by
-    age, Klimesch 1999 (Brain Res Rev 29:169).
+    Neurosci 33:758); spindle frequency, amplitude and density by age, Purcell et al. 2017 (Nat Commun 8:15930); alpha
+    frequency by age, Klimesch 1999 (Brain Res Rev 29:169).
     """
     rng = generator(seed, night, "subject")
     mean, spread, youngest, oldest = AGE_BY_SUBSET[subset]
