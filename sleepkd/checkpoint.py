@@ -1,7 +1,6 @@
 """Checkpoints: written whole or not at all, read strictly, never executing what they hold."""
 
 import os
-import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,19 +44,21 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write to a temporary file of the same folder, flush it to the disk, then rename: never a half-written file."""
     content = {"format": FORMAT, **{k: v for k, v in vars(checkpoint).items() if k != "position"}}
     content["position"] = asdict(checkpoint.position)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with os.fdopen(handle, "wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException as error:
-        Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise UserError(f"{path}: cannot be written: {error.strerror}") from None
-        raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(temporary, "wb") as file:
+                torch.save(content, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror}") from None
+    except RuntimeError as error:  # what torch's writer makes of a full disk
+        raise UserError(f"{path}: cannot be written, is the disk full? {error}") from None
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

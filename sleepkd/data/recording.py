@@ -106,7 +106,8 @@ class EdfFile:
         return DerivedSignal(samples, self.rates[plus], f"{plus} - {minus}" if minus else plus, unit_name)
 
     def _read_channel(self, label: str, unit: Unit, target_unit: Literal["uV", "mV"]) -> tuple[np.ndarray, str]:
-        values = self._read_raw([label]).get_data()[0] / _SCALED_BY_MNE.get(self.units[label], 1.0)  # the numbers the file states
+        volts = self._read_raw([label]).get_data()[0]
+        values = volts / _SCALED_BY_MNE.get(self.units[label], 1.0)  # the numbers the file states
         if unit == "header":
             unit = _plain_unit(self.units[label])
         if unit == "arbitrary":

@@ -88,7 +88,8 @@ class Store:
         self.path = Path(path)
         self.settings = read_settings(self.path)
         folder = self.path / "recordings"
-        self.recordings = sorted(p.name for p in folder.iterdir() if not p.name.startswith(".") and (p / "recording.json").is_file())
+        whole = (path.parent.name for path in folder.glob("*/recording.json"))
+        self.recordings = sorted(name for name in whole if not name.startswith("."))  # a dot: being written
         if not self.recordings:
             raise UserError(f"{self.path}: the store holds no recording; run python -m sleepkd.prepare first")
 

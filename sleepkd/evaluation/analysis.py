@@ -94,8 +94,8 @@ def draw(analysis: Analysis, folder: str | Path) -> list[Picture]:
         return pictures
     picture = Picture(
         folder / "bland_altman.png",
-        f"{name}: predicted minus scored sleep statistics, against scored, one dot per night. Solid: bias; dashed: 95 % "
-        "limits of agreement, each with its 95 % interval (drawn by YASA).",
+        f"{name}: predicted minus scored sleep statistics, against scored, one dot per night. Solid: bias; dashed: "
+        "95 % limits of agreement; bands: their 95 % intervals (drawn by YASA).",
     )
     if bland_altman_figure(analysis.statistics, picture.path):
         pictures.append(picture)

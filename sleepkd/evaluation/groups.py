@@ -1,7 +1,9 @@
 """Scores by groups of recordings: standard, subset, and what a participants.tsv says of the subjects."""
 
 import csv
-from collections.abc import Callable, Sequence
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from sleepkd.errors import UserError
@@ -13,21 +15,20 @@ MISSING = "n/a"
 _MOST_GROUPS = 12
 
 
-def _banded(limits: Sequence[tuple[float, str]], rest: str) -> Callable[[str], str]:
-    """A function from a number, as text, to the name of its band: the first whose limit lies above it, else `rest`."""
+@dataclass(frozen=True)
+class Bands:
+    """Names for ranges of a measurement, from low to high, and the limits between them (a limit opens the higher)."""
 
-    def band(text: str) -> str:
-        return next((name for limit, name in limits if float(text) < limit), rest)
+    limits: tuple[float, ...]
+    names: tuple[str, ...]
 
-    return band
+    def of(self, text: str) -> str:
+        """The band of a number given as text."""
+        return self.names[bisect_right(self.limits, float(text))]
 
 
-_APNEA = _banded([(5, "< 5 /h"), (15, "5 to 15 /h"), (30, "15 to 30 /h")], "≥ 30 /h")  # AASM's grades of severity
-_BANDS = {
-    "age": _banded([(40, "under 40"), (60, "40 to 59")], "60 and over"),
-    "ahi": _APNEA,
-    "apnea_index": _APNEA,
-}
+_APNEA = Bands((5, 15, 30), ("< 5 /h", "5 to 15 /h", "15 to 30 /h", "≥ 30 /h"))  # the AASM's grades of severity
+BANDS = {"age": Bands((40, 60), ("under 40", "40 to 59", "60 and over")), "ahi": _APNEA, "apnea_index": _APNEA}
 
 
 def read_participants(path: str | Path) -> dict[str, dict[str, str]]:
@@ -67,9 +68,9 @@ def grouping(
             (participants or {}).get(night.subject.removeprefix("sub-"), {}).get(column, MISSING) for night in nights
         ]
         known = [value for value in values if value != MISSING]
-        band = _BANDS.get(column.lower())
-        if band and all(_is_number(value) for value in known):
-            values = [value if value == MISSING else band(value) for value in values]
+        bands = BANDS.get(column.lower())
+        if bands and all(_is_number(value) for value in known):
+            values = [value if value == MISSING else bands.of(value) for value in values]
         elif len(set(known)) > _MOST_GROUPS or all(_is_number(value) for value in known):
             continue
         columns[column] = values
@@ -91,11 +92,17 @@ def by_group(
         if len(set(values)) < 2:
             continue
         table[column] = {}
-        for group in sorted(set(values)):
+        for group in _in_order(set(values)):
             chosen = [r for r, value in enumerate(values) if value == group]
             subjects = [nights[r].subject for r in chosen]
             table[column][group] = intervals(matrices[chosen], subjects, draws=draws, seed=seed)
     return table
+
+
+def _in_order(groups: set[str]) -> list[str]:
+    """Bands from low to high, then other groups by name, then the missing."""
+    rank = {name: i for bands in BANDS.values() for i, name in enumerate(bands.names)}
+    return sorted(groups, key=lambda group: (group == MISSING, rank.get(group, len(rank)), group))
 
 
 def _is_number(text: str) -> bool:

@@ -26,7 +26,7 @@ _FEWEST = 10
 def recordings_figure(kappas: Mapping[str, np.ndarray], path: str | Path) -> None:
     """Draw kappa of each recording, (R,) per model, as dots with median and quartiles to a PNG; NaN left out."""
     with rc_context(STYLE):
-        figure = Figure(figsize=(7.2, 1.3 + 0.75 * len(kappas)), layout="constrained")
+        figure = Figure(figsize=(6.4, 1.3 + 0.75 * len(kappas)), layout="constrained")
         axes = figure.add_subplot()
         jitter = np.random.default_rng(0)
         for y, ((_, values), colour) in enumerate(zip(kappas.items(), cycle(MODEL_COLOURS), strict=False)):
@@ -48,11 +48,11 @@ def recordings_figure(kappas: Mapping[str, np.ndarray], path: str | Path) -> Non
 def gains_figure(comparison: dict, path: str | Path, score: str = "kappa") -> None:
     """Draw the paired differences of a `compare` result, one bar per recording from worst to best, with their mean and
     its interval, to a PNG."""
-    values = np.array([entry[score]["difference"] for entry in comparison["by_recording"].values()])
+    values = np.array([entry[score]["difference"] for entry in comparison["by_recording"].values()], dtype=np.float64)
     values = np.sort(values[~np.isnan(values)])
     mean = comparison["difference"]["mean"][score]
     with rc_context(STYLE):
-        figure = Figure(figsize=(7.2, 3.4), layout="constrained")
+        figure = Figure(figsize=(6.4, 3.8), layout="constrained")
         axes = figure.add_subplot()
         axes.bar(range(len(values)), values, color=np.where(values < 0, NEGATIVE, POSITIVE), width=0.8)
         if np.isfinite([mean["low"], mean["high"]]).all():

@@ -26,7 +26,7 @@ CHANNELS = ("needed", "full")
 UNFINISHED = ".unfinished"
 PARTICIPANTS = "participants.tsv"
 SHORTEST_HOURS = 0.25
-LOWEST_RATE = 100
+LOWEST_RATE = 128  # above twice the 60 Hz of the mains
 # One digit is 0.1 microvolt, or 0.2 microvolt of ECG: as in clinical amplifiers.
 FULL_SCALE = {"EEG": 3276.7, "EMG": 3276.7, "mV": 6.5534, "uV": 6553.4}
 DIGITAL = 32767

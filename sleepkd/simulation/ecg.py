@@ -93,8 +93,8 @@ def _posture(night: Night, seconds: np.ndarray) -> np.ndarray:
 
 def _tonic_noise(night: Night, rng: np.random.Generator, samples: int, rate: int) -> np.ndarray:
     """The amplifier's noise and the muscles' tone between movements (samples,), float32 mV: most in active wake."""
-    tone = 0.004 + 0.003 * (night.states == W) + 0.008 * night.active
-    wander = 0.4 * slow_noise(rng, len(tone), 1 / STATE_SECONDS, 120) + 0.3 * rng.standard_normal()
+    tone = 0.005 + 0.001 * (night.states == W) + 0.003 * night.active
+    wander = 0.35 * slow_noise(rng, len(tone), 1 / STATE_SECONDS, 180) + 0.3 * rng.standard_normal()
     level = tone * np.exp(wander)
     middle = (np.arange(len(tone)) + 0.5) * STATE_SECONDS
     seconds = np.arange(samples, dtype=np.float32) / rate

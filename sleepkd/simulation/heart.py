@@ -21,7 +21,7 @@ LF_MS = np.array([19.0, 29.0, 26.5, 21.5, 18.5, 17.0])
 VLF_MS = np.array([21.0, 33.0, 26.0, 14.0, 12.0, 21.0])
 
 # Breaths per minute over the subject's own rate, and the spread of the breath-to-breath rate: slow and regular in deep
-# sleep, irregular in REM sleep and wake (Douglas et al. 1982, Thorax 37:840; Rostig et al. 2005, Sleep 28:1411).
+# sleep, irregular in REM sleep and wake (Douglas et al. 1982, Thorax 37:840; Cabiddu et al. 2012, Front Physiol 3:45).
 BREATH_RATE = np.array([1.06, 1.0, 0.98, 0.99, 1.0, 1.05])
 BREATH_SPREAD = np.array([0.15, 0.10, 0.06, 0.04, 0.03, 0.13])
 BREATH_DEPTH = np.array([1.0, 0.9, 0.9, 0.95, 0.95, 0.75])
@@ -103,7 +103,7 @@ def _intervals(night: Night, states: np.ndarray, breathing: np.ndarray, suspende
         + deviation(LF_MS, 2, 0.45) * band_noise(rng, samples, RATE, 0.06, 0.13)
         + deviation(VLF_MS, 5, 0.6) * band_noise(rng, samples, RATE, 0.008, 0.04)
     )
-    # Deviations shorten with the interval itself (about as its square: Monfredi et al. 2014, Hypertension 64:1334).
+    # A faster heart varies less (Monfredi et al. 2014, Hypertension 64:1334).
     return np.clip(60 / heart_rate + variation * (60 / heart_rate) ** 1.5, 0.35, 2.2)
 
 

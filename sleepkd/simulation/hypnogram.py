@@ -16,9 +16,9 @@ LABELS = {"aasm": ("W", "1", "2", "3", "3", "R"), "rk": ("W", "1", "2", "3", "4"
 DEEP_MINUTES = (38.0, 27.0, 14.0, 6.0, 0.0, 0.0)
 REM_MINUTES = (9.0, 18.0, 25.0, 30.0, 32.0, 32.0)
 
-# Rates of change per minute, {phase: {(from, to): rate}}. The dwell times they imply in the phase a state belongs to
-# are those of healthy sleepers, longer than the transitions of `autonomic_by_stage.json` (mostly apneic): N1 2 min,
-# N2 7 min, N3 8 min, REM 11 min before a shift (Yassin et al. 2020, Nat Sci Sleep 12:247; Metzner et al. 2021).
+# Rates of change per minute, {phase: {(from, to): rate}}. Which changes occur is as in `autonomic_by_stage.json` and in
+# Kishi et al. 2008 (Am J Physiol Regul Integr Comp Physiol 294:R1980); the stays are longer than in that table, whose
+# sleepers mostly have apnea: subjects with much `fragmentation` come near it.
 PHASES = ("wake", "light", "deep", "rem")
 RATES = {
     "wake": {(W, N1): 0.12, (N1, W): 1.2, (N2, W): 2.0, (N2, N1): 0.5, (S3, N2): 3, (S4, S3): 3, (REM, W): 2.0},

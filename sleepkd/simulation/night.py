@@ -13,7 +13,7 @@ from sleepkd.simulation.subject import Subject, draw_subject
 AROUSAL_GAIN = np.array([0.0, 1.5, 1.0, 0.35, 0.2, 1.1])
 # Body movements per hour by state: chiefly in wake (Wilde-Frenz & Schulz 1983, Percept Mot Skills 56:275).
 MOVEMENT_RATE = np.array([40.0, 8.0, 3.0, 1.0, 0.6, 5.0])
-# Apneas relative to the subject's index: deep sleep protects (Ratnavadivel et al. 2009, Thorax 64:519).
+# Apneas relative to the subject's index: deep sleep protects (Ratnavadivel et al. 2009, J Clin Sleep Med 5:519).
 APNEA_GAIN = np.array([0.0, 1.2, 1.1, 0.4, 0.2, 1.3])
 
 
@@ -47,7 +47,7 @@ def simulate_night(seed: int, number: int, subset: str, hours: float) -> Night:
     rng = generator(seed, number, "events")
     apneas = _apneas(rng, states, subject)
     spontaneous = poisson_onsets(rng, AROUSAL_GAIN[states] * subject.arousal_rate)
-    # Most apneas end in an arousal (Berry & Gleeson 1997, Sleep 20:654: about 0.7).
+    # Most apneas end in an arousal (Berry & Gleeson 1997, Sleep 20:654).
     ends = apneas.sum(axis=1)[rng.random(len(apneas)) < 0.7]
     # A shift from sleep to wake begins with an arousal, too.
     awakenings = STATE_SECONDS * (1 + np.flatnonzero((states[1:] == W) & (states[:-1] != W)))

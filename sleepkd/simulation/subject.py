@@ -6,7 +6,8 @@ import numpy as np
 
 from sleepkd.simulation.noise import generator
 
-# Age by subset: mean, standard deviation, range in years (O'Reilly et al. 2014, J Sleep Res 23:628, table 1).
+# Age by subset: mean, standard deviation, range in years; after O'Reilly et al. 2014 (J Sleep Res 23:628): 18 to 76
+# years over all, SS1 the oldest, SS2 and SS4 young adults.
 AGE_BY_SUBSET = {
     "SS1": (63.6, 5.3, 55, 76),
     "SS2": (23.6, 3.7, 18, 33),
@@ -55,7 +56,7 @@ def draw_subject(seed: int, night: int, subset: str) -> Subject:
     Umetani et al. 1998 (JACC 31:593); resting heart rate by sex and fitness, Quer et al. 2020 (PLOS ONE 15:e0227709);
     arousals by age, Bonnet & Arand 2007 (J Clin Sleep Med 3:271); slow waves by age, Carrier et al. 2011 (Eur J
     Neurosci 33:758); spindle frequency, amplitude and density by age, Purcell et al. 2017 (Nat Commun 8:15930); alpha
-    frequency by age, Klimesch 1999 (Brain Res Rev 29:169).
+    frequency by age, Clark et al. 2004 (Int J Psychophysiol 53:1).
     """
     rng = generator(seed, night, "subject")
     mean, spread, youngest, oldest = AGE_BY_SUBSET[subset]

@@ -31,9 +31,7 @@ def write_psg(
     return path
 
 
-def write_scoring(
-    path: Path, annotations: Sequence[tuple[float, float | None, str]], start: datetime = START
-) -> Path:
+def write_scoring(path: Path, annotations: Sequence[tuple[float, float | None, str]], start: datetime = START) -> Path:
     """An EDF+ scoring file of (onset, duration, text)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Edf([], annotations=[EdfAnnotation(*a) for a in annotations], **_header(start)).write(path)
@@ -42,3 +40,15 @@ def write_scoring(
 
 def _header(start: datetime) -> dict:
     return {"recording": Recording(startdate=date(start.year, start.month, start.day)), "starttime": start.time()}
+
+
+def heartbeats(seconds: float, rate_hz: float, seed: int) -> np.ndarray:
+    """An upright ECG (samples,) in mV: an R wave of 1 mV about once a second, a small S before a broad T wave."""
+    t = np.arange(round(seconds * rate_hz)) / rate_hz
+    intervals = np.random.default_rng(seed).normal(1.0, 0.05, int(2 * seconds))
+    beats = np.cumsum(intervals)
+    ecg = np.zeros(len(t))
+    for beat in beats[beats < seconds - 1]:
+        for height, delay, width in ((1.0, 0.0, 0.012), (-0.25, 0.03, 0.012), (0.25, 0.25, 0.05)):
+            ecg += height * np.exp(-(((t - beat - delay) / width) ** 2) / 2)
+    return ecg

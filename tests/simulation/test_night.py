@@ -1,6 +1,6 @@
 import numpy as np
-from simulation.nights import night
 
+from simulation.nights import night
 from sleepkd.simulation.hypnogram import N2, S4, STATE_SECONDS, W
 from sleepkd.simulation.night import covered, poisson_onsets, simulate_night
 from sleepkd.simulation.noise import generator

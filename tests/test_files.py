@@ -1,0 +1,29 @@
+import os
+
+import pytest
+
+from sleepkd.files import write_bytes_atomically, write_text_atomically
+
+
+def test_writes_the_bytes_and_makes_the_folder(tmp_path):
+    path = tmp_path / "a" / "b" / "notes.txt"
+    write_text_atomically(path, "größer: 3 µV\n")
+    assert path.read_bytes() == "größer: 3 µV\n".encode()
+    write_bytes_atomically(str(path), b"\x00\xff")
+    assert path.read_bytes() == b"\x00\xff"
+    assert [p.name for p in path.parent.iterdir()] == ["notes.txt"]
+
+
+def test_a_failure_in_the_middle_keeps_the_old_file_and_leaves_no_litter(tmp_path, monkeypatch):
+    path = tmp_path / "table.json"
+    path.write_text("old")
+
+    def fails(source, target):
+        assert path.read_text() == "old"  # until the very last step
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "replace", fails)
+    with pytest.raises(OSError, match="no space left"):
+        write_text_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
