@@ -1,6 +1,7 @@
 """Checkpoints: written whole or not at all, read strictly, never executing what they hold."""
 
 import os
+import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,10 @@ class Position:
     epoch: int = 0
     update: int = 0
     seconds: float = 0.0
-    best_score: float | None = None
+    best_score: float | None = None  # of the validations so far; higher is better
     best_epoch: int | None = None
+    stale: int = 0  # validations since the best one
+    reductions: int = 0  # of the learning rate, by a plateau
 
 
 @dataclass
@@ -40,8 +43,11 @@ class Checkpoint:
     training: dict[str, Any] = field(default_factory=dict)
 
 
-def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write to a temporary file of the same folder, flush it to the disk, then rename: never a half-written file."""
+def save_checkpoint(path: Path, checkpoint: Checkpoint, keep: Path | None = None) -> None:
+    """Write to a temporary file of the same folder, flush it to the disk, then rename: never a half-written file.
+
+    keep: another name for what stood at `path` before. Raises UserError where it cannot be written (a full disk, say).
+    """
     content = {"format": FORMAT, **{k: v for k, v in vars(checkpoint).items() if k != "position"}}
     content["position"] = asdict(checkpoint.position)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -52,6 +58,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
                 torch.save(content, file)
                 file.flush()
                 os.fsync(file.fileno())
+            if keep and path.exists():
+                _give_name(path, keep)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -75,6 +83,17 @@ def read_checkpoint(path: Path) -> Checkpoint:
         return Checkpoint(**content | {"position": Position(**content["position"])})
     except (KeyError, TypeError, AttributeError):
         raise UserError(f"{path}: is not a checkpoint of this version of sleepkd") from None
+
+
+def _give_name(path: Path, name: Path) -> None:
+    """Give a file a second name, taking it from what has it; at every moment both names stand for whole files."""
+    temporary = name.with_name(f".{name.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(path, temporary)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(path, temporary)
+    os.replace(temporary, name)
 
 
 def load_weights(module: nn.Module, weights: dict[str, Tensor], source: Path) -> None:

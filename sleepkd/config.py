@@ -30,7 +30,10 @@ class StageConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Which windows a network sees. `classes` 3: W NREM REM; 4: W light deep REM; 5: W N1 N2 N3 REM."""
+    """Which windows a network sees. `classes` 3: W NREM REM; 4: W light deep REM; 5: W N1 N2 N3 REM.
+
+    workers: reading processes per training process, -1: four on CUDA, none on CPU; prefetch: batches each reads ahead.
+    """
 
     store: str = "store"
     split: str = "default"
@@ -40,7 +43,9 @@ class DataConfig:
     clip: float = 20.0
     ecg_polarity: Literal["corrected", "as_recorded", "inverted"] = "corrected"
     alignment: Literal["exact", "truncated"] = "exact"
-    workers: int = 0
+    workers: int = -1
+    prefetch: int = 4
+    pin_memory: Literal["auto", "yes", "no"] = "auto"
 
 
 @dataclass(frozen=True)
@@ -67,26 +72,46 @@ ATTENTION_TAPS = (
 
 @dataclass(frozen=True)
 class LossConfig:
-    """The weights of the three terms, and how each is defined. A term of weight 0 is not computed."""
+    """The weights of the three terms. A term of weight 0 is not computed."""
 
     ce: float = 1.0
     kd: float = 0.0
     at: float = 0.0
     class_weights: Literal["balanced", "none"] = "balanced"
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """How the terms that need a teacher are defined.
+
+    cache_teacher: keep what the teacher says of every window on disk, and run it once only.
+    """
+
     temperature: float = 2.0
     kd_mean: Literal["sleep_epoch", "element"] = "sleep_epoch"
     at_normalisation: Literal["window", "batch"] = "window"
     at_taps: tuple[tuple[str, ...], ...] = ATTENTION_TAPS
+    cache_teacher: bool = False
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The loop. `batch_size` is global: processes and micro-batches (`accumulate`) share it out."""
+    """The loop. `batch_size` is global: processes and micro-batches (`accumulate`) share it out.
+
+    schedule, stop_patience, ema_decay and clip_norm are off by default, as published. Patience is counted in
+    validations. ema_decay: what is validated and kept as best.pt is a moving average of the student's weights.
+    """
 
     epochs: int = 150
     batch_size: int = 256
     accumulate: int = 1
     learning_rate: float = 1e-3
+    schedule: Literal["constant", "cosine", "plateau"] = "constant"
+    warmup_updates: int = 0
+    plateau_patience: int = 5
+    plateau_factor: float = 0.1
+    stop_patience: int = 0
+    ema_decay: float = 0.0
     clip_norm: float = 0.0
     precision: Literal["fp32", "bf16", "fp16", "fp64"] = "fp32"
     compile: bool = False
@@ -106,6 +131,7 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    distill: DistillConfig = field(default_factory=DistillConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
     @property
@@ -165,7 +191,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def check(config: Config) -> None:
     """Refuse impossible values by key, before anything is loaded."""
-    stage, data, model, loss, train = config.stage, config.data, config.model, config.loss, config.train
+    stage, data, model, train = config.stage, config.data, config.model, config.train
+    loss, distill = config.loss, config.distill
     _require(bool(stage.name), "stage.name", "is missing: give a stage's config, for example --config feat_temp.yaml")
     is_folder = stage.name.strip(".") and not set("/\\") & set(stage.name)
     _require(bool(is_folder), "stage.name", f"{stage.name!r} cannot name a folder of runs_root")
@@ -175,12 +202,16 @@ def check(config: Config) -> None:
         ("train.batch_size", train.batch_size),
         ("train.accumulate", train.accumulate),
         ("train.log_every", train.log_every),
+        ("train.plateau_patience", train.plateau_patience),
+        ("data.prefetch", data.prefetch),
         ("model.bottom_filters", model.bottom_filters),
         ("model.dilation", model.dilation),
     ):
         _require(value >= 1, key, f"must be at least 1, is {value}")
     for key, number in (
-        ("data.workers", data.workers),
+        ("train.warmup_updates", train.warmup_updates),
+        ("train.stop_patience", train.stop_patience),
+        ("train.ema_decay", train.ema_decay),
         ("train.validate_every", train.validate_every),
         ("train.clip_norm", train.clip_norm),
         ("train.seed", train.seed),
@@ -192,14 +223,19 @@ def check(config: Config) -> None:
     for key, number in (
         ("data.clip", data.clip),
         ("train.learning_rate", train.learning_rate),
-        ("loss.temperature", loss.temperature),
+        ("distill.temperature", distill.temperature),
     ):
         _require(0 < number < math.inf, key, f"must be positive, is {number}")
     _require(loss.ce + loss.kd + loss.at > 0, "loss", "ce, kd and at are all 0: nothing to train on")
+    _require(data.workers >= -1, "data.workers", f"must be -1 (by device) or more, is {data.workers}")
+    _require(train.ema_decay < 1, "train.ema_decay", f"must be below 1, is {train.ema_decay}")
+    _require(
+        0 < train.plateau_factor < 1, "train.plateau_factor", f"must lie between 0 and 1, is {train.plateau_factor}"
+    )
     needs_teacher = loss.kd > 0 or loss.at > 0
     _require(not needs_teacher or bool(stage.teacher), "stage.teacher", "is missing, and loss.kd or loss.at needs one")
-    full = bool(loss.at_taps) and all(loss.at_taps)
-    _require(loss.at == 0 or full, "loss.at_taps", "has no taps or an empty group")
+    full = bool(distill.at_taps) and all(distill.at_taps)
+    _require(loss.at == 0 or full, "distill.at_taps", "has no taps or an empty group")
     _require(len(model.filters) == len(model.pools) >= 1, "model.pools", "must have one value per model.filters")
     _require(min(model.filters) >= 1, "model.filters", "must all be at least 1")
     _require(min(model.pools) >= 1, "model.pools", "must all be at least 1")

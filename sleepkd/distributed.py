@@ -25,9 +25,10 @@ class Processes:
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         if device == "cuda":
-            if local_rank >= torch.cuda.device_count():
+            local_world = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+            if local_world > torch.cuda.device_count():
                 raise UserError(
-                    f"train.device: cuda asked for {local_rank + 1} GPUs on this machine, it has "
+                    f"train.device: cuda was asked for {local_world} GPUs on this machine, it has "
                     f"{torch.cuda.device_count()}; lower --nproc_per_node or set train.device=cpu"
                 )
             torch.cuda.set_device(local_rank)

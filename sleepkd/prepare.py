@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -242,9 +243,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--split", type=float, nargs=3, default=(0.8, 0.1, 0.1), metavar=("TRAIN", "VAL", "TEST"))
     parser.add_argument("--split-seed", type=int, default=0)
     args = parser.parse_args(arguments)
-    if args.jobs < 1 or args.rate <= 0:
+    if args.jobs < 1 or not 0 < args.rate < math.inf:
         raise UserError("--jobs and --rate must be positive")
-    if min(args.split) < 0 or abs(sum(args.split) - 1) > 1e-6:
+    if not (min(args.split) >= 0 and abs(sum(args.split) - 1) <= 1e-6):
         raise UserError(f"--split: the three shares must not be negative and add up to 1, are {args.split}")
     return args
 

@@ -2,6 +2,7 @@
 
 import time
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -30,33 +31,51 @@ class Progress:
         self._bar.close()
 
 
-class LoggedSums:
-    """Sums of what is logged, kept on the device; read once every `log_every` updates, by all processes together."""
+class UpdateLog:
+    """The loss and its terms of every update since the last flush, kept on the device.
+
+    Reading them waits for the device, so it is done once every `log_every` updates, by all processes together.
+    """
 
     def __init__(self, processes: Processes):
         self._processes = processes
         self._reset()
 
     def add(self, parts: dict[str, Tensor]) -> None:
-        """Add one micro-batch's shares of the losses, scalars by name; all processes' shares make up the whole."""
-        for name, value in parts.items():
-            self._sums[name] = self._sums.get(name, 0) + value.detach()
+        """One micro-batch's shares of the update's losses, scalars by name, always the same names."""
+        self._names = tuple(parts)
+        shares = torch.stack([value.detach() for value in parts.values()])
+        self._update = shares if self._update is None else self._update + shares
 
-    def count(self, sleep_epochs: int) -> None:
-        """One update of so many sleep epochs is done, all processes together."""
-        self._updates += 1
+    def end_update(self, windows: np.ndarray, sleep_epochs: int) -> None:
+        """The update is done: the numbers of its windows and the count of its sleep epochs, all processes together."""
+        self._updates.append(self._update)
+        self._windows.append(windows)
         self._sleep_epochs += sleep_epochs
+        self._update = None
 
-    def flush(self) -> dict[str, float]:
-        """Means over the updates since the last flush, and sleep epochs per second."""
-        totals = self._processes.sum(torch.stack(list(self._sums.values()))).tolist()
-        means = {name: total / self._updates for name, total in zip(self._sums, totals, strict=True)}
-        means["sleep_epochs_per_second"] = self._sleep_epochs / (time.monotonic() - self._since)
+    def flush(self) -> tuple[dict[str, float], np.ndarray | None]:
+        """Means over the updates since the last flush, and sleep epochs per second.
+
+        Beside them the window numbers of the first update whose loss was not finite, None where all were: the same on
+        every process.
+        """
+        rows_UT = self._processes.sum(torch.stack(self._updates)).double().cpu()
+        values = dict(zip(self._names, rows_UT.mean(dim=0).tolist(), strict=True))
+        values["sleep_epochs_per_second"] = self._sleep_epochs / (time.monotonic() - self._since)
+        broken = torch.nonzero(~torch.isfinite(rows_UT).all(dim=1)).flatten().tolist()
+        first_broken = self._windows[broken[0]] if broken else None
         self._reset()
-        return means
+        return values, first_broken
+
+    @property
+    def pending(self) -> bool:
+        """Whether any update has ended since the last flush."""
+        return bool(self._updates)
 
     def _reset(self) -> None:
-        self._sums: dict[str, Tensor] = {}
-        self._updates = 0
+        self._update: Tensor | None = None
+        self._updates: list[Tensor] = []
+        self._windows: list[np.ndarray] = []
         self._sleep_epochs = 0
         self._since = time.monotonic()

@@ -35,8 +35,8 @@ def test_the_six_stages_are_the_published_recipes(name):
 
 def test_the_defaults_are_the_correct_definitions_and_the_published_numbers():
     config = load_config(["ecg_base"], [])
-    assert (config.loss.class_weights, config.loss.temperature) == ("balanced", 2)
-    assert (config.loss.kd_mean, config.loss.at_normalisation) == ("sleep_epoch", "window")
+    assert (config.loss.class_weights, config.distill.temperature) == ("balanced", 2)
+    assert (config.distill.kd_mean, config.distill.at_normalisation) == ("sleep_epoch", "window")
     assert (config.data.normalisation, config.data.alignment) == ("robust_night", "exact")
     assert (config.model.filters, config.model.bottom_filters) == ((16, 32, 64, 128, 256), 512)
     assert (config.model.pools, config.model.kernel, config.model.dilation) == ((3, 2, 2, 2, 2), 5, 2)
@@ -56,9 +56,9 @@ AS_RELEASED = {
     "data.ecg_polarity": "inverted",
     "data.alignment": "truncated",
     "loss.class_weights": "none",
-    "loss.temperature": 1.0,
-    "loss.kd_mean": "element",
-    "loss.at_normalisation": "batch",
+    "distill.temperature": 1.0,
+    "distill.kd_mean": "element",
+    "distill.at_normalisation": "batch",
 }
 
 
@@ -101,7 +101,7 @@ def test_yaml_takes_1e_4_for_text_and_a_number_is_meant(tmp_path, text):
 
 
 def test_a_whole_number_is_a_float_where_one_is_asked_for():
-    temperature = load_config(["ecg_base"], ["loss.temperature=4"]).loss.temperature
+    temperature = load_config(["ecg_base"], ["distill.temperature=4"]).distill.temperature
     assert (temperature, type(temperature)) == (4.0, float)
 
 
@@ -109,7 +109,7 @@ REFUSED = {
     "train.epoch=3": "train.epoch: unknown key; did you mean train.epochs?",
     "dta.store=x": "dta: unknown key; did you mean data?",
     "data.classes.store=x": "data.classes: must be one of 3, 4, 5",
-    "loss.temprature=1": "loss.temprature: unknown key; did you mean loss.temperature?",
+    "distill.temprature=1": "distill.temprature: unknown key; did you mean distill.temperature?",
     "=3": ": unknown key; did you mean",
     "train.epochs=many": "train.epochs: expected int, got 'many'",
     "train.epochs=3.0": "train.epochs: expected int, got 3.0",
@@ -122,7 +122,7 @@ REFUSED = {
     "train=3": "train: expected a section of keys, got 3",
     "model.filters=16": "model.filters: expected a list, got 16",
     "model.filters=[16, wide]": "model.filters[1]: expected int, got 'wide'",
-    "loss.at_taps=[dense]": "loss.at_taps[0]: expected a list, got 'dense'",
+    "distill.at_taps=[dense]": "distill.at_taps[0]: expected a list, got 'dense'",
     "train.precision=fp8": "train.precision: must be one of fp32, bf16, fp16, fp64; is 'fp8'",
     "data.classes=2": "data.classes: must be one of 3, 4, 5; is 2",
     "data.classes=4.0": "data.classes: must be one of 3, 4, 5; is 4.0",
@@ -143,7 +143,7 @@ REFUSED = {
     "data.clip=0": "data.clip: must be positive, is 0.0",
     "train.learning_rate=0": "train.learning_rate: must be positive",
     "train.learning_rate=.inf": "train.learning_rate: must be positive, is inf",
-    "loss.temperature=0": "loss.temperature: must be positive",
+    "distill.temperature=0": "distill.temperature: must be positive",
     "loss.ce=0": "loss: ce, kd and at are all 0",
     "loss.kd=1": "stage.teacher: is missing, and loss.kd or loss.at needs one",
     "loss.at=1": "stage.teacher: is missing",
@@ -168,8 +168,8 @@ def test_refused_by_key_before_anything_is_loaded(override):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["loss.at=1", "stage.teacher=eeg_base", "loss.at_taps=[]"], "loss.at_taps: has no taps or an empty group"),
-        (["loss.at=1", "stage.teacher=eeg_base", "loss.at_taps=[[dense], []]"], "loss.at_taps: has no taps"),
+        (["loss.at=1", "stage.teacher=eeg_base", "distill.at_taps=[]"], "distill.at_taps: has no taps or an empty group"),
+        (["loss.at=1", "stage.teacher=eeg_base", "distill.at_taps=[[dense], []]"], "distill.at_taps: has no taps"),
         (["model.norm=group", "model.filters=[3, 4, 4, 4, 4]"], "model.norm: group needs even numbers of filters"),
         (["model.filters=[]", "model.pools=[]"], "model.pools: must have one value per model.filters"),
     ],
@@ -231,11 +231,11 @@ def test_no_stage_is_refused():
 
 @pytest.mark.parametrize("files", [["feat_train"], ["feat_temp", "as_released"], ["eeg_base", "demo"]])
 def test_a_config_survives_yaml(files):
-    config = load_config(files, ["loss.at_taps=[[dense], [bottom, decoder.0]]"])
+    config = load_config(files, ["distill.at_taps=[[dense], [bottom, decoder.0]]"])
     plain = yaml.safe_load(yaml.safe_dump(to_dict(config)))
     again = from_dict(Config, plain)
     assert again == config
-    assert again.loss.at_taps == (("dense",), ("bottom", "decoder.0"))
+    assert again.distill.at_taps == (("dense",), ("bottom", "decoder.0"))
     check(again)
 
 

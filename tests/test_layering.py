@@ -18,10 +18,11 @@ FLOORS = {  # what each room may import of sleepkd, besides itself
     "data": {"errors", "files", "config"},
     "simulation": {"errors", "files"},
     "models": {"errors", "config", "checkpoint", "data"},
-    "distillation": {"errors", "config", "checkpoint", "data", "models"},
+    "distillation": {"errors", "files", "config", "distributed", "checkpoint", "data", "models"},
     "evaluation": {"errors", "files", "config", "checkpoint", "distributed", "data", "models"},
     "progress": {"distributed"},
-    "run_directory": {"errors", "config", "checkpoint"},
+    "run_directory": {"errors", "files", "config", "checkpoint"},
+    "schedule": {"config", "checkpoint"},
 }
 VERBS = {"simulate", "prepare", "predict", "reproduce"}
 SCRIPTS = {"train_ddp", "evaluate", "examples"}

@@ -6,8 +6,10 @@ The content of every batch follows from (seed, epoch) alone; processes and micro
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 from torch.utils.data import DataLoader
 
+from sleepkd.config import DataConfig
 from sleepkd.data.windows import Batch, Windows
 from sleepkd.errors import UserError
 
@@ -36,14 +38,17 @@ def share(batch: np.ndarray, rank: int, world: int, accumulate: int) -> list[np.
     return [batch[micro * world + rank :: world * accumulate] for micro in range(accumulate)]
 
 
-def load(windows: Windows, chosen: list[np.ndarray], workers: int, pin_memory: bool) -> Iterator[Batch]:
-    """The batches of some arrays of window numbers, in order; read by `workers` processes ahead of time, if any."""
+def load(windows: Windows, chosen: list[np.ndarray], config: DataConfig, device: torch.device) -> Iterator[Batch]:
+    """The batches of some arrays of window numbers, in order, read ahead of time by `data.workers` processes if any."""
+    on_cuda = device.type == "cuda"
+    workers = config.workers if config.workers >= 0 else 4 * on_cuda
     return iter(
         DataLoader(
             windows,
             sampler=chosen,  # type: ignore[arg-type]  # each "sample" is a whole batch of window numbers
             batch_size=None,
             num_workers=workers,
-            pin_memory=pin_memory,
+            prefetch_factor=config.prefetch if workers else None,
+            pin_memory=on_cuda if config.pin_memory == "auto" else config.pin_memory == "yes",
         )
     )

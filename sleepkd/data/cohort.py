@@ -146,6 +146,9 @@ def _check(cohort: Cohort, path: Path) -> None:
             template.format(**dict.fromkeys(groups, ""))
         except (KeyError, IndexError, ValueError, AttributeError):
             raise UserError(f"{path}: {key}: {template!r} uses a name that signals has no group for") from None
+    for key, choices in (("eeg", cohort.eeg), ("ecg", cohort.ecg)):
+        if not choices:
+            raise UserError(f"{path}: {key}: lists no derivation")
     for text, stage in cohort.scoring.labels.items():
         if stage not in (*SLEEP_STAGES, UNSCORED_LABEL):
             raise UserError(f"{path}: scoring.labels.{text}: {stage!r} is none of {', '.join(SLEEP_STAGES)}, unscored")

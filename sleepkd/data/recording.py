@@ -138,8 +138,9 @@ def resample_night(samples: np.ndarray, rate_hz: float, target_hz: float) -> np.
     nyquist = 1 / max(ratio.numerator, ratio.denominator)  # in units of that of the signal between the two rates
     taps, beta = kaiserord(60, 0.1 * nyquist)
     lowpass = firwin(taps | 1, 0.95 * nyquist, window=("kaiser", beta))
+    middle = np.median(samples)  # without its offset, a signal has none of the filter's ripple on it
     # Beyond its ends a signal is held, not dropped to zero, which would ring.
-    return resample_poly(samples, ratio.numerator, ratio.denominator, window=lowpass, padtype="edge")
+    return middle + resample_poly(samples - middle, ratio.numerator, ratio.denominator, window=lowpass, padtype="edge")
 
 
 def detect_polarity(ecg: np.ndarray, rate_hz: float) -> int:
@@ -150,7 +151,7 @@ def detect_polarity(ecg: np.ndarray, rate_hz: float) -> int:
     """
     band = butter(2, (1, min(25, 0.45 * rate_hz)), btype="bandpass", fs=rate_hz, output="sos")
     filtered = sosfiltfilt(band, ecg)
-    length = round(2 * rate_hz)
+    length = min(round(2 * rate_hz), len(ecg))
     pieces = filtered[: len(filtered) // length * length].reshape(-1, length)
     high, low = pieces.max(axis=1), -pieces.min(axis=1)
     vote = (high - low) / np.maximum(high + low, np.finfo(float).tiny)

@@ -41,8 +41,9 @@ def draw_split(store: Store, shares: tuple[float, float, float], seed: int) -> d
     subjects: dict[str, set[str]] = defaultdict(set)
     for recording in store.recordings:
         info = store.info(recording)
+        if info.subject not in recordings:  # one who was recorded in two subsets counts in the first
+            subjects[info.subset].add(info.subject)
         recordings[info.subject].append(recording)
-        subjects[info.subset].add(info.subject)
     rng = np.random.default_rng(seed)
     parts: dict[str, list[str]] = {part: [] for part in PARTS}
     taken = dict.fromkeys(PARTS, 0)
@@ -80,7 +81,8 @@ def read_split(store: Store, name: str) -> Split:
         path = folder / f"{part}.txt"
         if not path.is_file():
             raise UserError(f"{path}: is missing; a split is three files: {', '.join(f'{p}.txt' for p in PARTS)}")
-        lines = (line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8-sig").splitlines())
+        text = path.read_text(encoding="utf-8-sig", errors="replace")  # accents in comments, as any editor saves them
+        lines = (line.partition("#")[0].strip() for line in text.splitlines())
         parts[part] = tuple(line for line in lines if line)
         if len(set(parts[part])) < len(parts[part]):
             raise UserError(f"{path}: lists a recording twice")

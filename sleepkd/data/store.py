@@ -78,7 +78,11 @@ class StoredRecording:
 
     def signal(self, name: str) -> np.ndarray:
         """The stored int16 samples (samples,), memory-mapped and read-only; a plain ndarray view of the map."""
-        return np.asarray(np.load(self.folder / f"{name}.npy", mmap_mode="r"))
+        path = self.folder / f"{name}.npy"
+        try:
+            return np.asarray(np.load(path, mmap_mode="r"))
+        except (OSError, EOFError, ValueError) as error:
+            raise UserError(f"{path}: cannot be read; prepare again with --again: {error}") from None
 
 
 class Store:
@@ -190,12 +194,12 @@ def _write_hypnogram(path: Path, hypnogram: Hypnogram) -> None:
 
 def _read_hypnogram(path: Path) -> Hypnogram:
     index = {name: k for k, name in enumerate(SLEEP_STAGES)} | {UNSCORED_NAME: UNSCORED}
-    rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()[1:]]
     try:
+        rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()[1:]]
         return Hypnogram(
             onset_s=np.array([float(row[0]) for row in rows]),
             duration_s=np.array([float(row[1]) for row in rows]),
             labels=np.array([index[row[2]] for row in rows], dtype=np.int8),
         )
-    except (ValueError, KeyError, IndexError) as error:
+    except (OSError, ValueError, KeyError, IndexError) as error:
         raise UserError(f"{path}: cannot be read as a hypnogram: {error}") from None

@@ -1,6 +1,7 @@
 """Windows of n consecutive sleep epochs, read from the store in batches."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,17 +23,23 @@ class Batch(NamedTuple):
     """B windows of n sleep epochs.
 
     signals: float32 (B, n, samples) by name; labels: int64 (B, n), -1 unscored;
-    present: bool (B, n), false where a window reaches past the end of a run of sleep epochs (signal 0, unscored).
+    present: bool (B, n), false where a window reaches past the end of a run of sleep epochs (signal 0, unscored);
+    extras: rows (B, …) of the arrays that `Windows.extras` names, if any.
     """
 
     signals: dict[str, Tensor]
     labels: Tensor
     present: Tensor
+    extras: dict[str, Tensor]
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "Batch":
         """The batch on a device, its signals in a dtype; copies from pinned memory do not wait."""
-        signals = {name: x.to(device, dtype, non_blocking=True) for name, x in self.signals.items()}
-        return Batch(signals, self.labels.to(device, non_blocking=True), self.present.to(device, non_blocking=True))
+
+        def move(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+            return {name: x.to(device, dtype, non_blocking=True) for name, x in tensors.items()}
+
+        labels, present = (x.to(device, non_blocking=True) for x in (self.labels, self.present))
+        return Batch(move(self.signals), labels, present, move(self.extras))
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,10 @@ class Windows(Dataset):
                     raise UserError(f"{night.folder}: holds no {signal}; prepare it with a channel for it")
         table = _concatenate([_windows_of(i, night, config, signals) for i, night in enumerate(self.nights)])
         self.table = table.scored() if scored_only else table
-        self._tracks: dict[tuple[int, str], np.ndarray] = {}
+        if scored_only and not len(self):
+            raise UserError(f"{store.path}: none of {', '.join(recordings)} holds a scored sleep epoch to use")
+        self.extras: dict[str, Path] = {}  # .npy arrays with a row per window, to be read beside the signals
+        self._maps: dict[Any, np.ndarray] = {}
 
     def __len__(self) -> int:
         return len(self.table.recording)
@@ -97,10 +107,11 @@ class Windows(Dataset):
             signals={name: torch.from_numpy(self._read(name, rows)) for name in self.signals},
             labels=torch.from_numpy(rows.labels.astype(np.int64)),
             present=torch.from_numpy(rows.present),
+            extras={name: torch.from_numpy(self._extra(name)[chosen]) for name in self.extras},
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_tracks": {}}  # a map pickles as all of its bytes
+        return self.__dict__ | {"_maps": {}}  # a map pickles as all of its bytes
 
     def _read(self, name: str, rows: WindowTable) -> np.ndarray:
         """One signal of some windows, normalised: float32 (B, n, samples)."""
@@ -142,9 +153,14 @@ class Windows(Dataset):
         return (sign if name == "ecg" else 1), info
 
     def _track(self, night: int, name: str) -> np.ndarray:
-        if (night, name) not in self._tracks:
-            self._tracks[night, name] = self.nights[night].signal(name)
-        return self._tracks[night, name]
+        if (night, name) not in self._maps:
+            self._maps[night, name] = self.nights[night].signal(name)
+        return self._maps[night, name]
+
+    def _extra(self, name: str) -> np.ndarray:
+        if name not in self._maps:
+            self._maps[name] = np.load(self.extras[name], mmap_mode="r")
+        return self._maps[name]
 
 
 def usable_starts(night: StoredRecording, config: DataConfig, signals: tuple[str, ...]) -> np.ndarray:

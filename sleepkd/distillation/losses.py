@@ -68,13 +68,17 @@ def distillation_sum(
     return total / student_BNK.shape[-1] if mean == "element" else total
 
 
-def attention_map(feature_BCL: Tensor, normalisation: Literal["window", "batch"] = "window") -> Tensor:
-    """Where a feature is strong: the sum over channels of its squares, (B, L), at unit L2 norm.
+def attention_energy(feature_BCL: Tensor) -> Tensor:
+    """Where a feature is strong: the sum over channels of its squares, (B, C, L) → (B, L)."""
+    return _precise(feature_BCL).square().sum(dim=1)
+
+
+def attention_map(energy_BL: Tensor, normalisation: Literal["window", "batch"] = "window") -> Tensor:
+    """An energy (B, L) at unit L2 norm.
 
     "window" normalises each window's map over its positions (Zagoruyko & Komodakis, arXiv 1612.03928);
     "batch" normalises each position over the batch, as the release does, and so depends on how a batch is split.
     """
-    energy_BL = _precise(feature_BCL).square().sum(dim=1)
     return F.normalize(energy_BL, dim=1 if normalisation == "window" else 0)
 
 
@@ -86,7 +90,7 @@ def attention_sum(
 ) -> Tensor:
     """Attention transfer (AT): mean over positions of the maps' L1 distance, summed over windows.
 
-    student, teacher: features (B, C, L) by tap. Each group is the mean over its taps, the loss the mean over groups
+    student, teacher: energies (B, L) by tap. Each group is the mean over its taps, the loss the mean over groups
     (Joshi et al., arXiv 2211.13125). Divide by the number of windows.
     """
     distance = {}

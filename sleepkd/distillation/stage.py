@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from sleepkd.checkpoint import load_weights, read_checkpoint
-from sleepkd.config import Config, LossConfig, from_dict
+from sleepkd.config import Config, from_dict
 from sleepkd.data.hypnogram import EPOCH_SECONDS
 from sleepkd.data.windows import Batch
 from sleepkd.distillation.losses import (
+    attention_energy,
     attention_sum,
     cross_entropy_sum,
     distillation_sum,
@@ -20,6 +21,13 @@ from sleepkd.distillation.losses import (
 from sleepkd.distillation.taps import Taps
 from sleepkd.errors import UserError
 from sleepkd.models.build import TrainedNetwork, build_network, load_trained
+
+
+class Output(NamedTuple):
+    """What a network says of a batch: logits (B, n, K), and the energies (B, L) of its taps' features."""
+
+    logits: Tensor
+    energies: dict[str, Tensor]
 
 
 @dataclass
@@ -52,12 +60,26 @@ class Stage:
             if any(name == path or name.startswith(f"{path}.") for path in self.frozen):
                 module.eval()
 
+    @torch.no_grad()  # not inference_mode: its tensors may not enter a loss
+    def teach(self, batch: Batch) -> Output | None:
+        """What the teacher says of a batch, from its cache where the batch brings it; None without a teacher."""
+        if not self.teacher:
+            return None
+        if batch.extras:
+            return Output(batch.extras["logits"], {tap: batch.extras[tap] for tap in batch.extras if tap != "logits"})
+        logits = self.teacher.network(batch.signals[self.teacher.config.stage.signal])
+        return Output(logits, energies(self.teacher_taps))
 
-class Output(NamedTuple):
-    """What a network says of a batch: logits (B, n, K), and the features (B, C, L) of its taps."""
 
-    logits: Tensor
-    taps: dict[str, Tensor]
+def energies(taps: Taps) -> dict[str, Tensor]:
+    """The energies (B, L) of the features of the last forward."""
+    return {tap: attention_energy(feature) for tap, feature in taps.pop().items()}
+
+
+def autocast(config: Config, device: torch.device) -> torch.autocast:
+    """The precision that the networks run in; the losses are computed outside it, in float32 at least."""
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(config.train.precision)
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
 
 
 def build_stage(config: Config, rate_hz: float) -> Stage:
@@ -77,7 +99,7 @@ def build_stage(config: Config, rate_hz: float) -> Stage:
         teacher = load_trained(checkpoint_of(config, config.stage.teacher, "stage.teacher"))
         teacher.check_rate(rate_hz)
         _check_classes(config, teacher.config, teacher.path)
-    paths = unique_taps(config.loss.at_taps) if config.loss.at > 0 else ()
+    paths = unique_taps(config.distill.at_taps) if config.loss.at > 0 else ()
     stage = Stage(
         config=config,
         student=student,
@@ -105,16 +127,19 @@ def checkpoint_of(config: Config, name: str, key: str) -> Path:
 
 
 def loss_sums(
-    loss: LossConfig, student: Output, teacher: Output | None, batch: Batch, class_weights: Tensor
+    config: Config, student: Output, teacher: Output | None, batch: Batch, class_weights: Tensor
 ) -> dict[str, Tensor]:
     """Each loss term of one micro-batch as a sum, by the name of its weight; a term of weight 0 is not computed."""
+    loss, distill = config.loss, config.distill
     sums = {}
     if loss.ce:
         sums["ce"] = cross_entropy_sum(student.logits, batch.labels, class_weights)
     if loss.kd:
-        sums["kd"] = distillation_sum(student.logits, teacher.logits, batch.present, loss.temperature, loss.kd_mean)
+        sums["kd"] = distillation_sum(
+            student.logits, teacher.logits, batch.present, distill.temperature, distill.kd_mean
+        )
     if loss.at:
-        sums["at"] = attention_sum(student.taps, teacher.taps, loss.at_taps, loss.at_normalisation)
+        sums["at"] = attention_sum(student.energies, teacher.energies, distill.at_taps, distill.at_normalisation)
     return sums
 
 

@@ -21,7 +21,7 @@ class Taps:
         for path in paths:
             if path not in modules:
                 nearest = difflib.get_close_matches(path, filter(None, modules), n=1, cutoff=0.0)
-                raise UserError(f"loss.at_taps: the network has no module {path}; did you mean {nearest[0]}?")
+                raise UserError(f"distill.at_taps: the network has no module {path}; did you mean {nearest[0]}?")
             modules[path].register_forward_hook(self._keep(path))
 
     def pop(self) -> dict[str, Tensor]:

@@ -91,7 +91,7 @@ def compare(
                 for key in seeds
             ),
         },
-        "difference": _differences(matrices, seeds, subjects, draws, seed),
+        "difference": paired_intervals([matrices[key] for key in seeds], subjects, draws=draws, seed=seed),
         "tests": {score: _tests(scored_b[score] - scored_a[score], nights) for score in SCALAR_SCORES},
         "by_seed": {
             str(key): {
@@ -105,6 +105,28 @@ def compare(
     }
 
 
+def paired_intervals(
+    matrices: Sequence[tuple[np.ndarray, np.ndarray]],
+    subjects: Sequence[str],
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> dict:
+    """`compare`'s difference, from confusion matrices.
+
+    matrices: per training seed the (R, K, K) of A and of B, paired; subjects: whose recordings those are, all seeds one
+    after the other. One set of drawn subjects serves every seed, so that a subject is in or out of all.
+    """
+    counts = [len(a) for a, _ in matrices]
+    weights = np.split(resample_subjects(subjects, draws, seed), np.cumsum(counts)[:-1], axis=1)
+    as_is = [_one_seed(a, b, np.ones((1, len(a)))) for a, b in matrices]
+    drawn = [_one_seed(a, b, part) for (a, b), part in zip(matrices, weights, strict=True)]
+    # A second stream for the seeds: with one seed it changes nothing.
+    seed_weights = resample_subjects([str(i) for i in range(len(matrices))], draws, seed + 1)
+    n_subjects = len(set(subjects))
+    return with_intervals(_over_seeds(as_is, np.ones((1, len(matrices)))), _over_seeds(drawn, seed_weights), n_subjects)
+
+
 def _one_seed(a: np.ndarray, b: np.ndarray, weights: np.ndarray) -> Statistics:
     """The statistics of B minus A within one seed, per draw. a, b: (R, K, K); weights: (B, R)."""
     scored_a, scored_b = batch_scores(a), batch_scores(b)
@@ -115,25 +137,6 @@ def _one_seed(a: np.ndarray, b: np.ndarray, weights: np.ndarray) -> Statistics:
         "median": {score: weighted_median(values, weights) for score, values in difference.items()},
         "pooled": {score: pooled_b[score] - pooled_a[score] for score in SCALAR_SCORES},
     }
-
-
-def _differences(
-    matrices: Mapping[Hashable, tuple[np.ndarray, np.ndarray]],
-    seeds: Sequence[Hashable],
-    subjects: Sequence[str],
-    draws: int,
-    seed: int,
-) -> dict:
-    """`compare`'s difference: one set of drawn subjects serves every seed, so that a subject is in or out of all."""
-    weights = resample_subjects(subjects, draws, seed)
-    ends = np.cumsum([len(matrices[key][0]) for key in seeds])[:-1]
-    as_is = [_one_seed(*matrices[key], np.ones((1, len(matrices[key][0])))) for key in seeds]
-    drawn = [_one_seed(*matrices[key], part) for key, part in zip(seeds, np.split(weights, ends, axis=1), strict=True)]
-    # A second stream for the seeds: with one seed it changes nothing.
-    seed_weights = resample_subjects([str(key) for key in seeds], draws, seed + 1)
-    return with_intervals(
-        _over_seeds(as_is, np.ones((1, len(seeds)))), _over_seeds(drawn, seed_weights), len(set(subjects))
-    )
 
 
 def _over_seeds(by_seed: Sequence[Statistics], seed_weights: np.ndarray) -> Statistics:

@@ -148,7 +148,11 @@ def _score_tables(analyses: Sequence[Analysis]) -> list[str]:
             [a.name, *(interval(a.metrics["intervals"][statistic][score]) for score in SCALAR_SCORES)] for a in analyses
         ]
         pieces += [heading(title, 3), table(["model", *SCORE_NAMES.values()], rows)]
-    return pieces
+    quartiles = []
+    for a in analyses:
+        low, high = (a.metrics["over_recordings"][quartile] for quartile in ("q1", "q3"))
+        quartiles.append([a.name, *(f"{number(low[score])} to {number(high[score])}" for score in SCALAR_SCORES)])
+    return [*pieces, heading("Quartiles over recordings", 3), table(["model", *SCORE_NAMES.values()], quartiles)]
 
 
 def _comparison_tables(comparison: dict, compared: tuple[str, str]) -> list[str]:
@@ -210,8 +214,15 @@ def _model_tables(analysis: Analysis) -> list[str]:
 def _sleep_tables(name: str, medicine: dict) -> list[str]:
     if "missing" in medicine:
         return [heading(f"{name}: sleep statistics", 3), paragraph(medicine["missing"])]
+    header = ["class", "sensitivity", "specificity", "positive predictive value", "negative predictive value"]
+    rows = [
+        [label, *(number(entry[key], 1) for key in ("sensitivity", "specificity", "precision", "npv"))]
+        for label, entry in medicine["stages"].items()
+    ]
+    title = f"{name}: each class against the rest, %, means over recordings (YASA)"
+    pieces = [heading(title, 3), table(header, rows)]
     if not medicine["agreement"]:
-        return []
+        return pieces
     failed = {
         "not_normal": "differences not normal",
         "proportional_bias": "bias depends on the value",
@@ -231,7 +242,7 @@ def _sleep_tables(name: str, medicine: dict) -> list[str]:
         for statistic, entry in medicine["agreement"].items()
     ]
     header = ["statistic", "what it is", "n", "scored", "predicted", "bias [95 %]", "limits of agreement", "note"]
-    pieces = [
+    pieces += [
         heading(f"{name}: sleep statistics, predicted against scored (YASA)", 3),
         table(header, rows, text_columns=(1, 7)),
     ]

@@ -11,9 +11,7 @@ from sleepkd.models.build import TrainedNetwork
 
 
 @torch.inference_mode()
-def predict(
-    trained: TrainedNetwork, windows: Windows, processes: Processes, batch_size: int, workers: int = 0
-) -> list[NightPredictions]:
+def predict(trained: TrainedNetwork, windows: Windows, processes: Processes, batch_size: int) -> list[NightPredictions]:
     """Predict every sleep epoch of the windows' nights; each process takes every world-th window, none is padded.
 
     Returns the nights, complete, on the first process, and an empty list on the others. Sleep epochs that lie in no
@@ -24,7 +22,7 @@ def predict(
     mine = np.arange(processes.rank, len(windows), processes.world)
     batches = [mine[i : i + batch_size] for i in range(0, len(mine), batch_size)]
     parts = []
-    for batch in load(windows, batches, workers, pin_memory=processes.device.type == "cuda"):
+    for batch in load(windows, batches, windows.config, processes.device):
         logits = network(batch.signals[signal].to(processes.device))
         parts.append(torch.softmax(logits.float(), dim=-1).cpu().numpy())
     shape = (0, windows.table.labels.shape[1], trained.config.data.classes)

@@ -12,7 +12,7 @@ from sleepkd.evaluation.figures import DPI
 from sleepkd.evaluation.palette import FAINT_INK, GRID, INK, NEGATIVE, POSITIVE, UNSCORED_FILL
 
 MISSING = "–"
-_WIDE = 750  # CSS pixels
+_WIDE = 900  # CSS pixels
 _CSS_PIXELS_PER_INCH = 96  # pictures are shown at the size they were drawn for, so that their text matches
 
 _STYLE = f"""
@@ -61,6 +61,7 @@ pre {{ margin: .5rem 0 1rem; padding: .8rem 1rem; background: {UNSCORED_FILL}; b
   body {{ font-size: 10.5pt; }}
   main {{ max-width: none; padding: 0; }}
   h2, h3 {{ break-after: avoid; }}
+  figure img {{ max-height: 9.5cm; width: auto; }}
   tr {{ break-inside: avoid; }}
   .table {{ overflow: visible; }}
   table {{ font-size: 8.5pt; }}

@@ -21,14 +21,14 @@ from sleepkd.simulation.heart import Heart, simulate_heart
 from sleepkd.simulation.hypnogram import SLEEP_EPOCH_SECONDS, score
 from sleepkd.simulation.layout import Recording, plan
 from sleepkd.simulation.night import Night, simulate_night
+from sleepkd.simulation.noise import mains
 
 CHANNELS = ("needed", "full")
 UNFINISHED = ".unfinished"
 PARTICIPANTS = "participants.tsv"
 SHORTEST_HOURS = 0.25
 LOWEST_RATE = 128  # above twice the 60 Hz of the mains
-# One digit is 0.1 microvolt, or 0.2 microvolt of ECG: as in clinical amplifiers.
-FULL_SCALE = {"EEG": 3276.7, "EMG": 3276.7, "mV": 6.5534, "uV": 6553.4}
+FULL_SCALE = {"uV": 3276.7, "mV": 3.2767}  # one digit is 0.1 microvolt
 DIGITAL = 32767
 
 
@@ -44,8 +44,8 @@ def write_cohort(
     """Write `nights` recordings of `hours` each under `out` and return the paths of their PSG files.
 
     Night k depends on (seed, k) alone: the same bytes whatever `jobs`, and a longer cohort begins with the same nights.
-    The files appear under their names only when all are complete, `participants.tsv` last. A short
-    recording holds a compressed night (`simulate_states`).
+    The files appear under their names only when all are complete, `participants.tsv` last. A short recording holds a
+    compressed night (`simulate_states`); its length is rounded to ten seconds.
     """
     _check(nights, hours, seed, jobs, channels, rate)
     recordings = plan(nights, seed)
@@ -121,27 +121,28 @@ def _check(nights: int, hours: float, seed: int, jobs: int, channels: str, rate:
 def _signals(night: Night, heart: Heart, recording: Recording, channels: str, rate: int) -> Iterator[EdfSignal]:
     """The channels of the PSG file, one after the other."""
     brain, eyes = simulate_brain(night, rate), simulate_eyes(night, rate)
-    mains = _mains(night, rate)
+    hum = np.float32(night.subject.mains_amplitude) * mains(round(night.duration * rate), rate)
     for electrode in recording.electrodes(channels):
         # Against linked ears the two ears are opposites: what one reads, the other reads with the sign turned.
         sign = -1 if electrode == "A1" else 1
         source = "A2" if electrode == "A1" else electrode
-        eeg = sign * (simulate_eeg(night, brain, source, rate) + eyes_in_eeg(eyes, source)) + mains
-        yield _edf_signal(eeg, rate, f"EEG {electrode}-{recording.reference}", "uV", FULL_SCALE["EEG"])
+        eeg = sign * (simulate_eeg(night, brain, source, rate) + eyes_in_eeg(eyes, source)) + hum
+        yield _edf_signal(eeg, rate, f"EEG {electrode}-{recording.reference}", "uV")
     if channels == "full":
         for side in ("Left", "Right"):
-            eog = simulate_eog(night, brain, eyes, side, rate) + mains
-            yield _edf_signal(eog, rate, f"EOG {side} Horiz", "uV", FULL_SCALE["EEG"])
+            eog = simulate_eog(night, brain, eyes, side, rate) + hum
+            yield _edf_signal(eog, rate, f"EOG {side} Horiz", "uV")
         for chin in ("Chin1", "Chin2"):
-            emg = simulate_emg(night, chin, rate) + mains
-            yield _edf_signal(emg, rate, f"EMG {chin}", "uV", FULL_SCALE["EMG"])
+            emg = simulate_emg(night, chin, rate) + hum
+            yield _edf_signal(emg, rate, f"EMG {chin}", "uV")
     unit = recording.ecg_unit
     for lead in recording.leads(channels):
         ecg = simulate_ecg(night, heart, rate, lead) * np.float32(1000 if unit == "uV" else 1)
-        yield _edf_signal(ecg, rate, f"ECG {lead}", unit, FULL_SCALE[unit])
+        yield _edf_signal(ecg, rate, f"ECG {lead}", unit)
 
 
-def _edf_signal(signal: np.ndarray, rate: int, label: str, unit: str, full_scale: float) -> EdfSignal:
+def _edf_signal(signal: np.ndarray, rate: int, label: str, unit: str) -> EdfSignal:
+    full_scale = FULL_SCALE[unit]
     digital = np.clip(np.rint(signal * np.float32(DIGITAL / full_scale)), -DIGITAL, DIGITAL).astype(np.int16)
     return EdfSignal.from_digital(
         digital,
@@ -151,12 +152,6 @@ def _edf_signal(signal: np.ndarray, rate: int, label: str, unit: str, full_scale
         physical_range=(-full_scale, full_scale),
         digital_range=(-DIGITAL, DIGITAL),
     )
-
-
-def _mains(night: Night, rate: int) -> np.ndarray:
-    """The 60 Hz that every electrode picks up (samples,), float32 microvolt."""
-    seconds = np.arange(round(night.duration * rate), dtype=np.float32) / rate
-    return np.float32(night.subject.mains_amplitude) * np.sin(np.float32(2 * np.pi * 60) * seconds)
 
 
 def _scoring(night: Night, standard: str) -> list[EdfAnnotation]:

@@ -6,7 +6,7 @@ from scipy.signal import butter, sosfilt
 from sleepkd.simulation.heart import RATE, VENTRICULAR, Heart
 from sleepkd.simulation.hypnogram import STATE_SECONDS, W
 from sleepkd.simulation.night import Night, covered
-from sleepkd.simulation.noise import slow_noise
+from sleepkd.simulation.noise import mains, slow_noise, upsample
 
 WAVES = ("P", "Q", "R", "S", "T")
 # A sum of Gaussians (McSharry et al. 2003, IEEE Trans Biomed Eng 50:289, table I, angles turned to seconds at 60 beats
@@ -31,19 +31,18 @@ def simulate_ecg(night: Night, heart: Heart, rate: int, lead: str) -> np.ndarray
     samples = round(night.duration * rate)
     signal = _waves(night, heart, rate, samples, lead)
     rng = night.generator(f"ecg {lead}")
-    seconds = np.arange(samples, dtype=np.float32) / rate
-    breath_seconds = np.arange(len(heart.breathing)) / RATE
+    hum = mains(samples, rate, phase=rng.uniform(0, 2 * np.pi))
     wander = WANDER_MV * (heart.breathing + 0.8 * slow_noise(rng, len(heart.breathing), RATE, 8))
-    signal += np.interp(seconds, breath_seconds, wander).astype(np.float32)
+    signal += upsample(wander, RATE, samples, rate)
     signal += _tonic_noise(night, rng, samples, rate)
-    signal += (0.006 * rng.random()) * np.sin(2 * np.pi * 60 * seconds + rng.uniform(0, 6)).astype(np.float32)
+    signal += np.float32(0.006 * rng.random()) * hum
     _add_muscle(night, rng, signal, rate)
     signal *= night.subject.ecg_polarity
     for onset, duration in lead_off(night):
         piece = slice(round(onset * rate), round((onset + duration) * rate))
         length = len(signal[piece])
         floating = 0.4 * slow_noise(rng, length, rate, 1.0) + 0.08 * rng.standard_normal(length)
-        signal[piece] = floating + 0.3 * np.sin(2 * np.pi * 60 * seconds[piece])
+        signal[piece] = floating + 0.3 * hum[piece]
     return signal
 
 
@@ -95,10 +94,8 @@ def _tonic_noise(night: Night, rng: np.random.Generator, samples: int, rate: int
     """The amplifier's noise and the muscles' tone between movements (samples,), float32 mV: most in active wake."""
     tone = 0.005 + 0.001 * (night.states == W) + 0.003 * night.active
     wander = 0.35 * slow_noise(rng, len(tone), 1 / STATE_SECONDS, 180) + 0.3 * rng.standard_normal()
-    level = tone * np.exp(wander)
-    middle = (np.arange(len(tone)) + 0.5) * STATE_SECONDS
-    seconds = np.arange(samples, dtype=np.float32) / rate
-    return np.interp(seconds, middle, level).astype(np.float32) * rng.standard_normal(samples, dtype=np.float32)
+    level = upsample(tone * np.exp(wander), 1 / STATE_SECONDS, samples, rate)
+    return level * rng.standard_normal(samples, dtype=np.float32)
 
 
 def _add_muscle(night: Night, rng: np.random.Generator, signal: np.ndarray, rate: int) -> None:

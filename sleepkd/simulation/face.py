@@ -8,7 +8,7 @@ from sleepkd.simulation import spectra
 from sleepkd.simulation.eeg import Brain, add_waves, simulate_eeg
 from sleepkd.simulation.hypnogram import REM, STATE_SECONDS
 from sleepkd.simulation.night import Night, covered, poisson_onsets
-from sleepkd.simulation.noise import band_noise, smooth
+from sleepkd.simulation.noise import band_noise, smooth, upsample
 
 SLOW_RATE = 16.0  # Hz, the grid of slow eye movements
 # Slow rolling eye movements in microvolt by state (AASM Manual 2.6: at rest in wake and in N1).
@@ -32,11 +32,9 @@ def simulate_eyes(night: Night, rate: int) -> Eyes:
     samples = round(night.duration * rate)
     rng = night.generator("eyes")
     grid = round(night.duration * SLOW_RATE)
-    slow_seconds = np.arange(grid) / SLOW_RATE
-    level = smooth(SLOW_EYE[night.states[night.step_at(slow_seconds)]], SLOW_RATE, 3)
+    level = smooth(SLOW_EYE[night.states[night.step_at(np.arange(grid) / SLOW_RATE)]], SLOW_RATE, 3)
     slow = level * band_noise(rng, grid, SLOW_RATE, 0.15, 0.5)
-    seconds = np.arange(samples, dtype=np.float32) / rate
-    horizontal = np.interp(seconds, slow_seconds, slow).astype(np.float32)
+    horizontal = upsample(slow, SLOW_RATE, samples, rate)
     awake = poisson_onsets(rng, WAKING_SACCADES * night.active)
     saccades = np.sort(np.concatenate([_rem_bursts(night, rng), awake]))
     add_waves(horizontal, saccades, [_saccade(rng, rate) for _ in saccades], rate)
@@ -82,9 +80,9 @@ def simulate_emg(night: Night, channel: str, rate: int) -> np.ndarray:
 
 
 def _rem_bursts(night: Night, rng: np.random.Generator) -> np.ndarray:
-    """Onsets in seconds of the rapid eye movements of REM sleep: bursts of about nine, in six of ten steps."""
-    steps = np.flatnonzero((night.states == REM) & (rng.random(len(night.states)) < 0.6))
-    counts = rng.poisson(9, len(steps))
+    """Onsets in seconds of the rapid eye movements of REM sleep: bursts of about six, in half of the steps."""
+    steps = np.flatnonzero((night.states == REM) & (rng.random(len(night.states)) < 0.5))
+    counts = rng.poisson(6, len(steps))
     return STATE_SECONDS * (np.repeat(steps, counts) + rng.beta(2, 2, counts.sum()))
 
 

@@ -24,7 +24,7 @@ class Night:
     seed: int
     number: int
     subject: Subject
-    duration: float  # seconds, a whole number
+    duration: float  # seconds, a whole number of states
     states: np.ndarray  # (n,) one per STATE_SECONDS
     active: np.ndarray  # (n,) bool: awake with open eyes and moving, not at rest
     arousals: np.ndarray
@@ -61,7 +61,7 @@ def simulate_night(seed: int, number: int, subset: str, hours: float) -> Night:
         seed=seed,
         number=number,
         subject=subject,
-        duration=float(round(hours * 3600)),
+        duration=float(len(states) * STATE_SECONDS),
         states=states,
         active=_active_wake(rng, states),
         arousals=arousals,

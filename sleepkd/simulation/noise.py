@@ -39,3 +39,14 @@ def slow_noise(rng: np.random.Generator, samples: int, rate: float, time_constan
 def smooth(values: np.ndarray, rate: float, seconds: float) -> np.ndarray:
     """`values` (samples,) under a Gaussian of the given standard deviation in seconds."""
     return gaussian_filter1d(values, rate * seconds, mode="nearest")
+
+
+def upsample(values: np.ndarray, rate: float, samples: int, target: int) -> np.ndarray:
+    """Slow `values` at `rate` Hz as a signal (samples,), float32, at `target` Hz, by straight lines."""
+    return np.interp(np.arange(samples) / target, np.arange(len(values)) / rate, values).astype(np.float32)
+
+
+def mains(samples: int, rate: int, phase: float = 0.0) -> np.ndarray:
+    """60 Hz of amplitude one (samples,), float32: one second repeated, so that its phase stays exact all night."""
+    second = np.sin(2 * np.pi * 60 * np.arange(rate) / rate + phase).astype(np.float32)
+    return np.resize(second, samples)

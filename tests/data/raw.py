@@ -44,11 +44,10 @@ def _header(start: datetime) -> dict:
 
 def heartbeats(seconds: float, rate_hz: float, seed: int) -> np.ndarray:
     """An upright ECG (samples,) in mV: an R wave of 1 mV about once a second, a small S before a broad T wave."""
-    t = np.arange(round(seconds * rate_hz)) / rate_hz
-    intervals = np.random.default_rng(seed).normal(1.0, 0.05, int(2 * seconds))
-    beats = np.cumsum(intervals)
-    ecg = np.zeros(len(t))
+    beats = np.cumsum(np.random.default_rng(seed).normal(1.0, 0.05, int(2 * seconds)))
+    ecg = np.zeros(round(seconds * rate_hz))
     for beat in beats[beats < seconds - 1]:
+        k = np.arange(round((beat - 0.1) * rate_hz), round((beat + 0.5) * rate_hz))
         for height, delay, width in ((1.0, 0.0, 0.012), (-0.25, 0.03, 0.012), (0.25, 0.25, 0.05)):
-            ecg += height * np.exp(-(((t - beat - delay) / width) ** 2) / 2)
+            ecg[k] += height * np.exp(-(((k / rate_hz - beat - delay) / width) ** 2) / 2)
     return ecg

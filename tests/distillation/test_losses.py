@@ -8,6 +8,7 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 
 from sleepkd.distillation.losses import (
+    attention_energy,
     attention_map,
     attention_sum,
     balanced_class_weights,
@@ -91,11 +92,16 @@ def test_distillation_skips_padding() -> None:
 
 def test_attention_map_by_hand() -> None:
     feature = torch.tensor([[[1.0, 2.0], [2.0, 0.0]], [[0.0, 3.0], [0.0, 0.0]]])  # (B=2, C=2, L=2)
-    # sums of squares over channels: [[5, 4], [0, 9]]
+    energy = attention_energy(feature)
+    assert energy.tolist() == [[5, 4], [0, 9]]  # sums of squares over channels
     per_window = [[5 / math.sqrt(41), 4 / math.sqrt(41)], [0.0, 1.0]]
-    torch.testing.assert_close(attention_map(feature), torch.tensor(per_window))
+    torch.testing.assert_close(attention_map(energy), torch.tensor(per_window))
     over_batch = [[1.0, 4 / math.sqrt(97)], [0.0, 9 / math.sqrt(97)]]
-    torch.testing.assert_close(attention_map(feature, "batch"), torch.tensor(over_batch))
+    torch.testing.assert_close(attention_map(energy, "batch"), torch.tensor(over_batch))
+
+
+def energies(features: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {tap: attention_energy(feature) for tap, feature in features.items()}
 
 
 def attention_by_hand(student: dict, teacher: dict, groups: tuple, axis: int) -> float:
@@ -117,24 +123,25 @@ def test_attention_transfer_is_a_mean_of_means(normalisation: str, axis: int) ->
     student = {"a": torch.randn(3, 4, 10), "b": torch.randn(3, 2, 5), "c": torch.randn(3, 8, 20)}
     teacher = {name: torch.randn_like(feature) for name, feature in student.items()}
     groups = (("a", "b"), ("c",), ("b",))
-    total = attention_sum(student, teacher, groups, normalisation)
+    total = attention_sum(energies(student), energies(teacher), groups, normalisation)
     assert total.item() / 3 == pytest.approx(attention_by_hand(student, teacher, groups, axis), abs=1e-6)
 
 
 def test_attention_transfer_reaches_the_student_alone_and_is_zero_for_itself() -> None:
     student = {"a": torch.randn(2, 3, 8, requires_grad=True)}
     teacher = {"a": torch.randn(2, 5, 8, requires_grad=True)}
-    attention_sum(student, teacher, (("a",),)).backward()
+    attention_sum(energies(student), energies(teacher), (("a",),)).backward()
     assert student["a"].grad.any()
     assert teacher["a"].grad is None
-    assert attention_sum(student, student, (("a",),)).item() == 0
+    assert attention_sum(energies(student), energies(student), (("a",),)).item() == 0
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_losses_are_computed_in_float32(dtype: torch.dtype) -> None:
     feature = torch.full((1, 512, 4), 20.0, dtype=dtype)  # 512 * 400 overflows float16
-    assert attention_map(feature).dtype == torch.float32
-    torch.testing.assert_close(attention_map(feature), torch.full((1, 4), 0.5))
+    energy = attention_energy(feature)
+    assert energy.dtype == torch.float32
+    torch.testing.assert_close(attention_map(energy), torch.full((1, 4), 0.5))
     logits = torch.tensor(LOGITS, dtype=dtype)
     assert cross_entropy_sum(logits, torch.tensor(LABELS), torch.tensor(WEIGHTS)).dtype == torch.float32
     assert distillation_sum(logits, logits, PRESENT, 1.0).dtype == torch.float32

@@ -57,6 +57,11 @@ def test_a_night_does_not_depend_on_how_many_others_there_are(needed, tmp_path):
     assert all(theirs[name] == value for name, value in ours.items() if name != "participants.tsv")
 
 
+def test_a_length_that_is_no_round_number_is_rounded_to_ten_seconds(tmp_path):
+    (path,) = write_cohort(tmp_path / "odd", nights=1, hours=0.2513, seed=0, channels="needed", rate=128)
+    assert mne.io.read_raw_edf(path).n_times == 900 * 128
+
+
 def test_returns_the_signal_files_in_order_of_nights(tmp_path):
     paths = write_cohort(tmp_path / "out", nights=2, hours=0.25, seed=0, channels="needed", rate=128)
     assert [path.name for path in paths] == ["01-01-0001 PSG.edf", "01-02-0001 PSG.edf"]
@@ -81,6 +86,14 @@ def test_fewer_channels_are_the_same_channels(full, needed):
     for (all_of_them, _), (some, _) in zip(read(full), read(needed), strict=True):
         for name in some.ch_names:
             assert np.array_equal(some.get_data(name), all_of_them.get_data(name))
+
+
+def test_the_two_ears_read_opposites_of_each_other(needed):
+    signs = {}
+    for raw, _ in read(needed):
+        ear = raw.ch_names[2]
+        signs.setdefault(ear[4:6], set()).add(np.sign(np.corrcoef(raw.get_data(["EEG C4" + ear[6:], ear]))[0, 1]))
+    assert signs == {"A1": {-1}, "A2": {1}}
 
 
 def test_units_and_amplitudes_are_physical(full):

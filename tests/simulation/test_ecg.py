@@ -5,7 +5,7 @@ import pytest
 
 from simulation.nights import heart, night
 from sleepkd.simulation.ecg import clean, lead_off, simulate_ecg
-from sleepkd.simulation.heart import VENTRICULAR
+from sleepkd.simulation.heart import VENTRICULAR, simulate_heart
 from sleepkd.simulation.hypnogram import STATE_SECONDS
 
 RATE = 256
@@ -98,6 +98,12 @@ def test_muscle_noise_is_a_mark_of_active_wake_but_no_sure_one(signals):
 def test_lead_off_hides_the_heart_and_is_not_clean():
     one = next(night(k) for k in range(20) if len(lead_off(night(k))) > 1 and lead_off(night(k))[0, 1] > 10)
     onset, duration = lead_off(one)[0]
+    beats = simulate_heart(one)
+    signal = one.subject.ecg_polarity * simulate_ecg(one, beats, RATE, "ECGI")
+    inside = (beats.beats > onset + 1) & (beats.beats < onset + duration - 1)
+    outside = clean(one, beats.beats) & (beats.beats < onset)
+    r_wave = [around(signal, beats.beats[which], 30).mean(axis=0) for which in (inside, outside)]
+    assert np.ptp(r_wave[0]) < 0.7 * np.ptp(r_wave[1])
     assert not clean(one, np.array([onset, onset + duration / 2, onset + duration])).any()
     assert clean(one, np.linspace(0, one.duration, 1000)).mean() > 0.7
 

@@ -100,19 +100,24 @@ def test_an_arousal_quickens_the_heart_within_seconds():
     assert 1.04 < np.nanmedian(ratios) < 1.2
 
 
-def test_apnea_slows_the_heart_and_the_return_of_breath_quickens_it():
+def mean_rate(beats, low, high):
+    return 60 / np.diff(beats[slice(*np.searchsorted(beats, [low, high]))]).mean()
+
+
+def test_apnea_stops_breath_and_slows_the_heart_and_its_end_quickens_it():
     apneic = next(night(k) for k in range(60) if night(k).subject.apnea_index > 20 and len(night(k).apneas) > 30)
     beating = simulate_heart(apneic)
-    during, after, breath_during, breath_after = [], [], [], []
-    rate = 60 / np.diff(beating.beats)
+    freely = simulate_heart(replace(apneic, apneas=np.empty((0, 2))))
+    slowing, quickening, breath = [], [], []
     for onset, duration in apneic.apneas:
         end = onset + duration
-        for values, (low, high) in ((during, (end - 8, end)), (after, (end + 3, end + 10))):
-            values.append(rate[slice(*np.searchsorted(beating.beats, [low, high]))].mean())
-        for values, (low, high) in ((breath_during, (onset + 4, end - 4)), (breath_after, (end + 4, end + 12))):
-            values.append(beating.breathing[round(low * RATE) : round(high * RATE)].std())
-    assert np.nanmean(after) > 1.06 * np.nanmean(during)
-    assert np.nanmedian(breath_during) < 0.25 * np.nanmedian(breath_after)
+        slowing.append(mean_rate(beating.beats, onset + 5, end) / mean_rate(freely.beats, onset + 5, end))
+        quickening.append(mean_rate(beating.beats, end + 3, end + 10) / mean_rate(beating.beats, end - 7, end))
+        piece = slice(round((onset + 4) * RATE), round((end - 4) * RATE))
+        breath.append(beating.breathing[piece].std() / freely.breathing[piece].std())
+    assert np.median(slowing) < 0.96
+    assert np.median(quickening) > 1.06
+    assert np.median(breath) < 0.2
 
 
 def test_ectopic_beats_come_early_at_the_subjects_rate_and_a_pause_follows():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sleepkd.simulation.noise import band_noise, generator, slow_noise, smooth
+from sleepkd.simulation.noise import band_noise, generator, mains, slow_noise, smooth, upsample
 
 
 def test_a_generator_depends_on_seed_night_and_purpose_and_on_nothing_else():
@@ -35,3 +35,14 @@ def test_smooth_keeps_the_level_and_spreads_a_step_over_the_given_seconds():
     y = smooth(step, 4.0, 10.0)
     assert y[0] == pytest.approx(0) and y[-1] == pytest.approx(1)
     assert abs(y[400 + 40] - 0.841) < 0.02  # one standard deviation past the step
+
+
+def test_upsample_goes_through_the_values_and_holds_the_last():
+    y = upsample(np.array([0.0, 4.0, 2.0]), 2.0, 8, 4)
+    assert y.tolist() == [0, 2, 4, 3, 2, 2, 2, 2]
+
+
+def test_the_mains_are_one_line_at_60_hertz_after_eight_hours_too():
+    x = mains(256 * 3600 * 8, 256, phase=1.0)[-256 * 100 :]
+    power = np.abs(np.fft.rfft(x)) ** 2
+    assert power[6000] > 0.999 * power.sum() and np.abs(x).max() == pytest.approx(1, abs=0.01)

@@ -1,0 +1,237 @@
+"""How often the intervals cover the truth, and how long evaluating 200 stored nights takes.
+
+    python -m benchmarks.evaluation coverage      # minutes
+    python -m benchmarks.evaluation paired        # minutes
+    python -m benchmarks.evaluation speed
+
+Cohorts for `coverage` are simulated as confusion matrices: subjects differ in how well they are staged (skewed: a few
+are staged badly), nights of one subject resemble each other, stages vary from night to night. The truth is that of a
+cohort of 30,000 subjects drawn in the same way.
+"""
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+# One core: this must come before numpy is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+
+from sleepkd.data.hypnogram import CLASS_NAMES
+from sleepkd.evaluation.comparison import paired_intervals
+from sleepkd.evaluation.predictions import NightPredictions, read_predictions, write_predictions
+from sleepkd.evaluation.statistics import (
+    LEVEL,
+    expanded_interval,
+    intervals,
+    resample_subjects,
+    statistics_of,
+)
+
+K = 4
+STATISTICS = ("mean", "median", "pooled")
+POPULATION = 30_000
+
+
+def simulated_cohort(
+    rng: np.random.Generator,
+    subjects: int,
+    most_recordings: int,
+    models: int = 1,
+    seed_effects: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Confusion matrices (models, R, K, K) of the same nights by several models, and whose nights they are, (R,).
+
+    Model m is better than model 0 by about 0.1 nats m, by more in some subjects than in others; seed_effects (models,)
+    shift each model as a whole, as another training seed would.
+    """
+    of = np.repeat(np.arange(subjects), rng.integers(1, most_recordings + 1, size=subjects))
+    skill = 1.9 - rng.gamma(2.0, 0.35, size=subjects)
+    counts = rng.multinomial(900, rng.dirichlet([3.0, 13.75, 3.75, 4.5], size=len(of)))
+    shared = rng.normal(scale=0.5, size=(len(of), K, K))
+    night = skill[of] + 0.25 * rng.normal(size=len(of))
+    gains = 0.1 * np.arange(models)[:, None] * (1 + 0.8 * rng.normal(size=(models, subjects)))
+    if seed_effects is not None:
+        gains = gains + seed_effects[:, None]
+    matrices = np.empty((models, len(of), K, K), dtype=np.int64)
+    for m in range(models):
+        logits = shared.copy()
+        logits[:, range(K), range(K)] += (night + gains[m, of])[:, None] + np.array([0.4, 0.3, -0.2, 0.0])
+        shares = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+        matrices[m] = rng.multinomial(counts.ravel(), shares.reshape(-1, K)).reshape(-1, K, K)
+    return matrices, of.astype(str)
+
+
+def coverage(
+    subjects: int, most_recordings: int, cohorts: int, draws: int, seed: int = 0
+) -> dict[str, dict[str, float]]:
+    """Share of simulated cohorts whose 95 % interval of kappa covers the truth: {statistic: {expanded, percentile}}."""
+    rng = np.random.default_rng(seed)
+    population = simulated_cohort(rng, POPULATION, most_recordings)[0][0]
+    truth = statistics_of(population, np.ones((1, len(population))))
+    hits = {statistic: {"expanded": 0, "percentile": 0} for statistic in STATISTICS}
+    for cohort in range(cohorts):
+        (matrices,), of = simulated_cohort(rng, subjects, most_recordings)
+        drawn = statistics_of(matrices, resample_subjects(of, draws, seed=cohort))
+        for statistic in STATISTICS:
+            values, target = drawn[statistic]["kappa"], truth[statistic]["kappa"][0]
+            plain = np.nanquantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+            for method, (low, high) in (("expanded", expanded_interval(values, subjects)), ("percentile", plain)):
+                hits[statistic][method] += low <= target <= high
+    return {statistic: {method: n / cohorts for method, n in by.items()} for statistic, by in hits.items()}
+
+
+def paired_coverage(
+    subjects: int, seeds: int, seed_spread: float, cohorts: int, draws: int, seed: int = 0
+) -> dict[str, float]:
+    """The same for paired differences in kappa of two models over training seeds, whose effect (as a shift of either
+    model, in nats) has the given spread: {statistic: share}. The truth is the mean over seeds."""
+    rng = np.random.default_rng(seed)
+
+    def pair(of_cohort: int, n: int, effects: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+        # The same subjects and nights for every training seed: their generator starts again.
+        (a, b), of = simulated_cohort(np.random.default_rng([seed, of_cohort]), n, 1, 2, effects)
+        return (a, b), of
+
+    halves = rng.normal(scale=seed_spread, size=(10 if seed_spread else 1, 2))
+    populations = []
+    for effects in (*halves, *-halves):
+        matrices, of = pair(0, POPULATION // 4, effects)
+        populations.append(paired_intervals([matrices], of, draws=1))
+    truth = {name: np.mean([found[name]["kappa"]["value"] for found in populations]) for name in STATISTICS}
+    hits = dict.fromkeys(STATISTICS, 0)
+    for cohort in range(1, cohorts + 1):
+        effects = rng.normal(scale=seed_spread, size=(seeds, 2))
+        pairs = [pair(cohort, subjects, of_seed) for of_seed in effects]
+        matrices, of = [matrices for matrices, _ in pairs], pairs[0][1]
+        found = paired_intervals(matrices, [str(name) for name in of] * seeds, draws=draws, seed=cohort)
+        for name in STATISTICS:
+            hits[name] += found[name]["kappa"]["low"] <= truth[name] <= found[name]["kappa"]["high"]
+    return {name: n / cohorts for name, n in hits.items()}
+
+
+def report_coverage(cohorts: int, draws: int) -> None:
+    """Print the coverage of scores."""
+    print(f"{cohorts} cohorts each, {draws} draws, kappa; share of 95 % intervals that hold the truth, in %\n")
+    print("| subjects | recordings of each | mean | median | pooled | plain percentile: mean | median | pooled |")
+    print("|---|---|---|---|---|---|---|---|")
+    for subjects in (6, 10, 20, 40, 100):
+        for most in (1, 3):
+            found = coverage(subjects, most, cohorts, draws)
+            cells = [found[name][method] for method in ("expanded", "percentile") for name in STATISTICS]
+            print(f"| {subjects} | {'1' if most == 1 else f'1 to {most}'} | {_cells(cells)} |", flush=True)
+
+
+def report_paired(cohorts: int, draws: int) -> None:
+    """Print the coverage of paired differences."""
+    print("| subjects | seeds | spread of a seed's effect, nats | mean difference | median difference | pooled |")
+    print("|---|---|---|---|---|---|")
+    for seeds, spread in ((1, 0.0), (3, 0.0), (3, 0.02), (3, 0.1), (5, 0.1), (10, 0.1)):
+        found = paired_coverage(20, seeds, spread, cohorts, draws)
+        print(f"| 20 | {seeds} | {spread} | {_cells(found[name] for name in STATISTICS)} |", flush=True)
+
+
+def _cells(shares: Iterable[float]) -> str:
+    return " | ".join(f"{100 * share:.1f}" for share in shares)
+
+
+def stored_nights(n: int) -> list[NightPredictions]:
+    """n made-up nights of about 8 h, two in five scored in 20-s sleep epochs."""
+    rng = np.random.default_rng(0)
+    nights = []
+    for i in range(n):
+        standard, seconds = ("rk", 20.0) if i % 5 < 2 else ("aasm", 30.0)
+        epochs = int(8 * 3600 / seconds)
+        labels = np.repeat(rng.integers(0, K, epochs), rng.integers(1, 40, epochs))[:epochs].astype(np.int8)
+        logits = rng.normal(size=(epochs, K)) + rng.gamma(4, 0.4) * np.eye(K)[labels]
+        probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+        labels[rng.random(epochs) < 0.01] = -1
+        nights.append(
+            NightPredictions(
+                recording=f"night{i:03d}",
+                subject=f"subject{i:03d}",
+                subset=f"SS{1 + i % 5}",
+                standard=standard,
+                onset_s=4.73 + seconds * np.arange(epochs),
+                duration_s=np.full(epochs, seconds),
+                labels=labels,
+                probabilities=probabilities.astype(np.float32),
+            )
+        )
+    return nights
+
+
+def evaluate_stored(folder: Path, out: Path) -> None:
+    """Everything from stored predictions to report.html, with a line of seconds per step."""
+    last = time.perf_counter()
+
+    def lap(what: str) -> None:
+        nonlocal last
+        print(f"| {what} | {time.perf_counter() - last:.2f} |", flush=True)
+        last = time.perf_counter()
+
+    from sleepkd.evaluation.analysis import analyse, draw, draw_together
+    from sleepkd.evaluation.html_report import Provenance, write_report
+    from sleepkd.evaluation.report import write_metrics
+
+    lap("importing pandas, YASA, matplotlib")
+    nights, class_names = read_predictions(folder)
+    lap(f"reading {len(nights)} nights, {sum(map(len, nights)):,} sleep epochs")
+    analysis = analyse("model", nights, class_names)
+    lap("all scores, intervals, groups, calibration, sleep statistics")
+    write_metrics(out / "metrics.json", analysis.metrics)
+    lap("metrics.json")
+    pictures = {"model": [*draw(analysis, out), *draw_together([analysis], out)]}
+    lap(f"{len(pictures['model'])} pictures")
+    write_report(out / "report.html", "Stored nights", [analysis], pictures, Provenance())
+    lap("report.html")
+
+
+def report_speed(n: int) -> None:
+    """Print seconds and peak memory of `evaluate_stored` in a process of its own, and of the bootstrap alone."""
+    nights = stored_nights(n)
+    matrices, subjects = np.array([night.confusion for night in nights]), [night.subject for night in nights]
+    start = time.perf_counter()
+    intervals(matrices, subjects)
+    seconds = time.perf_counter() - start
+    print(f"bootstrap, 10,000 draws, {n} nights, mean, median and pooled of 5 scores: {seconds:.2f} s\n")
+    with tempfile.TemporaryDirectory() as folder:
+        write_predictions(nights, Path(folder) / "predictions", CLASS_NAMES[K])
+        print("| step | seconds |\n|---|---|", flush=True)
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "benchmarks.evaluation", "stored", folder], check=True)
+        seconds = time.perf_counter() - start
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(f"| **in all, with starting Python** | **{seconds:.2f}** |")
+    peak = used.ru_maxrss / 1024  # KiB on Linux
+    print(f"\nprocessor time {used.ru_utime + used.ru_stime:.2f} s, peak memory {peak:.0f} MiB")
+
+
+def main() -> None:
+    """Run one of the measurements."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("coverage", "paired", "speed", "stored"))
+    parser.add_argument("folder", nargs="?", type=Path, help="for `stored`: where predictions/ lies")
+    parser.add_argument("--cohorts", type=int, default=1000)
+    parser.add_argument("--draws", type=int, default=2000)
+    parser.add_argument("--nights", type=int, default=200)
+    args = parser.parse_args()
+    if args.what == "coverage":
+        report_coverage(args.cohorts, args.draws)
+    elif args.what == "paired":
+        report_paired(args.cohorts, args.draws)
+    elif args.what == "speed":
+        report_speed(args.nights)
+    else:
+        evaluate_stored(args.folder / "predictions", args.folder / "out")
+
+
+if __name__ == "__main__":
+    main()

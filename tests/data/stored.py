@@ -1,0 +1,43 @@
+"""Stores made up for the tests: every stored sample is known."""
+
+from pathlib import Path
+
+import numpy as np
+
+from sleepkd.data.hypnogram import Hypnogram
+from sleepkd.data.store import RecordingInfo, SignalInfo, Store, StoreSettings, create_store, write_recording
+
+
+def signal_info(samples: np.ndarray, rate_hz: float, **changes) -> SignalInfo:
+    """By default the physical signal is the stored number, with median 0 and interquartile range 1."""
+    facts = {"scale": 1.0, "offset": 0.0, "median": 0.0, "iqr": 1.0, "polarity": 1, "unit": "uV"}
+    return SignalInfo(derivation="C3", recorded_hz=rate_hz, rate_hz=rate_hz, samples=len(samples), **(facts | changes))
+
+
+def hypnogram(onset_s, duration_s=30.0, labels=None) -> Hypnogram:
+    onsets = np.asarray(onset_s, dtype=float)
+    return Hypnogram(
+        onsets,
+        np.broadcast_to(np.asarray(duration_s, dtype=float), onsets.shape).copy(),
+        np.asarray(np.zeros(len(onsets)) if labels is None else labels, dtype=np.int8),
+    )
+
+
+def made_store(
+    path: Path,
+    nights: dict[str, Hypnogram],
+    signals: dict[str, np.ndarray],
+    rate_hz: float = 100.0,
+    settings: StoreSettings | None = None,
+    **changes,
+) -> Store:
+    """A store whose recordings all hold the same int16 signals; `changes` are facts of the signals."""
+    create_store(path, settings or StoreSettings("made up", rate_hz))
+    for name, night in nights.items():
+        infos = {signal: signal_info(samples, rate_hz, **changes) for signal, samples in signals.items()}
+        info = RecordingInfo(
+            recording=name, subject=f"subject of {name}", subset="all", standard="aasm", source="PSG.edf",
+            scoring="Base.edf", signals=infos, ignored_annotations={},
+        )  # fmt: skip
+        write_recording(path, info, signals, night)
+    return Store(path)

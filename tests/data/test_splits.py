@@ -1,0 +1,150 @@
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from sleepkd.data.splits import PARTS, Split, draw_split, read_split, write_split
+from sleepkd.errors import UserError
+
+MASS = {"SS1": 53, "SS2": 19, "SS3": 62, "SS4": 40, "SS5": 26}
+SHARES = (0.8, 0.1, 0.1)
+
+
+class Nights:
+    """As much of a store as a split looks at: whose night each recording is, and of which subset."""
+
+    def __init__(self, nights: dict[str, tuple[str, str]], path: Path = Path("store")):
+        self.path = path
+        self.recordings = sorted(nights)
+        self._nights = nights
+
+    def info(self, recording: str) -> SimpleNamespace:
+        subject, subset = self._nights[recording]
+        return SimpleNamespace(subject=subject, subset=subset)
+
+
+def mass(counts: dict[str, int] = MASS) -> Nights:
+    names = {f"{subset}-{i:04d}": subset for subset, n in counts.items() for i in range(n)}
+    return Nights({name: (name, subset) for name, subset in names.items()})
+
+
+def sizes(parts: dict[str, tuple[str, ...]]) -> list[int]:
+    return [len(parts[part]) for part in PARTS]
+
+
+def assert_partition(store: Nights, parts: dict[str, tuple[str, ...]]) -> None:
+    assert sorted(sum(parts.values(), ())) == store.recordings
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_mass_is_split_160_20_20_and_each_subset_to_within_one(seed):
+    store = mass()
+    parts = draw_split(store, SHARES, seed)
+    assert_partition(store, parts)
+    assert sizes(parts) == [160, 20, 20]
+    for part, share in zip(PARTS, SHARES, strict=True):
+        counts = Counter(recording[:3] for recording in parts[part])
+        for subset, n in MASS.items():
+            assert abs(counts[subset] - share * n) <= 1 + 1e-9, (part, subset)
+
+
+@pytest.mark.parametrize("shares", [(0.6, 0.2, 0.2), (0.7, 0.0, 0.3), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)])
+def test_other_shares_come_out_too(shares):
+    store = mass({"a": 20, "b": 30})
+    parts = draw_split(store, shares, 3)
+    assert_partition(store, parts)
+    assert sizes(parts) == [round(50 * share) for share in shares]
+
+
+def test_a_split_follows_from_its_seed_alone():
+    assert draw_split(mass(), SHARES, 7) == draw_split(mass(), SHARES, 7)
+    assert draw_split(mass(), SHARES, 7) != draw_split(mass(), SHARES, 8)
+
+
+def test_all_nights_of_a_subject_go_the_same_way():
+    nights = {f"s{i:02d}n{k}": (f"s{i:02d}", "ab"[i % 2]) for i in range(40) for k in range(1 + i % 3)}
+    for seed in range(5):
+        parts = draw_split(Nights(nights), SHARES, seed)
+        assert_partition(Nights(nights), parts)
+        homes = {
+            subject: {p for p in PARTS for r in parts[p] if nights[r][0] == subject} for subject, _ in nights.values()
+        }
+        assert all(len(home) == 1 for home in homes.values())
+        assert [sum(home == {part} for home in homes.values()) for part in PARTS] == [32, 4, 4]
+
+
+def test_a_subject_recorded_in_two_subsets_goes_one_way():
+    nights = {f"s{i:02d}{subset}": (f"s{i:02d}", subset) for i in range(20) for subset in "ab"}
+    for seed in range(10):
+        parts = draw_split(Nights(nights), SHARES, seed)
+        assert_partition(Nights(nights), parts)
+        assert all(f"{recording[:3]}{other}" in part for part in parts.values() for recording in part for other in "ab")
+
+
+@pytest.fixture
+def written(tmp_path) -> tuple[Nights, Path]:
+    nights = {f"r{i}": (f"s{i // 2}", "all") for i in range(8)}  # two nights a subject
+    store = Nights(nights, tmp_path / "store")
+    folder = store.path / "splits" / "default"
+    write_split(folder, {"train": ("r0", "r1", "r2", "r3"), "validation": ("r4", "r5"), "test": ("r6", "r7")}, "drawn")
+    return store, folder
+
+
+def test_a_split_is_read_by_name_or_by_folder(written):
+    store, folder = written
+    for name in ("default", str(folder)):
+        split = read_split(store, name)
+        assert split.source == folder
+        assert split.part("train") == ("r0", "r1", "r2", "r3")
+        assert split.part("test") == ("r6", "r7")
+        assert split.part("all") == tuple(store.recordings)
+    assert (folder / "test.txt").read_text() == "# drawn\nr6\nr7\n"
+
+
+def test_a_person_may_edit_it(written):
+    store, folder = written
+    text = "# à moi\r\n\r\n  r2  \r\nr3 # noisy ECG\r\n#r1\r\n"
+    for encoding in ("utf-8", "utf-8-sig", "latin1"):  # as editors on Windows leave it
+        (folder / "train.txt").write_bytes(text.encode(encoding))
+        assert read_split(store, "default").part("train") == ("r2", "r3")
+
+
+@pytest.mark.parametrize(
+    ("part", "text", "message"),
+    [
+        ("test", "r6\nr3\n", r"test\.txt: subject s1 is in train too; give it to one part"),
+        ("test", "r6\nr7\nr6\n", r"test\.txt: lists a recording twice"),
+        ("validation", "r4\nr9\n", r"validation\.txt: r9 is not in the store .*store"),
+        ("validation", None, r"validation\.txt: is missing; a split is three files"),
+        ("test", b"r6\n\xff\xfe", r"test\.txt: \S+ is not in the store"),
+    ],
+    ids=["overlap", "twice", "unknown", "missing", "no text"],
+)
+def test_a_mistake_in_a_split_is_named(written, part, text, message):
+    store, folder = written
+    path = folder / f"{part}.txt"
+    if text is None:
+        path.unlink()
+    else:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(UserError, match=message):
+        read_split(store, "default")
+
+
+def test_an_empty_part_is_an_error_only_when_it_is_asked_for(written):
+    store, folder = written
+    (folder / "test.txt").write_text("# none yet\n")
+    split = read_split(store, "default")
+    assert len(split.part("all")) == 6
+    with pytest.raises(UserError, match=r"default/test\.txt: lists no recording"):
+        split.part("test")
+    with pytest.raises(UserError, match="no part 'dev'; there are train, validation, test and all"):
+        split.part("dev")
+    with pytest.raises(UserError, match="nowhere: lists no recording"):
+        Split(Path("nowhere"), dict.fromkeys(PARTS, ())).part("all")
+
+
+def test_no_such_split(written):
+    with pytest.raises(UserError, match=r"data\.split: mine is no folder and no split of .*store"):
+        read_split(written[0], "mine")

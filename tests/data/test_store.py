@@ -1,0 +1,183 @@
+import json
+import os
+
+import numpy as np
+import pytest
+
+from sleepkd.data.store import Store, StoreSettings, create_store, read_settings, to_int16, write_recording
+from sleepkd.errors import UserError
+from tests.data.stored import hypnogram, made_store
+
+SIGNALS = {"eeg": np.arange(-500, 500, dtype=np.int16), "ecg": np.arange(1000, dtype=np.int16)}
+NIGHT = hypnogram([0.1 + 0.2, 1 / 3 + 30, 62.0], [30.0, 29.999, 30.0], [0, -1, 4])
+
+
+@pytest.fixture
+def small(tmp_path) -> Store:
+    return made_store(tmp_path / "store", {"b": NIGHT, "a": NIGHT}, SIGNALS)
+
+
+def litter(store: Store) -> list[str]:
+    return [path.name for path in store.path.rglob("*") if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize("offset", [0.0, 5000.0, -0.003])
+@pytest.mark.parametrize("size", [1e-4, 1.0, 3e4])
+def test_int16_is_off_by_half_a_step_at_most(size, offset):
+    signal = offset + size * np.random.default_rng(0).standard_t(3, size=20_000)
+    stored, scale, shift = to_int16(signal)
+    assert stored.dtype == np.int16
+    assert np.max(np.abs(scale * stored.astype(float) + shift - signal)) <= scale / 2 * (1 + 1e-6)
+    assert np.max(np.abs(stored.astype(int))) == 32767  # and no finer step would have fitted
+
+
+def test_a_constant_keeps_its_value():
+    stored, scale, offset = to_int16(np.full(10, 7.25))
+    np.testing.assert_array_equal(scale * stored + offset, 7.25)
+
+
+def test_what_is_written_is_read(small):
+    assert small.recordings == ["a", "b"]
+    assert small.rate_hz == 100.0
+    night = small.open("b")
+    for name, samples in SIGNALS.items():
+        np.testing.assert_array_equal(night.signal(name), samples, strict=True)
+    for column in ("onset_s", "duration_s", "labels"):  # to the last bit
+        np.testing.assert_array_equal(getattr(night.hypnogram, column), getattr(NIGHT, column), strict=True)
+    assert (night.info.recording, night.info.subject) == ("b", "subject of b")
+    assert night.info.signals["eeg"].samples == 1000
+    assert litter(small) == []
+
+
+def test_signals_are_mapped_not_loaded(small):
+    signal = small.open("a").signal("eeg")
+    base = signal
+    while base.base is not None and not isinstance(base, np.memmap):
+        base = base.base
+    assert isinstance(base, np.memmap)
+    with pytest.raises(ValueError, match="read-only"):
+        signal[0] = 1
+
+
+def test_the_hypnogram_is_text_that_a_person_can_read(small):
+    lines = (small.path / "recordings" / "a" / "hypnogram.tsv").read_text().splitlines()
+    assert lines[0] == "onset_s\tduration_s\tsleep_stage"
+    assert [line.split("\t")[2] for line in lines[1:]] == ["W", "unscored", "REM"]
+
+
+def test_writing_again_replaces(small):
+    info = small.info("a")
+    write_recording(small.path, info, SIGNALS, hypnogram([1.0], labels=[2]))
+    assert small.open("a").hypnogram.labels.tolist() == [2]
+    assert litter(small) == []
+
+
+def test_a_failure_in_the_middle_keeps_the_old_recording(small, monkeypatch):
+    def fails(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(np, "save", fails)
+    with pytest.raises(OSError, match="no space left"):
+        write_recording(small.path, small.info("a"), SIGNALS, hypnogram([1.0]))
+    monkeypatch.undo()
+    assert len(small.open("a").hypnogram) == 3
+    assert litter(small) == []
+
+
+def test_a_recording_being_written_is_none_of_the_store(small):
+    """What a process that was killed before its last rename leaves behind."""
+    os.rename(small.path / "recordings" / "b", small.path / "recordings" / ".b.x8k2")
+    assert Store(small.path).recordings == ["a"]
+
+
+def test_a_store_is_started_once(tmp_path):
+    settings = StoreSettings("mass", 200.0, "whole_night")
+    create_store(tmp_path / "s", settings)
+    create_store(tmp_path / "s", settings)
+    assert read_settings(tmp_path / "s") == settings
+    for other in (
+        StoreSettings("dreams", 200.0),
+        StoreSettings("mass", 100.0),
+        StoreSettings("mass", 200.0, "each_window"),
+    ):
+        with pytest.raises(
+            UserError, match=f"s: holds .*'mass'.* this asks for .*{other.cohort}.*choose another --out"
+        ):
+            create_store(tmp_path / "s", other)
+
+
+def test_a_store_cannot_be_made_below_a_file(tmp_path):
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file" / "store"):
+        with pytest.raises(UserError, match=f"{path.name}: cannot be made"):
+            create_store(path, StoreSettings("mass"))
+
+
+def test_no_such_store(tmp_path):
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "none", tmp_path, tmp_path / "file"):
+        with pytest.raises(UserError, match=f"{path.name}: no such store; run python -m sleepkd.prepare"):
+            Store(path)
+
+
+def test_a_store_of_no_recording(tmp_path):
+    create_store(tmp_path / "s", StoreSettings("mass"))
+    with pytest.raises(UserError, match="s: the store holds no recording"):
+        Store(tmp_path / "s")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", r"store\.json: is damaged"),
+        ('{"cohort": "mass"}', "was prepared by another version"),
+        ('{"format": 2, "cohort": "mass"}', "was prepared by another version"),
+        ('{"format": 1, "name": "mass"}', "was prepared by another version"),
+        ("[]", "was prepared by another version"),
+    ],
+)
+def test_settings_of_another_version_are_named(small, text, message):
+    (small.path / "store.json").write_text(text)
+    with pytest.raises(UserError, match=message):
+        Store(small.path)
+
+
+def test_no_such_recording(small):
+    with pytest.raises(UserError, match="store: holds no recording c"):
+        small.open("c")
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", '{"signals": {}}', '{"recording": "a"}'])
+def test_a_damaged_recording_is_named(small, damage):
+    path = small.path / "recordings" / "a" / "recording.json"
+    path.write_text(damage)
+    with pytest.raises(UserError, match=r"a/recording\.json: is damaged"):
+        small.open("a")
+
+
+def test_facts_of_a_later_version_are_named(small):
+    path = small.path / "recordings" / "a" / "recording.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"weather": "rain"}))
+    with pytest.raises(UserError, match=r"a/recording\.json: is damaged"):
+        small.info("a")
+
+
+@pytest.mark.parametrize("damage", ["0.0\t30.0\tN4", "0.0\tlong\tW", "0.0\t30.0", "9.0\t30.0\tW\n8.0\t30.0\tW"])
+def test_a_damaged_hypnogram_is_named(small, damage):
+    (small.path / "recordings" / "a" / "hypnogram.tsv").write_text(f"onset_s\tduration_s\tsleep_stage\n{damage}\n")
+    with pytest.raises(UserError, match=r"a/hypnogram\.tsv: cannot be read as a hypnogram"):
+        small.open("a")
+
+
+@pytest.mark.parametrize("name", ["hypnogram.tsv", "eeg.npy"])
+def test_a_file_lost_from_a_recording_is_named(small, name):
+    (small.path / "recordings" / "a" / name).unlink()
+    with pytest.raises(UserError, match=rf"a/{name}: cannot be read"):
+        small.open("a").signal("eeg")
+
+
+def test_a_signal_cut_off_is_named(small):
+    path = small.path / "recordings" / "a" / "eeg.npy"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(UserError, match=r"a/eeg\.npy: cannot be read"):
+        small.open("a").signal("eeg")

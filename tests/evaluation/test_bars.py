@@ -1,0 +1,52 @@
+"""The bars that take minutes: coverage of the intervals, time and memory of evaluating 200 stored nights."""
+
+import re
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from benchmarks.evaluation import coverage, paired_coverage, stored_nights
+from sleepkd.evaluation.report import confusions_of
+from sleepkd.evaluation.statistics import intervals
+
+
+def test_bootstrap_of_200_nights_takes_under_two_seconds():
+    nights = stored_nights(200)
+    matrices, subjects = confusions_of(nights, 4), [night.subject for night in nights]
+    start = time.process_time()
+    intervals(matrices, subjects)
+    assert time.process_time() - start < 2
+
+
+def test_coverage_counts_what_it_should():
+    """A check of the check, on few cohorts: shares, and the wider interval never covers less."""
+    found = coverage(subjects=8, most_recordings=2, cohorts=20, draws=200)
+    for by_method in found.values():
+        assert 0.5 < by_method["percentile"] <= by_method["expanded"] <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("subjects", "most_recordings"), [(10, 3), (20, 1), (40, 3)])
+def test_intervals_cover_in_93_to_97_percent_of_1000_cohorts(subjects, most_recordings):
+    found = coverage(subjects, most_recordings, cohorts=1000, draws=2000)
+    covered = np.array([by_method["expanded"] for by_method in found.values()])
+    assert ((covered >= 0.93) & (covered <= 0.97)).all(), found
+
+
+@pytest.mark.slow
+def test_paired_intervals_cover_in_93_to_97_percent_of_1000_cohorts():
+    found = paired_coverage(subjects=20, seeds=1, seed_spread=0.0, cohorts=1000, draws=2000)
+    covered = np.array(list(found.values()))
+    assert ((covered >= 0.93) & (covered <= 0.97)).all(), found
+
+
+@pytest.mark.slow
+def test_evaluating_200_stored_nights_takes_under_ten_seconds_and_one_gigabyte():
+    command = [sys.executable, "-m", "benchmarks.evaluation", "speed"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    seconds, mebibytes = re.search(r"processor time ([\d.]+) s, peak memory (\d+) MiB", text).groups()
+    assert float(seconds) < 10
+    assert float(mebibytes) < 1000

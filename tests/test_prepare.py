@@ -1,0 +1,521 @@
+"""From EDF files to a store: where labels land, and what becomes of recordings that cannot be prepared."""
+
+import csv
+import itertools
+import re
+import shutil
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sleepkd import prepare
+from sleepkd.config import DataConfig
+from sleepkd.data.splits import read_split
+from sleepkd.data.store import Store, StoredRecording
+from sleepkd.data.windows import Windows
+from sleepkd.errors import UserError, run_command
+from tests.data.raw import DREAMS, START, channel, heartbeats, needs_dreams, write_psg, write_scoring
+
+SECONDS = 240
+
+
+def run(raw: Path, out: Path, *more: object, dataset: str = "mass", code: int = 0) -> Store | None:
+    arguments = ["--dataset", dataset, "--raw", raw, "--out", out, *more]
+    assert prepare.main([str(argument) for argument in arguments]) == code
+    return Store(out) if any((out / "recordings").iterdir()) else None
+
+
+def summary(store: Path) -> dict[str, dict[str, str]]:
+    with open(store / "summary.tsv", newline="", encoding="utf-8") as file:
+        return {row["recording"]: row for row in csv.DictReader(file, delimiter="\t")}
+
+
+def files_below(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def noise(seconds: float = SECONDS, rate_hz: float = 256, scale: float = 10, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(scale=scale, size=round(seconds * rate_hz))
+
+
+def sleep_epochs(first: float, count: int, seconds: float = 30.0, stages: str = "W123R") -> list:
+    texts = itertools.cycle(f"Sleep stage {stage}" for stage in stages)
+    return [(round(first + seconds * k, 6), seconds, next(texts)) for k in range(count)]
+
+
+def night(
+    raw: Path,
+    name: str = "01-03-0001",
+    signals: dict[str, np.ndarray] | None = None,
+    annotations: list | None = None,
+    rate_hz: float = 256,
+    start: datetime = START,
+    scoring_start: datetime = START,
+) -> Path:
+    """A recording of MASS's layout; by default C3-LER and an ECG for 4 minutes, scored in 30-s sleep epochs."""
+    if signals is None:
+        signals = {"EEG C3-LER": noise(rate_hz=rate_hz), "ECG ECGI": 1000 * heartbeats(SECONDS, rate_hz, 0)}
+    record_seconds = None if float(rate_hz).is_integer() else 2
+    channels = [channel(label, samples, rate_hz) for label, samples in signals.items()]
+    psg = write_psg(raw / f"{name} PSG.edf", channels, start, record_seconds)
+    scored = sleep_epochs(3.25, 7) if annotations is None else annotations
+    write_scoring(raw / f"{name} Base.edf", scored, scoring_start)
+    return psg
+
+
+# --- an event at a label's onset lands where the store says ---
+
+
+def with_pulses(instants: list[float], rate_hz: float, sign: int = 1) -> np.ndarray:
+    """Noise of 10 with a narrow pulse of 2000 around each instant, wherever that lies between two samples."""
+    x = noise(SECONDS, rate_hz)
+    t = np.arange(len(x)) / rate_hz
+    for instant in instants:
+        x += sign * 2000 * np.exp(-(((t - instant) / 0.008) ** 2) / 2)
+    return x
+
+
+def centre_of_pulse(x: np.ndarray, about: float) -> float:
+    """The centre of gravity of a pulse near a sample number."""
+    k = np.arange(max(0, round(about) - 8), min(len(x), round(about) + 9))
+    weight = np.where(np.abs(x[k]) > 0.05 * np.abs(x[k]).max(), np.abs(x[k]), 0)
+    return float(np.sum(k * weight) / np.sum(weight))
+
+
+@pytest.mark.parametrize("shift_s", [0.0, 7.0, -2.0])
+@pytest.mark.parametrize(("first", "standard"), [(3.2415, "aasm"), (0.0617, "aasm"), (8.9039, "rk")])
+@pytest.mark.parametrize("rate_hz", [256, 512, 255.5])
+def test_an_event_at_an_onset_lands_within_a_sample(tmp_path, rate_hz, first, standard, shift_s):
+    """The scoring file starts `shift_s` after the signals, so its onsets count from there."""
+    name, seconds = {"aasm": ("01-03-0001", 30.0), "rk": ("01-05-0001", 20.0)}[standard]
+    annotations = sleep_epochs(first, int((SECONDS - first - 10) / seconds), seconds)
+    onsets = [onset + shift_s for onset, _, _ in annotations]
+    later = [onset + 1.2345 for onset in onsets]
+    inside = [instant for instant in (*onsets, *later) if instant > 0.05]
+    signals = {"EEG C3-LER": with_pulses(inside, rate_hz), "ECG ECGI": with_pulses(inside, rate_hz, -1)}
+    night(tmp_path, name, signals, annotations, rate_hz, scoring_start=START + timedelta(seconds=shift_s))
+
+    store = run(tmp_path, tmp_path / "store")
+    recording = store.open(name)
+    np.testing.assert_allclose(recording.hypnogram.onset_s, onsets, rtol=0, atol=1e-6)
+    assert recording.hypnogram.labels.tolist() == [[0, 1, 2, 3, 4][k % 5] for k in range(len(onsets))]
+    for signal in ("eeg", "ecg"):
+        info, stored = recording.info.signals[signal], recording.signal(signal)
+        physical = stored * info.scale + info.offset - info.median
+        assert (info.rate_hz, info.recorded_hz) == (200, rate_hz)
+        for onset in inside:
+            assert abs(centre_of_pulse(physical, 200 * onset) - 200 * onset) < 0.1
+
+    windows = Windows(store, (name,), DataConfig(clip=1e6), ("eeg", "ecg"), scored_only=False)
+    used = windows.table.sleep_epoch[:, 0]
+    widened = (30 - seconds) / 2
+    batch = windows[np.arange(len(used))]
+    assert len(used) >= 5
+    for signal in ("eeg", "ecg"):
+        x = batch.signals[signal][:, 0].numpy()
+        assert x.shape[1] == 6000
+        for window in range(len(used)):
+            # 1.2345 s after the onset, and the onset itself counted from there; a window begins on a whole sample
+            expected = 200 * (1.2345 + widened)
+            assert abs(centre_of_pulse(x[window], expected) - expected) < 0.6
+            if widened:
+                assert abs(centre_of_pulse(x[window], 200 * widened) - 200 * widened) < 0.6
+
+
+@pytest.mark.filterwarnings("ignore:Creating EDF")
+def test_files_that_start_at_fractions_of_a_second(tmp_path):
+    start, scoring_start = (START + timedelta(seconds=s) for s in (0.25, 0.75))
+    night(tmp_path, annotations=sleep_epochs(3.0, 5), start=start, scoring_start=scoring_start)
+    assert run(tmp_path, tmp_path / "store").open("01-03-0001").hypnogram.onset_s[0] == pytest.approx(3.5, abs=1e-6)
+
+
+def test_a_scoring_file_of_another_night_is_refused(tmp_path):
+    night(tmp_path, scoring_start=START + timedelta(hours=13))
+    run(tmp_path, tmp_path / "store", code=2)
+    assert (
+        "Base.edf: starts +13.0 h from 01-03-0001 PSG.edf; are they of the same night?"
+        in (summary(tmp_path / "store")["01-03-0001"]["note"])
+    )
+
+
+def test_a_last_sleep_epoch_that_outlasts_the_signal_is_kept_in_the_store_and_read_by_none(tmp_path):
+    night(tmp_path, annotations=sleep_epochs(3.25, 8))  # the last: 213.25 to 243.25 of 240 s
+    store = run(tmp_path, tmp_path / "store")
+    assert len(store.open("01-03-0001").hypnogram) == 8
+    windows = Windows(store, ("01-03-0001",), DataConfig(), ("eeg",))
+    assert windows.table.sleep_epoch[:, 0].tolist() == list(range(7))
+
+
+def test_the_first_and_last_of_an_rk_night_are_read_by_none(tmp_path):
+    night(tmp_path, "01-05-0001", annotations=sleep_epochs(8.5, 11, 20.0))
+    store = run(tmp_path, tmp_path / "store")
+    windows = Windows(store, ("01-05-0001",), DataConfig(), ("eeg", "ecg"))
+    assert windows.table.sleep_epoch[:, 0].tolist() == list(range(1, 10))
+    assert store.info("01-05-0001").standard == "rk"
+
+
+def test_unscored_and_other_annotations(tmp_path):
+    scored = [*sleep_epochs(3.25, 6, stages="?W24R?"), (50.0, 1.0, "Spindle"), (60.0, 0.5, "bruit XXX")]
+    night(tmp_path, annotations=scored)
+    scoring = tmp_path / "01-03-0001 Base.edf"
+    scoring.write_bytes(scoring.read_bytes().replace(b"XXX", b"\xe9\xe8\xff"))
+    recording = run(tmp_path, tmp_path / "store").open("01-03-0001")
+    assert recording.hypnogram.labels.tolist() == [-1, 0, 2, 3, 4, -1]
+    assert recording.info.ignored_annotations == {"Spindle": 1, "bruit éèÿ": 1}
+    note = summary(tmp_path / "store")["01-03-0001"]["note"]
+    assert "4 of 6 sleep epochs scored" in note and "2 other annotations ignored" in note
+
+
+# --- what is stored ---
+
+
+def stored_signal(recording: StoredRecording, name: str) -> np.ndarray:
+    info = recording.info.signals[name]
+    return recording.signal(name) * info.scale + info.offset
+
+
+def test_montage_unit_and_rate_reach_the_store(tmp_path):
+    c4, a1, lead_two = noise(seed=1, scale=30), noise(seed=2, scale=30), 1000 * heartbeats(SECONDS, 256, 0)
+    signals = {
+        "EEG C4-CLE": c4, "EEG C3-CLE": noise(seed=3), "EEG A1-CLE": a1,
+        "ECG ECGI": noise(seed=4), "ECG ECGII": lead_two, "ECG ECGIII": noise(seed=5),
+    }  # fmt: skip
+    night(tmp_path, "01-04-0001", signals, sleep_epochs(8.5, 10, 20.0))
+    recording = run(tmp_path, tmp_path / "store", "--rate", 256).open("01-04-0001")
+    eeg, ecg = recording.info.signals["eeg"], recording.info.signals["ecg"]
+    assert (eeg.derivation, eeg.unit) == ("EEG C4-CLE - EEG A1-CLE", "uV")
+    assert (ecg.derivation, ecg.unit) == ("ECG ECGII", "mV")
+    assert (recording.info.subset, recording.info.standard) == ("SS4", "rk")
+    # At the recorded rate nothing is filtered: what is stored is what was written, to the steps of two 16-bit files.
+    assert np.abs(stored_signal(recording, "eeg") - (c4 - a1)).max() < 0.02
+    assert np.abs(stored_signal(recording, "ecg") - lead_two / 1000).max() < 2e-4
+    scored = (c4 - a1)[round(8.5 * 256) : round(208.5 * 256)]
+    low, median, high = np.percentile(scored, (25, 50, 75))
+    assert (eeg.median, eeg.iqr) == pytest.approx((median, high - low), abs=0.02)
+
+
+def test_what_would_alias_is_not_stored(tmp_path):
+    t = np.arange(SECONDS * 256) / 256
+    signals = {
+        "EEG C3-LER": 100 * np.sin(2 * np.pi * 110 * t) + noise(scale=0.01),
+        "ECG ECGI": 100 * np.sin(2 * np.pi * 40 * t),
+    }
+    night(tmp_path, signals=signals)
+    recording = run(tmp_path, tmp_path / "store").open("01-03-0001")
+    inner = slice(2000, -2000)
+    assert stored_signal(recording, "eeg")[inner].std() < 100 / np.sqrt(2) / 100  # 40 dB
+    assert stored_signal(recording, "ecg")[inner].std() == pytest.approx(0.1 / np.sqrt(2), rel=0.01)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(("choice", "polarity"), [("auto", None), ("as_recorded", 1), ("inverted", -1)])
+def test_polarity_is_a_choice_and_the_signal_is_stored_as_recorded(tmp_path, sign, choice, polarity):
+    ecg = sign * 1000 * heartbeats(SECONDS, 256, 0)
+    night(tmp_path, signals={"EEG C3-LER": noise(), "ECG ECGI": ecg})
+    recording = run(tmp_path, tmp_path / "store", "--ecg-polarity", choice, "--rate", 256).open("01-03-0001")
+    assert recording.info.signals["ecg"].polarity == (sign if polarity is None else polarity)
+    assert recording.info.signals["eeg"].polarity == 1
+    np.testing.assert_allclose(stored_signal(recording, "ecg"), ecg / 1000, atol=1e-4)
+
+
+def test_the_polarity_of_every_simulated_night_is_found(cohort, store):
+    with open(cohort / "participants.tsv", newline="") as file:
+        truth = {row["recording"]: int(row["ecg_polarity"]) for row in csv.DictReader(file, delimiter="\t")}
+    prepared = Store(store)
+    found = {recording: prepared.info(recording).signals["ecg"].polarity for recording in prepared.recordings}
+    assert found == truth
+    assert set(found.values()) == {1, -1}
+
+
+def test_a_store_that_keeps_the_recorded_rate(tmp_path):
+    eeg = noise(rate_hz=255.5)
+    night(tmp_path, signals={"EEG C3-LER": eeg, "ECG ECGI": noise(rate_hz=255.5, seed=1)}, rate_hz=255.5)
+    store = run(tmp_path, tmp_path / "store", "--resample", "each_window")
+    recording = store.open("01-03-0001")
+    assert recording.info.signals["eeg"].rate_hz == 255.5
+    assert len(recording.signal("eeg")) == len(eeg)
+    assert store.rate_hz == 200
+    batch = Windows(store, ("01-03-0001",), DataConfig(), ("eeg",))[np.array([0])]
+    assert batch.signals["eeg"].shape == (1, 1, 6000)
+
+
+def test_an_eeg_of_an_implausible_size_is_pointed_out(tmp_path, capsys):
+    night(tmp_path, signals={"EEG C3-LER": noise(scale=1e-4), "ECG ECGI": noise()})
+    run(tmp_path, tmp_path / "store")
+    assert re.search(r"^01-03-0001: EEG spans 0\.0001\d+ uV, check its unit$", capsys.readouterr().out, re.MULTILINE)
+
+
+# --- the cohort as a whole ---
+
+
+def test_the_simulated_cohort_by_subset(cohort, store):
+    prepared = Store(store)
+    montage = {r: prepared.info(r).signals["eeg"].derivation for r in prepared.recordings}
+    assert montage["01-02-0001"] == "EEG C4-CLE - EEG A1-CLE"
+    assert {montage[r] for r in ("01-01-0001", "01-04-0001")} == {"EEG C3-CLE - EEG A2-CLE"}
+    assert {montage[r] for r in ("01-03-0001", "01-03-0002", "01-05-0001")} == {"EEG C3-LER"}
+    leads = {r: prepared.info(r).signals["ecg"].derivation for r in prepared.recordings}
+    assert {r for r, lead in leads.items() if lead == "ECG ECGII"} == {"01-04-0001"}
+    assert {r for r in prepared.recordings if prepared.info(r).standard == "rk"} == {
+        "01-02-0001", "01-04-0001", "01-05-0001",
+    }  # fmt: skip
+    split = read_split(prepared, "default")
+    assert [len(split.part(part)) for part in ("train", "validation", "test")] == [4, 1, 1]
+    for recording in prepared.recordings:
+        hypnogram = prepared.open(recording).hypnogram
+        assert hypnogram.onset_s[0] % 1 != 0
+        assert set(hypnogram.labels) >= {-1, 0, 1, 2}
+
+
+@pytest.fixture
+def two(tmp_path) -> Path:
+    """Two good recordings, to stand beside a bad one."""
+    raw = tmp_path / "raw"
+    night(raw, "01-03-0001")
+    night(raw, "01-05-0001", annotations=sleep_epochs(8.5, 10, 20.0))
+    return raw
+
+
+def test_jobs_change_nothing(two, tmp_path):
+    night(two, "01-03-0002", annotations=[(1.0, 2.0, "Spindle")])
+    for jobs in (1, 2):
+        run(two, tmp_path / f"jobs{jobs}", "--jobs", jobs, code=2)
+    one, more = (files_below(tmp_path / f"jobs{jobs}") for jobs in (1, 2))
+    assert one == more
+    assert len([path for path in one if path.endswith("recording.json")]) == 2
+
+
+def test_running_again_keeps_and_adds(two, tmp_path, capsys):
+    out = tmp_path / "store"
+    run(two, out)
+    before = files_below(out / "recordings")
+    times = {path: path.stat().st_mtime_ns for path in (out / "recordings").rglob("*.npy")}
+    split = out / "splits" / "default" / "train.txt"
+    split.write_text("# edited\n01-03-0001\n01-05-0001\n")
+    night(two, "01-03-0002")
+    capsys.readouterr()
+    store = run(two, out)
+    assert store.recordings == ["01-03-0001", "01-03-0002", "01-05-0001"]
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+    assert {k: v for k, v in files_below(out / "recordings").items() if k in before} == before
+    assert {r: row["status"] for r, row in summary(out).items()} == {
+        "01-03-0001": "kept", "01-03-0002": "prepared", "01-05-0001": "kept",
+    }  # fmt: skip
+    assert split.read_text().startswith("# edited")
+    printed = capsys.readouterr().out
+    assert "1 prepared, 2 kept from before, 0 skipped; SS3 2, SS5 1" in printed and "default: kept as it is" in printed
+
+
+def test_again_prepares_anew(two, tmp_path):
+    out = tmp_path / "store"
+    run(two, out)
+    before = files_below(out / "recordings")
+    night(two, "01-03-0001", annotations=sleep_epochs(3.25, 7, stages="R"))
+    run(two, out)
+    assert files_below(out / "recordings") == before
+    store = run(two, out, "--again")
+    assert set(store.open("01-03-0001").hypnogram.labels) == {4}
+    assert {row["status"] for row in summary(out).values()} == {"prepared"}
+
+
+# --- what cannot be prepared: one clear line each, exit code 2, nothing half-written, the others go on ---
+
+
+def no_scoring(raw: Path) -> None:
+    night(raw, "01-01-0009")
+    (raw / "01-01-0009 Base.edf").unlink()
+
+
+def cut(name: str, size: int):
+    def make(raw: Path) -> None:
+        night(raw, "01-01-0009")
+        path = raw / f"01-01-0009 {name}.edf"
+        path.write_bytes(path.read_bytes()[:size])
+
+    return make
+
+
+def signals(**labels: np.ndarray):
+    def make(raw: Path) -> None:
+        night(raw, "01-01-0009", {label.replace("_", "-").replace("9", " "): x for label, x in labels.items()})
+
+    return make
+
+
+def scored(annotations: list):
+    return lambda raw: night(raw, "01-01-0009", annotations=annotations)
+
+
+def two_rates(raw: Path) -> None:
+    night(raw, "01-01-0009")
+    channels = [
+        channel("EEG C3-CLE", noise(rate_hz=256), 256),
+        channel("EEG A2-CLE", noise(rate_hz=128), 128),
+        channel("ECG ECGI", noise(rate_hz=256), 256),
+    ]
+    write_psg(raw / "01-01-0009 PSG.edf", channels)
+
+
+def no_length(raw: Path) -> None:
+    path = night(raw, "01-01-0009")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:236] + b"0".ljust(8) + whole[244 : 256 * 3])
+
+
+def one_record(raw: Path) -> None:
+    short = {"EEG C3-LER": noise(1), "ECG ECGI": noise(1)}
+    night(raw, "01-01-0009", short)
+
+
+def slow_ecg(raw: Path) -> None:
+    """An ECG of 1 Hz, in which no filter of ours finds a band."""
+    night(raw, "01-01-0009")
+    channels = [channel("EEG C3-LER", noise(), 256), channel("ECG ECGI", noise(rate_hz=1), 1)]
+    write_psg(raw / "01-01-0009 PSG.edf", channels)
+
+
+GOOD = noise()
+FLAT = np.full(SECONDS * 256, 3.0)
+PSG, BASE = r"01-01-0009 PSG\.edf: ", r"01-01-0009 Base\.edf: "
+BAD = {
+    "no scoring file": (no_scoring, PSG + r"has no scoring file beside it \(01-01-0009 Base\.edf or"),
+    "empty file": (cut("PSG", 0), PSG + "is damaged or no EDF"),
+    "cut in the fixed header": (cut("PSG", 200), PSG + "is damaged or no EDF"),
+    "cut in the signals' header": (cut("PSG", 700), PSG + "is damaged or no EDF"),
+    "cut after the header": (cut("PSG", 768), PSG + "is cut off"),
+    "cut in the signals": (cut("PSG", 100_001), PSG + "is cut off: EDF header indicates 240 data records"),
+    "a byte short": (cut("PSG", -1), PSG + "is cut off"),
+    "scoring cut off": (cut("Base", -40), BASE + "is cut off"),
+    "scoring empty": (cut("Base", 0), BASE + "is damaged or no EDF"),
+    "no EEG that fits": (signals(EEG9O1_LER=GOOD, ECG9ECGI=GOOD), PSG + "no channel fits .*C3-LER; it has EEG O1-LER"),
+    "no ECG that fits": (signals(EEG9C3_LER=GOOD, EMG=GOOD), PSG + "no channel fits .*I; it has EEG C3-LER, EMG"),
+    "no sleep stage": (scored([(1.0, 2.0, "Spindle")]), BASE + "holds no sleep stage; its annotations: 'Spindle'"),
+    "scored beyond its end": (scored(sleep_epochs(300.5, 5)), PSG + "eeg: no sleep epoch lies within its 240 s"),
+    "scored before its start": (scored([(-90.5, 30.0, "Sleep stage W")]), PSG + "eeg: no sleep epoch lies within"),
+    "flat EEG": (signals(EEG9C3_LER=FLAT, ECG9ECGI=GOOD), PSG + "eeg: EEG C3-LER is flat"),
+    "flat ECG": (signals(EEG9C3_LER=GOOD, ECG9ECGI=FLAT), PSG + "ecg: ECG ECGI is flat"),
+    "EEG and reference at two rates": (two_rates, PSG + "EEG C3-CLE and EEG A2-CLE were recorded at different rates"),
+    "no length": (no_length, PSG + "holds no data record"),
+    "a second long": (one_record, PSG + "eeg: no sleep epoch lies within its 1 s"),
+    "anything else": (slow_ecg, PSG + "cannot be prepared: ValueError: "),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_a_bad_recording_is_told_in_one_line_and_stops_no_other(two, tmp_path, capsys, what):
+    make, message = BAD[what]
+    make(two)
+    out = tmp_path / "store"
+    store = run(two, out, code=2)
+    assert store.recordings == ["01-03-0001", "01-05-0001"]
+    assert sorted(path.name for path in (out / "recordings").iterdir()) == store.recordings  # nothing half-written
+    row = summary(out)["01-01-0009"]
+    assert row["status"] == "skipped"
+    printed = [line for line in capsys.readouterr().out.splitlines() if "01-01-0009" in line]
+    assert printed == [f"skipped 01-01-0009: {row['note']}"]
+    assert re.search(message, row["note"]), row["note"]
+
+
+def test_a_bad_recording_stops_no_other_process_either(two, tmp_path):
+    for k, make in enumerate((no_scoring, cut("PSG", 100_001), slow_ecg)):
+        make(two)
+        for path in two.glob("01-01-0009*"):
+            path.rename(path.with_name(path.name.replace("01-01-0009", f"01-01-000{k}")))
+    store = run(two, tmp_path / "store", "--jobs", 2, code=2)
+    assert store.recordings == ["01-03-0001", "01-05-0001"]
+    assert [row["status"] for row in summary(store.path).values()].count("skipped") == 3
+
+
+def test_nothing_that_can_be_prepared_draws_no_split(tmp_path):
+    one_record(tmp_path)
+    assert run(tmp_path, tmp_path / "store", code=2) is None
+    assert not (tmp_path / "store" / "splits").exists()
+
+
+def test_a_recording_gone_bad_keeps_what_was_prepared(two, tmp_path):
+    out = tmp_path / "store"
+    run(two, out)
+    before = files_below(out / "recordings")
+    psg = two / "01-03-0001 PSG.edf"
+    psg.write_bytes(psg.read_bytes()[:-1])
+    run(two, out, "--again", code=2)
+    assert files_below(out / "recordings") == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--raw", "{tmp}/none"], "none: no such folder"),
+        (["--raw", "{tmp}"], "no file here or below is named like"),
+        (["--dataset", "shhs"], "shhs: no such config, here or in datasets/"),
+        (["--rate", "0"], "--jobs and --rate must be positive"),
+        (["--rate", "nan"], "--jobs and --rate must be positive"),
+        (["--jobs", "0"], "--jobs and --rate must be positive"),
+        (["--split", "0.8", "0.1", "0.2"], "--split: the three shares must not be negative and add up to 1"),
+        (["--split", "1.2", "-0.1", "-0.1"], "--split: the three shares must not be negative"),
+        (["--split", "nan", "0", "0"], "--split: the three shares must not be negative"),
+    ],
+)
+def test_a_mistake_on_the_command_line_writes_nothing(tmp_path, capsys, arguments, message):
+    (tmp_path / "raw").mkdir()
+    arguments = [argument.format(tmp=tmp_path / "raw") for argument in arguments]
+    given = ["--dataset", "mass", "--raw", str(tmp_path / "raw"), "--out", str(tmp_path / "store"), *arguments]
+    with pytest.raises(SystemExit) as leaving:
+        run_command(lambda: prepare.main(given))
+    assert leaving.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and message in error and error.count("\n") == 1
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--rate", "100"], ["--resample", "each_window"]], ids=["another rate", "another resampling"]
+)
+def test_a_store_of_other_settings_is_left_alone(two, tmp_path, arguments):
+    out = tmp_path / "store"
+    run(two, out)
+    before = files_below(out)
+    with pytest.raises(UserError, match=r"store: holds .* this asks for .*; choose another --out"):
+        run(two, out, *arguments)
+    assert files_below(out) == before
+
+
+def test_a_store_in_the_place_of_a_file_is_refused(two, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UserError, match="file: cannot be made"):
+        run(two, tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+# --- the real recording ---
+
+
+@needs_dreams
+def test_the_real_recording_with_no_word_of_mass(tmp_path):
+    store = run(DREAMS, tmp_path / "store", dataset="dreams")
+    recording = store.open("excerpt3")
+    hypnogram = recording.hypnogram
+    assert np.bincount(hypnogram.labels, minlength=5).tolist() == [8, 22, 56, 4, 0]
+    np.testing.assert_array_equal(hypnogram.onset_s, 20 * np.arange(90))
+    assert recording.info.standard == "rk"
+    eeg, ecg = recording.info.signals["eeg"], recording.info.signals["ecg"]
+    assert eeg.samples == ecg.samples == 1800 * 200
+    assert (eeg.unit, ecg.unit, ecg.polarity) == ("uV", "arbitrary", -1)
+    assert stored_signal(recording, "eeg").std() == pytest.approx(20.7, abs=0.1)
+    windows = Windows(store, ("excerpt3",), DataConfig(classes=4), ("eeg", "ecg"))
+    assert np.bincount(windows.table.labels[:, 0]).tolist() == [8, 76, 4]  # less the first and the last
+    ecg = windows[np.arange(88)].signals["ecg"][:, 0].numpy()
+    centred = ecg - np.median(ecg, axis=1, keepdims=True)
+    assert np.mean(centred.max(axis=1) > -centred.min(axis=1)) > 0.9  # turned: R waves now point up
+
+
+@needs_dreams
+def test_the_real_recording_cut_off(tmp_path):
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (raw / "excerpt3.edf").write_bytes((DREAMS / "excerpt3.edf").read_bytes()[:1_000_000])
+    shutil.copy(DREAMS / "Hypnogram_excerpt3.txt", raw)
+    run(raw, tmp_path / "store", dataset="dreams", code=2)
+    assert "excerpt3.edf: is cut off" in summary(tmp_path / "store")["excerpt3"]["note"]
