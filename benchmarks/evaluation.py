@@ -133,7 +133,7 @@ def report_paired(cohorts: int, draws: int) -> None:
     """Print the coverage of paired differences."""
     print("| subjects | seeds | spread of a seed's effect, nats | mean difference | median difference | pooled |")
     print("|---|---|---|---|---|---|")
-    for seeds, spread in ((1, 0.0), (3, 0.0), (3, 0.02), (3, 0.1), (5, 0.1), (10, 0.1)):
+    for seeds, spread in ((1, 0.0), (3, 0.02), (3, 0.1), (5, 0.1)):
         found = paired_coverage(20, seeds, spread, cohorts, draws)
         print(f"| 20 | {seeds} | {spread} | {_cells(found[name] for name in STATISTICS)} |", flush=True)
 

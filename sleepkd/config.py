@@ -240,8 +240,6 @@ def check(config: Config) -> None:
     _require(min(model.filters) >= 1, "model.filters", "must all be at least 1")
     _require(min(model.pools) >= 1, "model.pools", "must all be at least 1")
     _require(model.kernel >= 1 and model.kernel % 2 == 1, "model.kernel", f"must be odd, is {model.kernel}")
-    even = all(width % 2 == 0 for width in (*model.filters, model.bottom_filters))
-    _require(model.norm != "group" or even, "model.norm", "group needs even numbers of filters")
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ def tiny(store: Path, runs_root: Path, **more: object) -> list[str]:
         "runs_root": runs_root,
         "data.store": store,
         "data.classes": 3,
-        "model.filters": [2, 2, 2, 2, 2],
+        "model.filters": "[2,2,2,2,2]",
         "model.bottom_filters": 4,
         "train.epochs": 1,
         "train.batch_size": 300,

@@ -134,7 +134,14 @@ REFUSED = {
     "train.batch_size=-1": "train.batch_size: must be at least 1",
     "train.accumulate=0": "train.accumulate: must be at least 1",
     "train.log_every=0": "train.log_every: must be at least 1",
-    "data.workers=-1": "data.workers: must be 0 or more",
+    "data.workers=-2": "data.workers: must be -1 (by device) or more, is -2",
+    "data.prefetch=0": "data.prefetch: must be at least 1",
+    "train.warmup_updates=-1": "train.warmup_updates: must be 0 or more",
+    "train.stop_patience=-1": "train.stop_patience: must be 0 or more",
+    "train.plateau_patience=0": "train.plateau_patience: must be at least 1",
+    "train.plateau_factor=1": "train.plateau_factor: must lie between 0 and 1, is 1.0",
+    "train.ema_decay=1": "train.ema_decay: must be below 1, is 1.0",
+    "train.schedule=step": "train.schedule: must be one of constant, cosine, plateau; is 'step'",
     "train.validate_every=-1": "train.validate_every: must be 0 or more",
     "train.clip_norm=-0.1": "train.clip_norm: must be 0 or more",
     "train.clip_norm=.nan": "train.clip_norm: must be 0 or more, is nan",
@@ -168,9 +175,11 @@ def test_refused_by_key_before_anything_is_loaded(override):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["loss.at=1", "stage.teacher=eeg_base", "distill.at_taps=[]"], "distill.at_taps: has no taps or an empty group"),
+        (
+            ["loss.at=1", "stage.teacher=eeg_base", "distill.at_taps=[]"],
+            "distill.at_taps: has no taps or an empty group",
+        ),
         (["loss.at=1", "stage.teacher=eeg_base", "distill.at_taps=[[dense], []]"], "distill.at_taps: has no taps"),
-        (["model.norm=group", "model.filters=[3, 4, 4, 4, 4]"], "model.norm: group needs even numbers of filters"),
         (["model.filters=[]", "model.pools=[]"], "model.pools: must have one value per model.filters"),
     ],
 )

@@ -82,7 +82,9 @@ def test_every_usable_sleep_epoch_is_predicted_once(results: Path, store: Path) 
             assert len(set(onsets)) == len(onsets)
             dropped = len(night.hypnogram) - len(onsets)
             assert (2 if night.info.standard == "rk" else 0) <= dropped <= 3
-            assert sum(float(rows[0][f"p_{sleep_stage}"]) for sleep_stage in ("W", "NREM", "REM")) == pytest.approx(1, abs=1e-5)
+            assert sum(float(rows[0][f"p_{sleep_stage}"]) for sleep_stage in ("W", "NREM", "REM")) == pytest.approx(
+                1, abs=1e-5
+            )
 
 
 def test_every_night_has_its_figures(results: Path, store: Path) -> None:

@@ -23,7 +23,7 @@ from sleepkd.errors import UserError
 def two_process_runs(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The six stages, two updates each, on two gloo processes."""
     root = tmp_path_factory.mktemp("runs")
-    run("tests/all_stages.py", *tiny(store, root), processes=2)
+    run("tests/all_stages.py", "-", *tiny(store, root), processes=2)
     return root / "3class"
 
 
@@ -244,7 +244,7 @@ def test_seeds_give_other_weights_and_the_same_seed_the_same(store: Path, tmp_pa
 
 
 def test_a_non_finite_loss_stops_the_run(store: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="the loss is not finite by update .*, in a batch of recordings 01-0"):
+    with pytest.raises(UserError, match=r"the loss is not finite by update .*, in a batch of recordings 01-0"):
         train("ecg_base", tiny(store, tmp_path, train__learning_rate=1e30, train__epochs=5))
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from sleepkd.errors import UserError
 from sleepkd.evaluation.calibration import calibration_of
-from sleepkd.evaluation.figures import confusion_figure, hypnogram_figure
+from sleepkd.evaluation.figures import Picture, confusion_figure, hypnogram_figure
 from sleepkd.evaluation.groups import by_group
 from sleepkd.evaluation.predictions import NightPredictions
 from sleepkd.evaluation.report import confusions_of, json_safe, metrics_of
@@ -23,14 +23,6 @@ from sleepkd.evaluation.summary_figures import (
     risk_coverage_figure,
     transitions_figure,
 )
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure on disk and what it shows."""
-
-    path: Path
-    caption: str
 
 
 @dataclass(frozen=True)

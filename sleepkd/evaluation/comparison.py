@@ -11,6 +11,7 @@ from sleepkd.evaluation.predictions import NightPredictions
 from sleepkd.evaluation.report import confusions_of
 from sleepkd.evaluation.statistics import (
     DRAWS,
+    LEVEL,
     pooled_scores,
     resample_subjects,
     weighted_mean,
@@ -57,9 +58,8 @@ def compare(
 
     Returns seeds, recordings, subjects, left_out; and
     - difference: {mean | median | pooled: {score: {value, low, high}}}, each computed within a seed and averaged over
-      seeds: mean and median of the recordings' differences, difference of the pooled scores. Intervals draw subjects
-      and, where there are several, seeds, both with replacement and crossed (Owen 2007, The pigeonhole bootstrap,
-      Annals of Applied Statistics 1(2):386-411). Few seeds say little about the next seed: look at by_seed too.
+      seeds: mean and median of the recordings' differences, difference of the pooled scores. The intervals are over
+      subjects and, where there are several, over seeds (`paired_intervals`); of one seed, they say nothing of the next.
     - tests: {score: {wilcoxon_p, better, worse, equal}}: two-sided Wilcoxon signed-rank p (scipy) over subjects, each
       with the mean difference of its recordings and seeds; how many recordings got better and worse, by the mean over
       seeds. NaN, and not counted, where no seed defines the score on both sides.
@@ -116,15 +116,34 @@ def paired_intervals(
 
     matrices: per training seed the (R, K, K) of A and of B, paired; subjects: whose recordings those are, all seeds one
     after the other. One set of drawn subjects serves every seed, so that a subject is in or out of all.
+
+    With S > 1 seeds, the interval over subjects is widened by that of the mean over seeds, ± t_{S-1} sd / sqrt(S), as
+    Zou & Donner (2008, Statistics in Medicine 27:1693-1702, "MOVER") add two: the square root of the sum of squares, on
+    each side. sd² is the variance between seeds less what the sampling of subjects puts into it (from the draws), or
+    0: method of moments, as in a random-effects analysis of variance.
     """
     counts = [len(a) for a, _ in matrices]
     weights = np.split(resample_subjects(subjects, draws, seed), np.cumsum(counts)[:-1], axis=1)
     as_is = [_one_seed(a, b, np.ones((1, len(a)))) for a, b in matrices]
     drawn = [_one_seed(a, b, part) for (a, b), part in zip(matrices, weights, strict=True)]
-    # A second stream for the seeds: with one seed it changes nothing.
-    seed_weights = resample_subjects([str(i) for i in range(len(matrices))], draws, seed + 1)
-    n_subjects = len(set(subjects))
-    return with_intervals(_over_seeds(as_is, np.ones((1, len(matrices)))), _over_seeds(drawn, seed_weights), n_subjects)
+    table = with_intervals(_over_seeds(as_is), _over_seeds(drawn), len(set(subjects)))
+    if len(matrices) == 1:
+        return table
+    for statistic, by_score in table.items():
+        for score, entry in by_score.items():
+            found, sampled = (np.stack([of[statistic][score] for of in tables]) for tables in (as_is, drawn))
+            reach = _reach_of_seeds(found[:, 0], sampled)
+            entry["low"] = entry["value"] - float(np.hypot(entry["value"] - entry["low"], reach))
+            entry["high"] = entry["value"] + float(np.hypot(entry["high"] - entry["value"], reach))
+    return table
+
+
+def _reach_of_seeds(found: np.ndarray, drawn: np.ndarray) -> float:
+    """Half the interval of the mean over seeds. found: (S,), a statistic in each seed; drawn: (S, B), its draws."""
+    n = len(found)
+    by_chance = np.nanvar(drawn - drawn.mean(axis=0), axis=1).sum() / (n - 1)
+    variance = max(float(np.var(found, ddof=1) - by_chance), 0.0)
+    return float(stats.t.ppf((1 + LEVEL) / 2, n - 1) * np.sqrt(variance / n))
 
 
 def _one_seed(a: np.ndarray, b: np.ndarray, weights: np.ndarray) -> Statistics:
@@ -139,13 +158,10 @@ def _one_seed(a: np.ndarray, b: np.ndarray, weights: np.ndarray) -> Statistics:
     }
 
 
-def _over_seeds(by_seed: Sequence[Statistics], seed_weights: np.ndarray) -> Statistics:
-    """Mean over seeds of each statistic, per draw. seed_weights: (B, S)."""
+def _over_seeds(by_seed: Sequence[Statistics]) -> Statistics:
+    """Mean over seeds of each statistic, per draw."""
     return {
-        statistic: {
-            score: np.average(np.stack([table[statistic][score] for table in by_seed], axis=1), 1, seed_weights)
-            for score in by_score
-        }
+        statistic: {score: np.mean([table[statistic][score] for table in by_seed], axis=0) for score in by_score}
         for statistic, by_score in by_seed[0].items()
     }
 

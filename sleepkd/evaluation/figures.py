@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,14 @@ STYLE = {
     "figure.facecolor": "white",
 }
 HOUR = 3600.0
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure on disk and what it shows."""
+
+    path: Path
+    caption: str
 
 
 def confusion_figure(confusion: np.ndarray, class_names: Sequence[str], title: str, path: str | Path) -> None:

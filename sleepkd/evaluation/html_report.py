@@ -6,7 +6,8 @@ from importlib import metadata
 from pathlib import Path
 from platform import python_version
 
-from sleepkd.evaluation.analysis import Analysis, Picture
+from sleepkd.evaluation.analysis import Analysis
+from sleepkd.evaluation.figures import Picture
 from sleepkd.evaluation.metrics import SCALAR_SCORES
 from sleepkd.evaluation.page import (
     MISSING,

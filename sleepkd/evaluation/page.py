@@ -7,8 +7,7 @@ from html import escape
 
 from PIL import Image
 
-from sleepkd.evaluation.analysis import Picture
-from sleepkd.evaluation.figures import DPI
+from sleepkd.evaluation.figures import DPI, Picture
 from sleepkd.evaluation.palette import FAINT_INK, GRID, INK, NEGATIVE, POSITIVE, UNSCORED_FILL
 
 MISSING = "–"

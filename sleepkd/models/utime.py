@@ -1,5 +1,6 @@
 """U-Time (Perslev et al., arXiv 1910.11162) in the size and with the names of Joshi et al. (arXiv 2211.13125)."""
 
+import math
 from itertools import pairwise
 
 import torch
@@ -123,5 +124,5 @@ def _pointwise(channels_in: int, channels_out: int) -> nn.Conv1d:
 
 def _normalisation(norm: str, channels: int) -> nn.Module:
     if norm == "group":  # statistics of one window alone: the same result on any number of processes
-        return nn.GroupNorm(max(1, channels // 8), channels) if channels % 8 == 0 else nn.GroupNorm(2, channels)
+        return nn.GroupNorm(math.gcd(channels, max(1, channels // 8)), channels)  # eight channels or more a group
     return nn.BatchNorm1d(channels)  # sync_batch is converted from it when the model is wrapped for training

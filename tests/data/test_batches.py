@@ -52,13 +52,14 @@ def test_every_share_of_every_batch_has_a_window(windows, batch_size, shares):
         check_shares(windows, batch_size, smallest + 1)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [-1, 0, 2])
 def test_the_loader_brings_the_planned_batches_in_order(tmp_path, workers):
     signal = np.random.default_rng(0).integers(-1000, 1000, 100 * 310).astype(np.int16)
     store = made_store(tmp_path / "s", {"a": hypnogram(30.0 * np.arange(10))}, {"eeg": signal, "ecg": signal})
-    windows = Windows(store, ("a",), DataConfig(), ("eeg", "ecg"))
+    config = DataConfig(workers=workers)
+    windows = Windows(store, ("a",), config, ("eeg", "ecg"))
     plan = plan_epoch(len(windows), 3, 0, 0)
-    batches = list(load(windows, plan, workers, pin_memory=False))
+    batches = list(load(windows, plan, config, torch.device("cpu")))
     assert len(batches) == len(plan) == 4
     for batch, chosen in zip(batches, plan, strict=True):
         expected = np.stack([signal[3000 * w : 3000 * w + 3000] for w in chosen])[:, None]

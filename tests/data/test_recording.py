@@ -233,6 +233,14 @@ def test_a_constant_stays_one_up_to_its_ends():
     np.testing.assert_allclose(resample_night(np.full(5120, 1000.0), 256, 200.0), 1000.0, rtol=1e-12)
 
 
+def test_a_signal_is_held_beyond_its_ends():
+    """One that ends far from its median neither drops nor rings there."""
+    high_at_the_end = np.where(np.arange(5120) < 3000, 0.0, 1000.0)
+    resampled = resample_night(high_at_the_end, 256, 200.0)
+    np.testing.assert_allclose(resampled[:1000], 0, atol=1)
+    np.testing.assert_allclose(resampled[-1000:], 1000, rtol=1e-3)
+
+
 # --- polarity ---
 
 

@@ -89,6 +89,21 @@ def test_several_seeds_are_paired_and_averaged():
     assert [entry["kappa"] for entry in result["by_seed"].values()] == pytest.approx(gains)
 
 
+def test_seeds_that_disagree_widen_the_interval():
+    """The gain of three runs is 0, g and 2 g: the interval reaches about as far as Student's of these three."""
+    a = cohort(8)
+    b = {0: a, 1: [better(night, 1, 0.2) for night in a], 2: [better(night, 2, 0.4) for night in a]}
+    entry = compare(dict.fromkeys(b, a), b, NAMES, draws=300)["difference"]["mean"]["kappa"]
+    gains = [
+        compare({0: a}, {0: nights}, NAMES, draws=10)["difference"]["mean"]["kappa"]["value"] for nights in b.values()
+    ]
+    students = 4.3026527 * np.std(gains, ddof=1) / np.sqrt(3)  # t of 2 degrees of freedom at 97.5 %
+    assert entry["high"] - entry["value"] > 0.9 * students
+    assert entry["high"] - entry["value"] < 1.5 * students
+    equal = compare({0: a, 1: a}, {0: b[1], 1: b[1]}, NAMES, draws=300)["difference"]["mean"]["kappa"]
+    assert equal == pytest.approx(compare({0: a}, {0: b[1]}, NAMES, draws=300)["difference"]["mean"]["kappa"])
+
+
 def test_a_night_that_defines_no_kappa_is_left_out_of_kappa_only():
     awake = dataclasses.replace(
         made_up_night("awake", n=20, subject="z"),
