@@ -2,7 +2,7 @@
 
 import csv
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from sleepkd.evaluation.statistics import DRAWS, intervals
 
 MISSING = "n/a"
 _MOST_GROUPS = 12
+_NAMES = ("participant_id", "recording")
 
 
 @dataclass(frozen=True)
@@ -32,29 +33,30 @@ BANDS = {"age": Bands((40, 60), ("under 40", "40 to 59", "60 and over")), "ahi":
 
 
 def read_participants(path: str | Path) -> dict[str, dict[str, str]]:
-    """Read a BIDS participants.tsv: {participant_id: {column: text}}; a `sub-` before the id is dropped.
+    """Read a table of subjects, tabs between columns: {participant: {column: text}}, "" and "n/a" as missing.
 
-    Raises UserError where the file is missing, or has no participant_id column or no participant.
+    Participants are named by a column participant_id (BIDS; a `sub-` before the name is dropped), matched with the
+    nights' subjects, or else by a column recording (as `sleepkd.simulate` writes). Raises UserError where the file is
+    missing or has neither, or has no participant.
     """
     path = Path(path)
     try:
         rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines(), delimiter="\t"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file of participants") from None
-    if not rows or "participant_id" not in rows[0]:
-        raise UserError(
-            f"{path}: needs a header with participant_id and at least one participant, tabs between columns"
-        )
+    name = next((column for column in _NAMES if rows and column in rows[0]), None)
+    if name is None:
+        raise UserError(f"{path}: needs a header with participant_id or recording, and at least one line below it")
     return {
-        row["participant_id"].removeprefix("sub-"): {
-            column: text or MISSING for column, text in row.items() if column not in (None, "participant_id")
+        row[name].removeprefix("sub-"): {
+            column: text or MISSING for column, text in row.items() if column not in (None, *_NAMES)
         }
         for row in rows
     }
 
 
 def grouping(
-    nights: Sequence[NightPredictions], participants: dict[str, dict[str, str]] | None = None
+    nights: Sequence[NightPredictions], participants: Mapping[str, Mapping[str, str]] | None = None
 ) -> dict[str, list[str]]:
     """{column: the group of each night}: standard, subset, then the columns of the participants that make groups.
 
@@ -63,10 +65,9 @@ def grouping(
     A subject whom the participants lack, or whose value is missing, falls in the group n/a.
     """
     columns = {"standard": [night.standard for night in nights], "subset": [night.subset for night in nights]}
-    for column in dict.fromkeys(column for row in (participants or {}).values() for column in row):
-        values = [
-            (participants or {}).get(night.subject.removeprefix("sub-"), {}).get(column, MISSING) for night in nights
-        ]
+    rows = [_row_of(night, participants or {}) for night in nights]
+    for column in dict.fromkeys(column for row in rows for column in row if column not in columns):
+        values = [row.get(column, MISSING) for row in rows]
         known = [value for value in values if value != MISSING]
         bands = BANDS.get(column.lower())
         if bands and all(_is_number(value) for value in known):
@@ -80,7 +81,7 @@ def grouping(
 def by_group(
     nights: Sequence[NightPredictions],
     class_names: Sequence[str],
-    participants: dict[str, dict[str, str]] | None = None,
+    participants: Mapping[str, Mapping[str, str]] | None = None,
     *,
     draws: int = DRAWS,
     seed: int = 0,
@@ -97,6 +98,11 @@ def by_group(
             subjects = [nights[r].subject for r in chosen]
             table[column][group] = intervals(matrices[chosen], subjects, draws=draws, seed=seed)
     return table
+
+
+def _row_of(night: NightPredictions, participants: Mapping[str, Mapping[str, str]]) -> Mapping[str, str]:
+    """What the participants say of a night's subject, or of its recording; empty where nothing."""
+    return participants.get(night.subject.removeprefix("sub-")) or participants.get(night.recording) or {}
 
 
 def _in_order(groups: set[str]) -> list[str]:

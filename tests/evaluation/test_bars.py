@@ -47,6 +47,6 @@ def test_paired_intervals_cover_in_93_to_97_percent_of_1000_cohorts():
 def test_evaluating_200_stored_nights_takes_under_ten_seconds_and_one_gigabyte():
     command = [sys.executable, "-m", "benchmarks.evaluation", "speed"]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    seconds, mebibytes = re.search(r"processor time ([\d.]+) s, peak memory (\d+) MiB", text).groups()
-    assert float(seconds) < 10
-    assert float(mebibytes) < 1000
+    # Processor time: what else the machine does meanwhile is not ours.
+    assert float(re.search(r"in all, with starting Python \| ([\d.]+) ", text).group(1)) < 10
+    assert float(re.search(r"peak memory (\d+) MiB", text).group(1)) < 1000

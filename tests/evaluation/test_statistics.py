@@ -128,6 +128,16 @@ def test_groups_from_participants(tmp_path):
     assert table["sex"]["M"]["pooled"]["kappa"]["value"] == alone["pooled"]["kappa"]["value"]
 
 
+def test_groups_of_a_simulated_cohort_are_named_by_recording(tmp_path):
+    path = tmp_path / "participants.tsv"
+    path.write_text("recording\tsubset\tage\tapnea_index\nr1\tSS9\t70.1\t0.4\nr2\tSS9\t20\t31\n")
+    nights = [made_up_night("r1", subject="x"), made_up_night("r2", subject="y")]
+    columns = grouping(nights, read_participants(path))
+    assert columns["subset"] == ["SS1", "SS1"]  # what the night itself says
+    assert columns["age"] == ["60 and over", "under 40"]
+    assert columns["apnea_index"] == ["< 5 /h", "≥ 30 /h"]
+
+
 @pytest.mark.parametrize("content", [None, "", "participant_id\tage\n", "id\tage\na\t3\n"])
 def test_a_wrong_participants_file_is_named(tmp_path, content):
     path = tmp_path / "participants.tsv"

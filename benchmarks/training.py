@@ -1,0 +1,279 @@
+"""What the loop costs beside the bare arithmetic, and what reading, memory and a second process cost.
+
+    python -m benchmarks.training loop        # the training loop against a bare step, every stage, in one run
+    python -m benchmarks.training reading     # windows per second from a store, warm cache
+    python -m benchmarks.training memory      # anonymous memory on 200 full nights against 2
+    python -m benchmarks.training processes   # two processes on two cores against one on one
+
+Each prints a table and writes benchmarks/results/training_<name>.json with the machine's description. Stores are made
+on the spot (noise in the store's own format; sparse files where only the size matters).
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from sleepkd.checkpoint import Checkpoint, save_checkpoint
+from sleepkd.config import Config, DataConfig, load_config, to_dict
+from sleepkd.data.hypnogram import Hypnogram
+from sleepkd.data.splits import write_split
+from sleepkd.data.store import (
+    RecordingInfo,
+    SignalInfo,
+    Store,
+    StoreSettings,
+    create_store,
+    write_recording,
+)
+from sleepkd.data.windows import Batch, Windows
+from sleepkd.distillation.losses import balanced_class_weights, normalisers
+from sleepkd.distillation.stage import Stage, build_stage
+from sleepkd.distributed import Processes
+from sleepkd.files import write_text_atomically
+from sleepkd.models.build import build_network
+from train_ddp import forward, train
+
+RESULTS = Path(__file__).parent / "results"
+STAGES = ("eeg_base", "ecg_base", "kd_temp", "feat_train", "feat_wce", "feat_temp")
+EARLIER = ("eeg_base", "feat_train")  # what other stages start from or learn from
+
+
+def main() -> None:
+    """Run one benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("loop", "reading", "memory", "processes"))
+    what = parser.parse_args().what
+    with tempfile.TemporaryDirectory() as folder:
+        rows = {"loop": loop, "reading": reading, "memory": memory, "processes": processes}[what](Path(folder))
+    content = {"benchmark": what, "machine": machine(), "rows": rows}
+    write_text_atomically(RESULTS / f"training_{what}.json", json.dumps(content, indent=1) + "\n")
+    for row in rows:
+        print(
+            "  ".join(
+                f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in row.items()
+            )
+        )
+
+
+def loop(folder: Path, updates: int = 8, repeats: int = 3) -> list[dict]:
+    """Seconds per update of `train` (second half of each run) and of a bare step, in turn; medians and their ratio.
+
+    The published network on signals at 64 Hz, batches of 16 windows.
+    """
+    store = make_store(folder / "store", nights=4, hours=0.5, rate_hz=64)
+    rows = []
+    for name in STAGES:
+        overrides = [
+            f"data.store={store}", "train.batch_size=16", f"train.log_every={updates}", "train.validate_every=0",
+            "train.device=cpu", "train.epochs=1",
+        ]  # fmt: skip
+        in_loop, bare = [], []
+        for repeat in range(repeats):
+            root = folder / f"{name}{repeat}"
+            config = load_config([name], [*overrides, f"runs_root={root}"])
+            untrained(config, store)
+            in_loop += loop_seconds(config, updates)
+            bare.append(bare_seconds(config, store, updates))
+        ratio = float(np.median(in_loop) / np.median(bare))
+        rows.append(
+            {"stage": name, "loop_s": float(np.median(in_loop)), "bare_s": float(np.median(bare)), "ratio": ratio}
+        )
+    return rows
+
+
+def loop_seconds(config: Config, updates: int) -> list[float]:
+    """Seconds per update of the training loop, from its own log, without the first flush (it warms up)."""
+    with contextlib.redirect_stdout(None):
+        train(config, Processes("cpu"))
+    lines = [json.loads(line) for line in (config.run_directory / "metrics.jsonl").read_text().splitlines()]
+    times = [(line["step"], line["time"]) for line in lines if line["kind"] == "train" and line["step"] % updates == 0]
+    return [(b[1] - a[1]) / (b[0] - a[0]) for a, b in pairwise(times)]
+
+
+def bare_seconds(config: Config, store: Path, updates: int) -> float:
+    """Seconds per update of forward, losses, backward and Adam alone, batches in memory."""
+    stage, batch, weights = prepared(config, store)
+    divisors = normalisers(batch.labels.numpy(), batch.present.numpy(), weights)
+    class_weights = torch.as_tensor(weights, dtype=torch.float32)
+    optimizer = torch.optim.Adam([p for p in stage.student.parameters() if p.requires_grad])
+
+    def step() -> None:
+        _, sums = forward(stage, stage.student, batch, class_weights)
+        sum(getattr(config.loss, name) * value / divisors[name] for name, value in sums.items()).backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    for _ in range(2):
+        step()
+    started = time.perf_counter()
+    for _ in range(updates):
+        step()
+    return (time.perf_counter() - started) / updates
+
+
+def prepared(config: Config, store: Path) -> tuple[Stage, Batch, np.ndarray]:
+    """A stage in training mode, one batch of its windows, and its class weights."""
+    opened = Store(store)
+    stage = build_stage(config, opened.rate_hz)
+    stage.train_mode()
+    windows = Windows(opened, tuple(opened.recordings), config.data, stage.signals)
+    weights = balanced_class_weights(windows.table.labels, config.data.classes)
+    return stage, windows[np.arange(config.train.batch_size)], weights
+
+
+def reading(folder: Path) -> list[dict]:
+    """Windows of 30 s (EEG and ECG, 200 Hz) per second in one process: median of seven passes over a warm store."""
+    store = Store(make_store(folder / "store", nights=4, hours=2, rate_hz=200))
+    rows = []
+    for normalisation in ("robust_night", "minmax_window"):
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            config = DataConfig(normalisation=normalisation)
+            windows = Windows(store, tuple(store.recordings), config, ("eeg", "ecg"))
+            order = np.random.default_rng(0).permutation(len(windows))
+            batches = [order[i : i + 256] for i in range(0, len(order), 256)]
+
+            def read(windows: Windows = windows, batches: list[np.ndarray] = batches) -> None:
+                for batch in batches:
+                    windows[batch]
+
+            read()
+            seconds = float(np.median([timed(read) for _ in range(7)]))
+            rows.append({"normalisation": normalisation, "threads": threads, "windows_per_s": len(windows) / seconds})
+    return rows
+
+
+def memory(folder: Path) -> list[dict]:
+    """RssAnon of all training processes, in MB: the largest of a run on 2 full nights and on 200."""
+    rows = []
+    for nights in (2, 200):
+        store = make_store(folder / f"store{nights}", nights=nights, hours=8, rate_hz=200, sparse=True)
+        command = [
+            sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "train_ddp.py",
+            "--config", "eeg_base", "--set", f"data.store={store}", f"runs_root={folder / f'runs{nights}'}",
+            "train.validate_every=0", "train.batch_size=32", "model.filters=[2,2,2,2,2]", "model.bottom_filters=4",
+            "data.workers=1", "train.epochs=1000", "train.device=cpu",
+        ]  # fmt: skip
+        process = subprocess.Popen(
+            command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            metrics = folder / f"runs{nights}" / "4class" / "eeg_base" / "metrics.jsonl"
+            while not metrics.exists():
+                time.sleep(0.2)
+            samples = []
+            for _ in range(60):
+                time.sleep(0.5)
+                samples.append(sum(anonymous_mb(pid) for pid in tree(process.pid)))
+        finally:
+            process.terminate()
+            process.wait()
+        rows.append({"nights": nights, "anonymous_mb": max(samples), "updates": metrics.read_text().count("\n") * 10})
+    rows.append({"difference_mb": rows[1]["anonymous_mb"] - rows[0]["anonymous_mb"]})
+    return rows
+
+
+def processes(folder: Path) -> list[dict]:
+    """Sleep epochs per second of two processes, each with one thread, against one: medians of three runs in turn."""
+    store = make_store(folder / "store", nights=4, hours=1, rate_hz=64)
+    speeds: dict[int, list[float]] = {1: [], 2: []}
+    for repeat in range(3):
+        for count in speeds:
+            root = folder / f"runs{count}_{repeat}"
+            launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={count}"]
+            subprocess.run(
+                [sys.executable, *launch, "train_ddp.py", "--config", "ecg_base", "--set", f"data.store={store}",
+                 f"runs_root={root}", "train.validate_every=0", "train.batch_size=32", "train.epochs=1",
+                 "train.device=cpu"],
+                env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL, check=True,
+            )  # fmt: skip
+            lines = (root / "4class" / "ecg_base" / "metrics.jsonl").read_text().splitlines()
+            speeds[count].append(float(np.median([json.loads(line)["sleep_epochs_per_second"] for line in lines][1:])))
+    one, two = (float(np.median(speeds[count])) for count in (1, 2))
+    return [{"one_process": one, "two_processes": two, "ratio": two / one}]
+
+
+def make_store(path: Path, nights: int, hours: float, rate_hz: float, sparse: bool = False) -> Path:
+    """A store of nights of noise; sparse: files of full size that hold zeros and take no room."""
+    create_store(path, StoreSettings("benchmark", rate_hz))
+    samples = round(hours * 3600 * rate_hz)
+    n = int(hours * 120)
+    rng = np.random.default_rng(0)
+    hypnogram = Hypnogram(30.0 * np.arange(n), np.full(n, 30.0), rng.integers(0, 5, n).astype(np.int8))
+    fact = SignalInfo("C3-A2", "uV", rate_hz, rate_hz, samples, scale=0.1, offset=0, median=0, iqr=30)
+    names = [f"n{night:03d}" for night in range(nights)]
+    for name in names:
+        signal = np.zeros(1, np.int16) if sparse else rng.integers(-3000, 3000, samples).astype(np.int16)
+        info = RecordingInfo(name, name, "all", "aasm", "", "", {"eeg": fact, "ecg": replace(fact, unit="mV")}, {})
+        write_recording(path, info, {"eeg": signal, "ecg": signal}, hypnogram)
+        if sparse:
+            for kind in ("eeg", "ecg"):
+                file = path / "recordings" / name / f"{kind}.npy"
+                np.lib.format.open_memmap(file, "w+", np.int16, (samples,))
+    write_split(path / "splits" / "default", {"train": tuple(names), "validation": (), "test": ()}, "benchmark")
+    return path
+
+
+def untrained(config: Config, store: Path) -> None:
+    """Checkpoints of the earlier stages, with first weights: speed does not depend on them."""
+    rate = Store(store).rate_hz
+    for name in EARLIER:
+        earlier = load_config([name], [f"data.classes={config.data.classes}"])
+        network: nn.Module = build_network(earlier, rate)
+        content = Checkpoint(to_dict(earlier), rate, network.state_dict())
+        if name != config.stage.name:
+            save_checkpoint(config.stage_directory(name) / "best.pt", content)
+
+
+def timed(work: Callable[[], None]) -> float:
+    """Seconds that a call takes."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def tree(pid: int) -> list[int]:
+    """A process and all below it."""
+    pids = [pid]
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                pids += tree(int(child))
+    return pids
+
+
+def anonymous_mb(pid: int) -> float:
+    """RssAnon of one process, 0 where it is gone."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("RssAnon"):
+                return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def machine() -> str:
+    """The machine in a line."""
+    model = "unknown processor"
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
+    gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{os.cpu_count()} cores of {model}, {gb:.0f} GiB, {platform.system()}, torch {torch.__version__}"
+
+
+if __name__ == "__main__":
+    main()
