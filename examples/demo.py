@@ -17,8 +17,8 @@ from sleepkd.errors import UserError, run_command
 from sleepkd.files import write_text_atomically
 
 RUNS = Path("runs/demo")
-# Epochs of each stage. The students get six each: feat_temp goes on from feat_train, and the two share them. The teacher's
-# task is easy.
+# Training epochs of each stage. The teacher's task is easy; the students get six each, which feat_train and feat_temp,
+# one going on from the other, share.
 EPOCHS = {"eeg_base": 2, "ecg_base": 6, "kd_temp": 6, "feat_train": 2, "feat_temp": 4}
 SCORES = (("accuracy", "accuracy"), ("kappa", "kappa"), ("weighted F1", "weighted_f1"), ("macro F1", "macro_f1"))
 NIGHTS, HOURS, SEED = 64, 2, 1

@@ -1,0 +1,64 @@
+"""Several machines, as far as one can play them: two torchrun agents that meet over c10d; preemption by SIGTERM."""
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+from launch import REPOSITORY, command, environment, run, tiny
+
+from sleepkd.checkpoint import read_checkpoint
+
+
+def model(root: Path) -> dict[str, torch.Tensor]:
+    return read_checkpoint(root / "3class" / "ecg_base" / "last.pt").model
+
+
+def test_two_agents_are_two_nodes_of_one_run(store: Path, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    launch = [
+        sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc_per_node=1", "--rdzv_backend=c10d",
+        f"--rdzv_endpoint=localhost:{port}", "--rdzv_id=test", "train_ddp.py", "--config", "ecg_base", "--set",
+    ]  # fmt: skip
+    nodes = [
+        subprocess.Popen(
+            [*launch, *tiny(store, tmp_path / "nodes")],
+            cwd=REPOSITORY, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    printed = [node.communicate(timeout=240)[0] for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], printed
+    assert sum("on 2 x cpu" in text for text in printed) == 1
+    run("train_ddp.py", "--config", "ecg_base", "--set", *tiny(store, tmp_path / "one"), processes=2)
+    one, two = model(tmp_path / "one"), model(tmp_path / "nodes")
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_torchrun_passes_a_preemption_on(store: Path, tmp_path: Path) -> None:
+    """SIGTERM to the agent, as Slurm sends it: every process saves and leaves, and the same command goes on."""
+    overrides = tiny(store, tmp_path / "preempted", train__epochs=6, train__batch_size=16)
+    process = subprocess.Popen(
+        command("train_ddp.py", "--config", "ecg_base", "--set", *overrides, processes=2),
+        cwd=REPOSITORY, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    folder = tmp_path / "preempted" / "3class" / "ecg_base"
+    deadline = time.monotonic() + 120
+    while not (folder / "metrics.jsonl").exists() or (folder / "metrics.jsonl").read_text().count("\n") < 3:
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode not in (0, 2)
+    assert "the same command goes on from" in printed
+    assert read_checkpoint(folder / "last.pt").position.update > 0
+    run("train_ddp.py", "--config", "ecg_base", "--set", *overrides, processes=2)
+    whole = tiny(store, tmp_path / "whole", train__epochs=6, train__batch_size=16)
+    run("train_ddp.py", "--config", "ecg_base", "--set", *whole, processes=2)
+    resumed, straight = model(tmp_path / "preempted"), model(tmp_path / "whole")
+    assert all(torch.equal(resumed[name], straight[name]) for name in straight)
