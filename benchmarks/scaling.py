@@ -29,7 +29,8 @@ def main() -> None:
         update = compute + max(0.0, reduce - compute / 2)
         speed_up = args.step_ms / update
         print(
-            f"{p:9d}  {256 / p:12.0f}  {compute:10.1f}  {reduce:13.2f}  {update:9.1f}  {speed_up:8.1f}  {speed_up / p:9.0%}"
+            f"{p:9d}  {256 / p:12.0f}  {compute:10.1f}  {reduce:13.2f}  {update:9.1f}  "
+            f"{speed_up:8.1f}  {speed_up / p:9.0%}"
         )
 
 
