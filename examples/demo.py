@@ -21,7 +21,7 @@ RUNS = Path("runs/demo")
 # one going on from the other, share.
 EPOCHS = {"eeg_base": 2, "ecg_base": 6, "kd_temp": 6, "feat_train": 2, "feat_temp": 4}
 SCORES = (("accuracy", "accuracy"), ("kappa", "kappa"), ("weighted F1", "weighted_f1"), ("macro F1", "macro_f1"))
-NIGHTS, HOURS, SEED = 64, 2, 1
+NIGHTS, HOURS, SEED = 48, 2, 1
 RECORDED_HZ, STORED_HZ = 128, 32
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
@@ -203,6 +204,7 @@ def _shade_unscored(axes: Axes, night: NightPredictions) -> None:
 
 def save(figure: Figure, path: str | Path) -> None:
     """Write a figure as PNG; the file appears whole or not at all."""
+    figure.set_dpi(DPI)
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=DPI)
+    FigureCanvasAgg(figure).print_png(content)  # savefig would draw it twice
     write_bytes_atomically(path, content.getvalue())

@@ -220,7 +220,7 @@ def _sleep_tables(name: str, medicine: dict) -> list[str]:
         [label, *(number(entry[key], 1) for key in ("sensitivity", "specificity", "precision", "npv"))]
         for label, entry in medicine["stages"].items()
     ]
-    title = f"{name}: each class against the rest, %, means over recordings (YASA)"
+    title = f"{name}: each class against the rest, %, sleep epochs pooled (YASA)"
     pieces = [heading(title, 3), table(header, rows)]
     if not medicine["agreement"]:
         return pieces

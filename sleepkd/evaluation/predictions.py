@@ -123,10 +123,10 @@ def read_csv(
             subject=subject,
             subset=subset,
             standard=standard,
-            onset_s=np.array(columns[0], dtype=np.float64),
-            duration_s=np.array(columns[1], dtype=np.float64),
+            onset_s=np.array([*map(float, columns[0])]),
+            duration_s=np.array([*map(float, columns[1])]),
             labels=np.array([index[name] for name in columns[2]], dtype=np.int8),
-            probabilities=np.array(columns[4:], dtype=np.float32).T,
+            probabilities=np.array([[*map(float, column)] for column in columns[4:]], dtype=np.float32).T,
         )
     except KeyError as error:
         raise UserError(f"{path}: label {error} is none of {', '.join(index)}") from None

@@ -5,7 +5,6 @@ zsaa170); here nights are brought into its form and its tables out of it. The 3-
 (NREM; LIGHT and DEEP; N1 to N3). Nights of 20-s and of 30-s sleep epochs meet only in minutes and percentages.
 """
 
-import io
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,10 +16,9 @@ import pandas as pd
 import yasa
 
 from sleepkd.errors import UserError
-from sleepkd.evaluation.figures import DPI, STYLE
+from sleepkd.evaluation.figures import STYLE, save
 from sleepkd.evaluation.palette import INK
 from sleepkd.evaluation.predictions import NightPredictions
-from sleepkd.files import write_bytes_atomically
 
 SCORED, PREDICTED = "scored", "predicted"
 _YASA_NAMES = {"W": "WAKE", "light": "LIGHT", "deep": "DEEP"}  # the others are the same in both
@@ -70,7 +68,7 @@ def sleep_medicine_of(nights: Sequence[NightPredictions], class_names: Sequence[
     """Everything below of a set of nights, and the pandas frame of statistics for `bland_altman_figure`.
 
     Returns nights (how many have anything scored); statistics: DataFrame indexed (scorer, recording); agreement: see
-    `agreement_of`; stages: {stage: specificity, npv, … in %, means over recordings that define them, by YASA};
+    `agreement_of`; stages: {stage: sensitivity, specificity, precision, npv, f1, in %, all sleep epochs pooled, by YASA};
     transitions: {stages, scored, predicted}: counts (K, K) of from (row) → to (column) between neighbouring sleep
     epochs; repeated: whether a subject has several recordings (see `agreement_of`).
     """
@@ -80,16 +78,17 @@ def sleep_medicine_of(nights: Sequence[NightPredictions], class_names: Sequence[
     pairs = {night.recording: hypnograms(night, class_names) for night in nights}
     statistics = _statistics(pairs)
     stages = [_YASA_NAMES.get(name, name) for name in class_names]
+    joined = [_joined(side, len(stages)) for side in zip(*pairs.values(), strict=True)]
     return {
         "nights": len(nights),
         "repeated": len({night.subject for night in nights}) < len(nights),
         "statistics": statistics,
         "agreement": agreement_of(statistics),
-        "stages": _by_stage(pairs),
+        "stages": _by_stage(*joined),
         "transitions": {
             "stages": list(class_names),
-            SCORED: _transitions([pair[0] for pair in pairs.values()], stages),
-            PREDICTED: _transitions([pair[1] for pair in pairs.values()], stages),
+            SCORED: _transitions(joined[0], stages),
+            PREDICTED: _transitions(joined[1], stages),
         },
     }
 
@@ -158,11 +157,9 @@ def bland_altman_figure(statistics: pd.DataFrame, path: str | Path, names: Seque
                 axes.set_title(f"{name} ({unit})", fontsize=11)
                 axes.set_xlabel("scored")
             grid.set_ylabels("predicted − scored")
-            content = io.BytesIO()
-            grid.figure.savefig(content, format="png", dpi=DPI)
+            save(grid.figure, path)
         finally:
             plt.close(grid.figure)
-    write_bytes_atomically(path, content.getvalue())
     return drawn
 
 
@@ -177,30 +174,32 @@ def _statistics(pairs: dict[str, tuple[yasa.Hypnogram, yasa.Hypnogram]]) -> pd.D
     return statistics.astype(float)
 
 
-def _by_stage(pairs: dict[str, tuple[yasa.Hypnogram, yasa.Hypnogram]]) -> dict[str, dict[str, float]]:
-    """YASA's one-against-the-rest agreement per stage, in %: means over the recordings that define each."""
-    by_length: dict[str, list[str]] = {}
-    for name, (scored, _) in pairs.items():
-        by_length.setdefault(scored.freq, []).append(name)
-    frames = []
-    for names in by_length.values():  # YASA compares nights of one length of sleep epoch at a time
-        with _quiet_yasa():
-            frame = yasa.EpochByEpochAgreement(
-                {name: pairs[name][0] for name in names}, {name: pairs[name][1] for name in names}
-            ).get_agreement_bystage()
-        frames.append(frame.reset_index()[["stage", "recall", "specificity", "precision", "npv", "fbeta"]])
-    means = (
-        pd.concat(frames).groupby("stage", sort=False).mean().rename(columns={"recall": "sensitivity", "fbeta": "f1"})
-    )
-    back = {theirs: ours for ours, theirs in _YASA_NAMES.items()}
-    return {back.get(stage, stage): row.astype(float).to_dict() for stage, row in means.iterrows()}
-
-
-def _transitions(of_nights: Sequence[yasa.Hypnogram], stages: Sequence[str]) -> np.ndarray:
-    """Counts of stage to stage, (K, K), over all nights; steps into and out of unscored time are not counted."""
-    # One long hypnogram, unscored between nights: counting night by night costs 200 times pandas' overhead.
+def _joined(of_nights: Sequence[yasa.Hypnogram], n_stages: int) -> yasa.Hypnogram:
+    """All nights one after the other, unscored between them, to count sleep epochs whatever their length. (Night by
+    night, YASA's counting takes most of the time of evaluating hundreds.)"""
     values = np.concatenate([np.append(hypnogram.hypno.to_numpy(), _UNSCORED) for hypnogram in of_nights])
-    counts, _ = yasa.Hypnogram(values, n_stages=len(stages)).transition_matrix()
+    return yasa.Hypnogram(values, n_stages=n_stages, scorer=of_nights[0].scorer)
+
+
+def _by_stage(scored: yasa.Hypnogram, predicted: yasa.Hypnogram) -> dict[str, dict[str, float]]:
+    """YASA's one-against-the-rest agreement per stage, in %, NaN where undefined; stages on neither side left out."""
+    with _quiet_yasa():
+        frame = yasa.EpochByEpochAgreement([scored], [predicted]).get_agreement_bystage()
+    names = {
+        "recall": "sensitivity",
+        "specificity": "specificity",
+        "precision": "precision",
+        "npv": "npv",
+        "fbeta": "f1",
+    }
+    back = {theirs: ours for ours, theirs in _YASA_NAMES.items()}
+    rows = frame[list(names)].rename(columns=names).astype(float)
+    return {back.get(stage, stage): row.to_dict() for stage, row in rows.iterrows()}
+
+
+def _transitions(joined: yasa.Hypnogram, stages: Sequence[str]) -> np.ndarray:
+    """Counts of stage to stage, (K, K); steps into and out of unscored time are not counted."""
+    counts, _ = joined.transition_matrix()
     return counts.reindex(index=stages, columns=stages, fill_value=0).to_numpy()
 
 

@@ -97,7 +97,10 @@ def test_nights_of_20_and_30_s_meet_in_one_table_and_one_figure(tmp_path):
     result = sleep_medicine_of(cohort(), NAMES)
     assert result["nights"] == 6
     assert not result["repeated"]
-    assert list(result["stages"]) == list(NAMES)
+    pooled = scores(sum(night.confusion for night in cohort()), NAMES)["per_class"]
+    for name in NAMES:
+        assert result["stages"][name]["sensitivity"] == pytest.approx(100 * pooled[name]["recall"], abs=1e-11)
+        assert result["stages"][name]["f1"] == pytest.approx(100 * pooled[name]["f1"], abs=1e-11)
     assert result["transitions"]["predicted"].shape == (4, 4)
     drawn = bland_altman_figure(result["statistics"], tmp_path / "ba.png")
     assert "TST" in drawn
