@@ -68,7 +68,7 @@ def sleep_medicine_of(nights: Sequence[NightPredictions], class_names: Sequence[
     """Everything below of a set of nights, and the pandas frame of statistics for `bland_altman_figure`.
 
     Returns nights (how many have anything scored); statistics: DataFrame indexed (scorer, recording); agreement: see
-    `agreement_of`; stages: {stage: sensitivity, specificity, precision, npv, f1, in %, all sleep epochs pooled, by YASA};
+    `agreement_of`; stages: {stage: sensitivity, specificity, precision, npv, f1}, in %, all sleep epochs pooled;
     transitions: {stages, scored, predicted}: counts (K, K) of from (row) → to (column) between neighbouring sleep
     epochs; repeated: whether a subject has several recordings (see `agreement_of`).
     """
@@ -185,15 +185,9 @@ def _by_stage(scored: yasa.Hypnogram, predicted: yasa.Hypnogram) -> dict[str, di
     """YASA's one-against-the-rest agreement per stage, in %, NaN where undefined; stages on neither side left out."""
     with _quiet_yasa():
         frame = yasa.EpochByEpochAgreement([scored], [predicted]).get_agreement_bystage()
-    names = {
-        "recall": "sensitivity",
-        "specificity": "specificity",
-        "precision": "precision",
-        "npv": "npv",
-        "fbeta": "f1",
-    }
+    frame = frame.rename(columns={"recall": "sensitivity", "fbeta": "f1"})
     back = {theirs: ours for ours, theirs in _YASA_NAMES.items()}
-    rows = frame[list(names)].rename(columns=names).astype(float)
+    rows = frame[["sensitivity", "specificity", "precision", "npv", "f1"]].astype(float)
     return {back.get(stage, stage): row.to_dict() for stage, row in rows.iterrows()}
 
 
