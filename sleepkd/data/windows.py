@@ -116,16 +116,18 @@ class Windows(Dataset):
     def _read(self, name: str, rows: WindowTable) -> np.ndarray:
         """One signal of some windows, normalised: float32 (B, n, samples)."""
         infos = [self.nights[night].info.signals[name] for night in rows.recording]
-        out = np.zeros((*rows.start_s.shape, self.samples), dtype=np.float32)
         lengths = np.array([round(EPOCH_SECONDS * info.rate_hz) for info in infos])
-        for length in np.unique(lengths):
-            same = np.flatnonzero(lengths == length)
-            raw = self._cut(name, rows.take(same), [infos[i] for i in same], length)
-            x = self._normalise(raw, [self._sign_and_info(name, infos[i]) for i in same])
-            # A store that keeps the recorded rate: each window is resampled by itself, as the release does.
-            out[same] = x if length == self.samples else resample(x, self.samples, axis=-1)
-        out[~rows.present] = 0
-        return out
+        if (lengths == self.samples).all():
+            x = self._normalise(self._cut(name, rows, infos, self.samples), name, infos)
+        else:  # a store that keeps the recorded rate: each window is resampled by itself, as the release does
+            x = np.empty((*rows.start_s.shape, self.samples), dtype=np.float32)
+            for length in np.unique(lengths):
+                same = np.flatnonzero(lengths == length)
+                chosen = [infos[i] for i in same]
+                raw = self._cut(name, rows.take(same), chosen, length)
+                x[same] = resample(self._normalise(raw, name, chosen), self.samples, axis=-1)
+        x[~rows.present] = 0
+        return x
 
     def _cut(self, name: str, rows: WindowTable, infos: list[SignalInfo], length: int) -> np.ndarray:
         """Stored samples int16 (B, n, length); 0 where a window is padded."""
@@ -137,20 +139,24 @@ class Windows(Dataset):
             raw[b, k] = self._track(rows.recording[b], name)[start : start + length]
         return raw
 
-    def _normalise(self, raw: np.ndarray, signs: list[tuple[int, SignalInfo]]) -> np.ndarray:
+    def _normalise(self, raw: np.ndarray, name: str, infos: list[SignalInfo]) -> np.ndarray:
         """Stored int16 (B, n, length) → float32, turned the right way up and scaled as data.normalisation says."""
-        x = torch.from_numpy(raw).float()
+        stored = torch.from_numpy(raw)
+        signs = [self._sign(name, info) for info in infos]
         if self.config.normalisation == "minmax_window":
-            sign = _column([sign for sign, _ in signs])
-            low, high = torch.aminmax(x.mul_(sign), dim=-1, keepdim=True)
-            return x.sub_(low).div_((high - low).clamp_min(1)).numpy()  # a flat window gives 0
-        gain = _column([sign * info.scale / info.iqr for sign, info in signs])
-        shift = _column([sign * (info.offset - info.median) / info.iqr for sign, info in signs])
-        return x.mul_(gain).add_(shift).clamp_(-self.config.clip, self.config.clip).numpy()
+            low, high = (bound.float() for bound in torch.aminmax(stored, dim=-1, keepdim=True))
+            span = (high - low).clamp_min(1)  # a flat window gives 0
+            # upside down, the highest value is the least
+            gain = _column(signs) / span
+            return stored.float().mul_(gain).sub_(torch.where(gain > 0, low, high) * gain).numpy()
+        gain = _column([sign * info.scale / info.iqr for sign, info in zip(signs, infos, strict=True)])
+        shift = _column([sign * (i.offset - i.median) / i.iqr for sign, i in zip(signs, infos, strict=True)])
+        return stored.float().mul_(gain).add_(shift).clamp_(-self.config.clip, self.config.clip).numpy()
 
-    def _sign_and_info(self, name: str, info: SignalInfo) -> tuple[int, SignalInfo]:
-        sign = {"corrected": info.polarity, "as_recorded": 1, "inverted": -1}[self.config.ecg_polarity]
-        return (sign if name == "ecg" else 1), info
+    def _sign(self, name: str, info: SignalInfo) -> int:
+        if name != "ecg":
+            return 1
+        return {"corrected": info.polarity, "as_recorded": 1, "inverted": -1}[self.config.ecg_polarity]
 
     def _track(self, night: int, name: str) -> np.ndarray:
         if (night, name) not in self._maps:
