@@ -190,18 +190,20 @@ def ecg_of(psg: Path) -> tuple[np.ndarray, float]:
 
 
 def detector_night(psg: Path) -> tuple[int, int, int]:
-    """Beats found, missed and invented by `sleepecg` on clean stretches, within 100 ms (AAMI EC57 allows 150)."""
-    ecg, rate = ecg_of(psg)
+    """`detector_counts` of a recording against its true beats."""
     truth = np.load(psg.parents[1] / "truth" / f"{psg.name[:10]}.npz")
-    beats, clean = truth["beats"], truth["clean"]
+    return detector_counts(*ecg_of(psg), truth["beats"], truth["clean"])
+
+
+def detector_counts(ecg: np.ndarray, rate: float, beats: np.ndarray, clean: np.ndarray) -> tuple[int, int, int]:
+    """Beats found, missed and invented by `sleepecg` on clean stretches, within 100 ms (AAMI EC57 allows 150)."""
     found = sleepecg.detect_heartbeats(ecg, rate) / rate
     inside = (beats > 3) & (beats < len(ecg) / rate - 3) & clean
-    distance = _to_nearest(beats[inside], found)
-    hits = int((distance < 0.1).sum())
-    # A detection counts as invented where the true beats around it are clean.
-    nearest = np.abs(found[:, None] - beats[_nearest(found, beats)][:, None])[:, 0]
-    false = int(((nearest >= 0.1) & inside[_nearest(found, beats)]).sum())
-    return hits, int(inside.sum()) - hits, false
+    hits = int((np.abs(beats - found[_nearest(beats, found)])[inside] < 0.1).sum())
+    # A detection counts as invented where the true beat nearest to it is clean.
+    nearest = _nearest(found, beats)
+    invented = int(((np.abs(found - beats[nearest]) >= 0.1) & inside[nearest]).sum())
+    return hits, int(inside.sum()) - hits, invented
 
 
 def judge_detector(pool: ProcessPoolExecutor, paths: tuple[Path, ...]) -> dict[str, object]:
@@ -217,12 +219,9 @@ def judge_detector(pool: ProcessPoolExecutor, paths: tuple[Path, ...]) -> dict[s
 
 
 def _nearest(values: np.ndarray, sorted_values: np.ndarray) -> np.ndarray:
+    """Index into `sorted_values` of what is nearest to each value."""
     right = np.searchsorted(sorted_values, values).clip(1, len(sorted_values) - 1)
     return right - (values - sorted_values[right - 1] < sorted_values[right] - values)
-
-
-def _to_nearest(values: np.ndarray, sorted_values: np.ndarray) -> np.ndarray:
-    return np.abs(values - sorted_values[_nearest(values, sorted_values)])
 
 
 def autonomic_night(psg: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

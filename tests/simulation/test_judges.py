@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sleepkd.simulation.cohort import write_cohort
+from sleepkd.simulation.ecg import clean, simulate_ecg
 from sleepkd.simulation.heart import simulate_heart
 from sleepkd.simulation.hypnogram import score
 from sleepkd.simulation.layout import plan
@@ -31,12 +32,17 @@ def recordings(judges, tmp_path_factory):
     return write_cohort(tmp_path_factory.mktemp("judged") / "raw", nights=5, hours=8, seed=1)
 
 
-def test_the_heart_alone_meets_the_autonomic_table_and_context_helps(judges, monkeypatch):
-    nights = []
+def test_the_heart_meets_the_autonomic_table_its_beats_are_found_and_context_helps(judges, monkeypatch):
+    nights, counts = [], np.zeros(3)
     for recording in plan(20, 1):
         night = simulate_night(1, recording.night, recording.subset, 8.0)
         labels = np.array([judges.FROM_TEXT[label] for label in score(night.states, "aasm", 10.0, 955)])
-        nights.append((labels, *judges.heart_rate_features(simulate_heart(night).beats, 10.0, 955)))
+        heart = simulate_heart(night)
+        nights.append((labels, *judges.heart_rate_features(heart.beats, 10.0, 955)))
+        ecg = simulate_ecg(night, heart, 256, recording.leads("needed")[0])
+        counts += judges.detector_counts(ecg, 256, heart.beats, clean(night, heart.beats))
+    found, missed, invented = counts
+    assert found / (found + missed) >= 0.99 and found / (found + invented) >= 0.99
     monkeypatch.setattr(judges, "autonomic_night", nights.__getitem__)
     pool = type("Pool", (), {"map": staticmethod(map)})
     autonomic = judges.judge_autonomic(pool, range(20))
@@ -56,8 +62,9 @@ def test_yasa_stages_the_night_from_its_files(judges, recordings):
     assert result["eeg"]["median kappa"] >= 0.62
 
 
-def test_sleepecg_and_band_powers_read_the_files(judges, recordings):
+def test_band_powers_tell_the_sleep_stages(judges, tmp_path):
+    # Subjects differ: five would be too few to learn from.
+    paths = write_cohort(tmp_path / "raw", nights=15, hours=8, seed=1, channels="needed")
     pool = type("Pool", (), {"map": staticmethod(map)})
-    detector = judges.judge_detector(pool, recordings)
-    assert detector["sensitivity"] >= 0.99 and detector["precision"] >= 0.99
-    assert 0.70 <= judges.judge_eeg(pool, recordings)["kappa"] <= 0.92
+    kappa = judges.judge_eeg(pool, paths)["kappa"]
+    assert 0.70 <= kappa <= 0.92
