@@ -1,48 +1,94 @@
-"""Evaluate checkpoints on held-out nights: scores, predictions per sleep epoch, figures.
+"""Evaluate checkpoints on held-out nights: scores with intervals, predictions per sleep epoch, figures, report.html.
 
     python evaluate.py --checkpoint runs/4class/feat_temp/best.pt --out results
     python evaluate.py --checkpoint runs/4class/*/best.pt --out results --split test
+    python evaluate.py --compare A.pt B.pt --out results                         # B minus A, paired by recording
+    python evaluate.py --compare A1.pt A2.pt --with B1.pt B2.pt --out results    # ... and by training seed
+    python evaluate.py --checkpoint best.pt --out results --calibrate            # then, and later: --temperature
     torchrun --nproc_per_node=4 evaluate.py --checkpoint … --out …
 
-Under torchrun the windows are shared out, and each scored sleep epoch counts once.
+Under torchrun the windows are shared out, and each scored sleep epoch counts once. docs/evaluation.md: what is written.
 """
 
 import argparse
+import shlex
+import sys
 from dataclasses import replace
 from pathlib import Path
 
-from sleepkd.data.hypnogram import CLASS_NAMES, UNSCORED
+from sleepkd.data.hypnogram import UNSCORED
 from sleepkd.data.splits import read_split
 from sleepkd.data.store import Store
 from sleepkd.data.windows import Windows
+from sleepkd.distillation.stage import checkpoint_of
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError, run_command
-from sleepkd.evaluation.figures import confusion_figure, hypnogram_figure
-from sleepkd.evaluation.inference import predict
-from sleepkd.evaluation.predictions import NightPredictions, write_predictions
-from sleepkd.evaluation.report import metrics_of, write_metrics
+from sleepkd.evaluation.calibration import fit_temperature, read_temperature, write_temperature
+from sleepkd.evaluation.groups import participants_of
+from sleepkd.evaluation.inference import Evaluated, predict
+from sleepkd.evaluation.predictions import NightPredictions
+from sleepkd.evaluation.runs import Run, Scoring, check_same_classes, name_runs, name_sides
 from sleepkd.models.build import TrainedNetwork, load_trained
 
 
 def main() -> int:
-    """Evaluate each checkpoint into its own folder: --out itself for one, --out/<stage> for several."""
+    """Evaluate each checkpoint into its own folder: --out itself for one, a folder of it for each of several."""
     args = _parse()
-    networks = [load_trained(path) for path in args.checkpoint]
-    folders = output_folders(networks, args.out)
+    # What is wrong with the input is found here, before the first prediction and long before the first file.
+    given = [[load_trained(path) for path in side] for side in args.sides]
+    sides = name_sides(*given, args.out) if args.compare else name_runs(given[0], args.out)
+    runs = [run for side in sides for run in side]
+    companions = {} if args.no_report else companions_of(sides, args)
+    networks = {network.path: network for of_run in companions.values() for network in of_run.values()}
+    networks |= {run.trained.path: run.trained for run in runs}
+    windows = {path: windows_of(network, args.store, args.split) for path, network in networks.items()}
+    validation = {run: windows_of(run.trained, args.store, "validation") for run in runs if args.calibrate}
+    temperatures = {run: read_temperature(run.trained.path) for run in runs if args.temperature and not args.calibrate}
+    participants = participants_of(args.participants, args.store or runs[0].trained.config.data.store)
+
     processes = Processes(args.device)
     with processes.group():
-        for trained, folder in zip(networks, folders, strict=True):
-            nights = evaluate(trained, args.store, args.split, processes, args.batch_size)
+        for run, unseen in validation.items():
+            nights = predict(run.trained, unseen, processes, args.batch_size)
             if processes.is_first:
-                print(write_results(trained, nights, folder, args.split), flush=True)
-            processes.wait()
+                fitted = fit_temperature(nights)
+                write_temperature(run.trained.path, fitted)
+                temperatures |= {run: fitted["temperature"]} if args.temperature else {}
+                print(f"{run.name}: temperature {fitted['temperature']:.3f} of the validation nights", flush=True)
+        seen = {
+            path: Evaluated(network, windows[path], predict(network, windows[path], processes, args.batch_size))
+            for path, network in networks.items()
+        }
+        if processes.is_first:
+            from sleepkd.evaluation.results import write_all  # with pandas, YASA and matplotlib: on this process only
+
+            scoring = Scoring(args.split, participants, args.draws, args.seed)
+            report_of = "" if args.no_report else _command(processes)
+            lines = write_all(
+                sides,
+                seen,
+                companions,
+                temperatures,
+                scoring,
+                args.out,
+                comparing=bool(args.compare),
+                report_of=report_of,
+            )
+            for line in lines:
+                print(line, flush=True)
+        processes.wait()
     return 0
 
 
 def evaluate(
     trained: TrainedNetwork, store_path: str | None, part: str, processes: Processes, batch_size: int
 ) -> list[NightPredictions]:
-    """Predict the nights of one part of a store's split, read as the checkpoint's network was trained to see them."""
+    """Predict the nights of one part of a store's split; complete on the first process."""
+    return predict(trained, windows_of(trained, store_path, part), processes, batch_size)
+
+
+def windows_of(trained: TrainedNetwork, store_path: str | None, part: str) -> Windows:
+    """The nights of one part of a store's split, read as the checkpoint's network was trained to see them."""
     data = replace(trained.config.data, store=store_path or trained.config.data.store)
     if store_path:
         data = replace(data, split="default")
@@ -52,48 +98,81 @@ def evaluate(
     windows = Windows(store, recordings, data, (trained.config.stage.signal,), scored_only=False)
     if not (windows.table.labels != UNSCORED).any():
         raise UserError(f"{data.store}: its {part} recordings hold no scored sleep epoch")
-    return predict(trained, windows, processes, batch_size)
+    return windows
+
+
+def companions_of(sides: list[list[Run]], args: argparse.Namespace) -> dict[Run, dict[str, TrainedNetwork]]:
+    """{run: its teacher and baseline, where there are any}, for the first run of each side that has a teacher.
+
+    The teacher is --teacher, or the one that the run's config names; the baseline --baseline, or A of a comparison, or
+    <signal>_base among the run's neighbours.
+    """
+    found = {}
+    for i, run in enumerate(side[0] for side in sides):
+        config, own = run.trained.config, run.trained.path.resolve()
+        teacher = args.teacher or _neighbour(run, config.stage.teacher)
+        baseline = args.baseline or (
+            args.compare[0] if args.compare and i else _neighbour(run, f"{config.stage.signal}_base")
+        )
+        paths = {"teacher": teacher, "baseline": baseline}
+        kept = {part: path for part, path in paths.items() if path and path.resolve() != own}
+        if "teacher" in kept:
+            found[run] = {part: load_trained(path) for part, path in kept.items()}
+            check_same_classes([run.trained, *found[run].values()])
+    return found
+
+
+def _neighbour(run: Run, stage: str) -> Path | None:
+    """The checkpoint that a run's config means by the name of a stage; None where it names none, or it is gone."""
+    try:
+        return checkpoint_of(run.trained.config, stage, "stage.teacher") if stage else None
+    except UserError:
+        return None
 
 
 def write_results(trained: TrainedNetwork, nights: list[NightPredictions], folder: Path, part: str) -> str:
-    """Write metrics.json, predictions/, confusion.png and hypnograms/; returns a line to print."""
-    stage, names = trained.config.stage.name, CLASS_NAMES[trained.config.data.classes]
-    metrics = {"checkpoint": str(trained.path), "stage": stage, "split": part, **metrics_of(nights, names)}
-    write_metrics(folder / "metrics.json", metrics)
-    write_predictions(nights, folder / "predictions", names)
-    confusion_figure(metrics["overall"]["confusion"], names, f"{stage}, {len(nights)} nights", folder / "confusion.png")
-    for night in nights:
-        hypnogram_figure(night, names, folder / "hypnograms" / f"{night.recording}.png")
-    overall = metrics["overall"]
-    figures = " ".join(
-        f"{name} {'–' if overall[key] is None else format(overall[key], '.3f')}"
-        for name, key in (("kappa", "kappa"), ("accuracy", "accuracy"), ("weighted F1", "weighted_f1"))
-    )
-    return f"{stage}: {figures} over {overall['n']} sleep epochs of {len(nights)} nights; {folder}"
+    """Write one checkpoint's metrics.json, predictions/, pictures and hypnograms/; returns a line to print."""
+    from sleepkd.evaluation.results import write_run
+
+    return write_run(Run(trained.config.stage.name, folder, trained), nights, Scoring(part)).line
 
 
-def output_folders(networks: list[TrainedNetwork], out: Path) -> list[Path]:
-    """Where each checkpoint's results go; UserError where two would share a folder."""
-    if len(networks) == 1:
-        return [out]
-    names = [trained.config.stage.name for trained in networks]
-    for name in names:
-        if names.count(name) > 1:
-            raise UserError(f"--checkpoint: several of stage {name}; evaluate them into different --out folders")
-    return [out / name for name in names]
+def _command(processes: Processes) -> str:
+    """The command line of this evaluation, to be run again."""
+    torchrun = f"torchrun --standalone --nproc_per_node={processes.world}"
+    return shlex.join([*(torchrun.split() if processes.distributed else ["python"]), "evaluate.py", *sys.argv[1:]])
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", type=Path, nargs="+", required=True)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--checkpoint", type=Path, nargs="+", help="evaluate each by itself")
+    what.add_argument("--compare", type=Path, nargs="+", metavar="A", help="A.pt B.pt, or several seeds of A")
+    parser.add_argument("--with", type=Path, nargs="+", metavar="B", dest="against", help="several seeds of B")
     parser.add_argument("--store", help="another store than the checkpoint was trained on (its default split is used)")
     parser.add_argument("--split", default="test", choices=("train", "validation", "test", "all"))
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
+    parser.add_argument("--participants", type=Path, help="a table of subjects to group by (STORE/participants.tsv)")
+    parser.add_argument("--calibrate", action="store_true", help="fit a temperature on the validation nights first")
+    parser.add_argument("--temperature", action="store_true", help="apply the temperature stored beside the checkpoint")
+    parser.add_argument("--teacher", type=Path, help="another teacher than the checkpoint's config names")
+    parser.add_argument("--baseline", type=Path, help="another baseline than ecg_base beside the checkpoint, or A")
+    parser.add_argument("--draws", type=int, default=10_000, help="of the bootstrap")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap and of what the projection shows")
+    parser.add_argument("--no-report", action="store_true", help="neither report.html nor the views of distillation")
     parser.add_argument("--batch-size", type=int, default=256, help="windows at a time on each process")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     args = parser.parse_args()
-    if args.batch_size < 1:
-        raise UserError("--batch-size: must be at least 1")
+    for option, value, least in (("batch-size", args.batch_size, 1), ("draws", args.draws, 1), ("seed", args.seed, 0)):
+        if value < least:
+            raise UserError(f"--{option}: must be at least {least}")
+    if args.against and not args.compare:
+        raise UserError("--with: goes with --compare")
+    if args.compare and not args.against and len(args.compare) != 2:
+        raise UserError("--compare: give A.pt B.pt, or several seeds: --compare A1.pt A2.pt --with B1.pt B2.pt")
+    args.sides = [args.checkpoint]
+    if args.compare:
+        args.sides = [args.compare, args.against] if args.against else [args.compare[:1], args.compare[1:]]
     return args
 
 

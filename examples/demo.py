@@ -19,7 +19,7 @@ from sleepkd.files import write_text_atomically
 RUNS = Path("runs/demo")
 # Training epochs of each stage. The teacher's task is easy; the students get five each, which feat_train and feat_temp,
 # one going on from the other, share.
-EPOCHS = {"eeg_base": 2, "ecg_base": 5, "kd_temp": 5, "feat_train": 2, "feat_temp": 3}
+EPOCHS = {"eeg_base": 3, "ecg_base": 5, "kd_temp": 5, "feat_train": 2, "feat_temp": 3}
 SCORES = (("accuracy", "accuracy"), ("kappa", "kappa"), ("weighted F1", "weighted_f1"), ("macro F1", "macro_f1"))
 NIGHTS, HOURS, SEED = 48, 2, 1
 RECORDED_HZ, STORED_HZ = 128, 32

@@ -29,7 +29,7 @@ from sleepkd.data.store import (
     write_recording,
 )
 from sleepkd.errors import EXIT_USER_ERROR, UserError, run_command
-from sleepkd.files import write_text_atomically
+from sleepkd.files import write_bytes_atomically, write_text_atomically
 
 DEFAULT_SPLIT = "default"
 # The interquartile range of a scalp EEG over a night; outside it, the unit in the file's header is in doubt.
@@ -55,6 +55,8 @@ def main(arguments: list[str] | None = None) -> int:
     recordings = find_recordings(cohort, args.raw)
     settings = StoreSettings(cohort.name, args.rate, args.resample)
     create_store(args.out, settings)
+    if (participants := args.raw / "participants.tsv").is_file():  # evaluate.py groups its scores by it
+        write_bytes_atomically(args.out / participants.name, participants.read_bytes())
     outcomes = list(_prepare_all(args.out, cohort, settings, recordings, args.jobs, args.again))
     _write_summary(args.out, outcomes)
     skipped = _print_summary(args.out, outcomes)

@@ -229,6 +229,10 @@ def test_the_polarity_of_every_simulated_night_is_found(cohort, store):
     assert set(found.values()) == {1, -1}
 
 
+def test_what_is_known_of_the_participants_comes_along(cohort, store):
+    assert (store / "participants.tsv").read_bytes() == (cohort / "participants.tsv").read_bytes()
+
+
 def test_a_store_that_keeps_the_recorded_rate(tmp_path):
     eeg = noise(rate_hz=255.5)
     night(tmp_path, signals={"EEG C3-LER": eeg, "ECG ECGI": noise(rate_hz=255.5, seed=1)}, rate_hz=255.5)

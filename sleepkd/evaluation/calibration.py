@@ -4,6 +4,7 @@ All functions take the scored sleep epochs of a set of nights as labels (N,), 0 
 """
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -158,22 +159,37 @@ def with_temperature_applied(night: NightPredictions, temperature: float) -> Nig
     )
 
 
-def write_temperature(path: str | Path, fitted: dict) -> None:
-    """Store what `fit_temperature` found as JSON, beside the checkpoint it belongs to."""
-    write_text_atomically(path, json.dumps(json_safe(fitted), indent=2) + "\n")
+def temperature_path(checkpoint: Path) -> Path:
+    """Where a checkpoint's temperature is stored: beside it."""
+    return checkpoint.with_name("temperature.json")
 
 
-def read_temperature(path: str | Path) -> float:
-    """The temperature that `write_temperature` stored. Raises UserError where there is none."""
+def write_temperature(checkpoint: Path, fitted: dict) -> None:
+    """Store what `fit_temperature` found as JSON beside the checkpoint, with the digest of the file it belongs to."""
+    content = {"checkpoint": checkpoint.name, "sha256": _digest(checkpoint), **fitted}
+    write_text_atomically(temperature_path(checkpoint), json.dumps(json_safe(content), indent=2) + "\n")
+
+
+def read_temperature(checkpoint: Path) -> float:
+    """The temperature stored for a checkpoint. Raises UserError where there is none, or it was fitted for another."""
+    path = temperature_path(checkpoint)
     try:
-        temperature = json.loads(Path(path).read_text(encoding="utf-8"))["temperature"]
+        content = json.loads(path.read_text(encoding="utf-8"))
+        temperature, digest = content["temperature"], content["sha256"]
     except FileNotFoundError:
         raise UserError(f"{path}: no stored temperature; fit one with --calibrate") from None
     except (ValueError, KeyError, TypeError):
         raise UserError(f"{path}: not a stored temperature; fit one again with --calibrate") from None
     if not isinstance(temperature, int | float) or not temperature > 0:
         raise UserError(f"{path}: the temperature must be a positive number, not {temperature!r}")
+    if digest != _digest(checkpoint):
+        raise UserError(f"{path}: was fitted for another checkpoint than {checkpoint.name}; fit one with --calibrate")
     return float(temperature)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _nll(labels: np.ndarray, probabilities: np.ndarray) -> float:

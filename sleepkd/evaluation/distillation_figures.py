@@ -120,7 +120,7 @@ def examples_figure(
                 axes.plot(np.linspace(0, EPOCH_SECONDS, len(signal), endpoint=False), signal, color=INK, linewidth=0.6)
                 axes.set(xlim=(0, EPOCH_SECONDS), yticks=[], xticks=[])
                 axes.spines[:].set_visible(False)
-            title = f"{example.recording}, {_clock(example.onset_s)}: scored {class_names[example.label]}"
+            title = f"{example.recording}, {clock(example.onset_s)}: scored {class_names[example.label]}"
             row[0].set_title(title, fontsize=9.5, fontweight="normal")
             _draw_votes(row[2], example, class_names, order)
         rows[0, 0].set_title("EEG", fontsize=9.5, fontweight="normal", color=FAINT_INK, loc="right")
@@ -146,7 +146,7 @@ def _draw_votes(axes: Axes, example: Example, class_names: Sequence[str], order:
     axes.spines[:].set_visible(False)
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
     """Hours, minutes and seconds from the start of the recording."""
     whole = int(seconds)
     return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"

@@ -41,7 +41,7 @@ def read_participants(path: str | Path) -> dict[str, dict[str, str]]:
     """
     path = Path(path)
     try:
-        rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines(), delimiter="\t"))
+        rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), delimiter="\t"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file of participants") from None
     name = next((column for column in _NAMES if rows and column in rows[0]), None)
@@ -53,6 +53,12 @@ def read_participants(path: str | Path) -> dict[str, dict[str, str]]:
         }
         for row in rows
     }
+
+
+def participants_of(path: Path | None, store: str | Path) -> dict[str, dict[str, str]] | None:
+    """What is known of the subjects, from a file or else the store's participants.tsv; None where there is neither."""
+    default = Path(store) / "participants.tsv"
+    return read_participants(path or default) if path or default.is_file() else None
 
 
 def grouping(

@@ -209,7 +209,28 @@ def _model_tables(analysis: Analysis) -> list[str]:
     values = [number(calibration[key]) for key in ("ece", "brier", "nll")]
     header = ["expected calibration error", "Brier score (0 to 2)", "negative log-likelihood, nats"]
     pieces += [heading(f"{name}: calibration", 3), table(header, [values])]
+    if "distillation" in metrics:
+        pieces += _distillation_tables(name, metrics["distillation"], analysis.class_names)
     return pieces + _sleep_tables(name, metrics["sleep_medicine"])
+
+
+def _distillation_tables(name: str, found: dict, class_names: Sequence[str]) -> list[str]:
+    agreement = found["agreement"]
+    header = ["agreement", "kappa with the teacher", "repeats it where right", "repeats it where wrong", "sleep epochs"]
+    values = [number(agreement[key]) for key in ("agreement", "kappa", "follows_right", "follows_wrong")]
+    title = f"{name}: against its teacher ({found['teacher']})"
+    pieces = [heading(title, 3), table(header, [[*values, f"{agreement['n']:,}"]])]
+    if "contested" in found:
+        kinds = {
+            "both_right": "both right",
+            "distilled_right": f"only {name} right",
+            "baseline_right": "only the baseline right",
+            "both_wrong": "both wrong",
+        }
+        rows = [[label, *(f"{found['contested'][kind][k]:,}" for kind in kinds)] for k, label in enumerate(class_names)]
+        title = f"{name}: scored sleep epochs, against the baseline ({found['baseline']})"
+        pieces += [heading(title, 3), table(["class", *kinds.values()], rows)]
+    return pieces
 
 
 def _sleep_tables(name: str, medicine: dict) -> list[str]:

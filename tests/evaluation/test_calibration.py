@@ -105,13 +105,17 @@ def test_risk_coverage_keeps_the_surest():
 
 
 def test_stored_temperature_reads_back_and_a_wrong_one_is_named(tmp_path):
-    path = tmp_path / "temperature.json"
+    checkpoint, path = tmp_path / "best.pt", tmp_path / "temperature.json"
+    checkpoint.write_bytes(b"weights")
     with pytest.raises(UserError, match="--calibrate"):
-        read_temperature(path)
+        read_temperature(checkpoint)
     fitted = fit_temperature([made_up_night(n=2000)])
-    write_temperature(path, fitted)
-    assert read_temperature(path) == fitted["temperature"]
-    for wrong in ("", "{}", '{"temperature": -1}', '{"temperature": "warm"}'):
+    write_temperature(checkpoint, fitted)
+    assert read_temperature(checkpoint) == fitted["temperature"]
+    checkpoint.write_bytes(b"weights, trained again")
+    with pytest.raises(UserError, match="another checkpoint than best"):
+        read_temperature(checkpoint)
+    for wrong in ("", "{}", "[]", '{"temperature": -1, "sha256": ""}', '{"temperature": "warm", "sha256": ""}'):
         path.write_text(wrong)
         with pytest.raises(UserError, match=r"temperature\.json"):
-            read_temperature(path)
+            read_temperature(checkpoint)
