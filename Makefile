@@ -14,10 +14,10 @@ demo: .venv/.built
 	$(BIN)/python -m examples.demo
 
 test: .venv/.built
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 test-slow: .venv/.built
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m slow
 
 lint: .venv/.built
 	$(BIN)/ruff check .

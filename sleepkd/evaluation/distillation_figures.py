@@ -55,8 +55,8 @@ def attention_figure(examples: Sequence[AttentionExample], path: str | Path) -> 
             _draw_attended(left, example.eeg, example.teacher_map, example.seconds)
             _draw_attended(right, example.ecg, example.student_map, example.seconds)
             left.set_title(example.title, fontsize=9.5, fontweight="normal")
-        rows[0, 0].set_title(f"teacher on EEG\n{examples[0].title}", fontsize=9.5)
-        rows[0, 1].set_title("student on ECG\n", fontsize=9.5)
+        rows[0, 0].set_title("teacher, EEG", fontsize=9.5, fontweight="normal", color=FAINT_INK, loc="right")
+        rows[0, 1].set_title("student, ECG", fontsize=9.5, fontweight="normal", color=FAINT_INK, loc="right")
         for axes in rows[-1]:
             axes.set_xlabel("seconds", color=FAINT_INK)
         save(figure, path)
@@ -124,7 +124,7 @@ def examples_figure(
             row[0].set_title(title, fontsize=9.5, fontweight="normal")
             _draw_votes(row[2], example, class_names, order)
         rows[0, 0].set_title("EEG", fontsize=9.5, fontweight="normal", color=FAINT_INK, loc="right")
-        rows[0, 1].set_title("ECG", fontsize=9.5, fontweight="normal", color=FAINT_INK)
+        rows[0, 1].set_title("ECG", fontsize=9.5, fontweight="normal", color=FAINT_INK, loc="right")
         rows[0, 2].set_title("probabilities", fontsize=9.5, fontweight="normal", color=FAINT_INK)
         save(figure, path)
 

@@ -1,5 +1,6 @@
 """report.html: the answer first, then pictures, then tables, then how to run it again."""
 
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -45,14 +46,23 @@ class Provenance:
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of Python and of the packages that make the numbers, as installed."""
-    found = {"python": python_version()}
+    """This repository's commit and the versions of Python and of the packages that make the numbers, as installed."""
+    found = {"sleepkd": _commit(), "python": python_version()}
     for name in _PACKAGES:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             found[name] = "not installed"
     return found
+
+
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        git = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return "unknown: no git here"
+    return git.stdout.strip() or "unknown: not a git checkout"
 
 
 def write_report(

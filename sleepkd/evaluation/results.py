@@ -17,7 +17,7 @@ from sleepkd.evaluation.inference import Evaluated
 from sleepkd.evaluation.page import interval, number
 from sleepkd.evaluation.predictions import NightPredictions, write_predictions
 from sleepkd.evaluation.report import json_safe, write_metrics
-from sleepkd.evaluation.runs import Run, Scoring, by_seed
+from sleepkd.evaluation.runs import Again, Run, Scoring, by_seed
 from sleepkd.evaluation.views import Trio, distillation_of, draw_distillation
 from sleepkd.models.build import TrainedNetwork
 
@@ -48,15 +48,14 @@ def write_all(
     temperatures: Mapping[Run, float],
     scoring: Scoring,
     out: Path,
-    *,
     comparing: bool,
-    report_of: str,
+    again: Again | None,
 ) -> Iterator[str]:
     """Write each run's folder, out/comparison.json and out/report.html; yields a line to print for each.
 
     sides: runs that differ by their training seed only are one side; comparing: the second is held against the first.
-    seen: all networks that took part, by checkpoint; companions: the teacher and baseline of some runs. report_of: the
-    command line to be shown in the report; "" for no report. Raises UserError before anything is written.
+    seen: all networks that took part, by checkpoint; companions: the teacher and baseline of some runs. again: what the
+    report says about running it again; None for no report. Raises UserError before anything is written.
     """
     comparison = compare_sides(*sides, seen, scoring) if comparing else None
     trios = {
@@ -70,10 +69,9 @@ def write_all(
         yield written[run].line
     if comparison:
         yield write_comparison(out / "comparison.json", sides, comparison)
-    if report_of:
-        networks = [model.trained for model in seen.values()]
+    if again:
         of_sides = [[written[run] for run in side] for side in sides]
-        yield write_report_of(out / "report.html", of_sides, networks, report_of, comparison)
+        yield write_report_of(out / "report.html", of_sides, again, comparison)
 
 
 def write_run(
@@ -131,16 +129,12 @@ def write_comparison(path: Path, sides: Sequence[Sequence[Run]], comparison: dic
 
 
 def write_report_of(
-    path: Path,
-    sides: Sequence[Sequence[Written]],
-    networks: Sequence[TrainedNetwork],
-    command: str,
-    comparison: dict | None = None,
+    path: Path, sides: Sequence[Sequence[Written]], again: Again, comparison: dict | None = None
 ) -> str:
     """Write report.html over all runs; returns a line to print.
 
-    sides: runs that differ by their seed only are one side, of which the first shows its pictures. networks: all that
-    took part, and command: what evaluated them, for running it again. comparison: of two sides.
+    sides: runs that differ by their seed only are one side, of which the first shows its pictures. comparison: of
+    the two sides.
     """
     written = [of for side in sides for of in side]
     analyses, folder = [of.analysis for of in written], path.parent / "figures"
@@ -152,18 +146,20 @@ def write_report_of(
     for first in (side[0] for side in sides):
         figures[first.run.name] = first.pictures
         figures[f"{first.run.name}: what it took from its teacher"] = first.more_pictures
-    trained_with = {network.path: _environment(network.path) for network in networks}
-    training = [f"python {shlex.join(of['command'])}" for of in trained_with.values() if "command" in of]
+    training = (_environment(checkpoint).get("command") for checkpoint in again.checkpoints)
+    commands = dict.fromkeys(f"python {shlex.join(command)}" for command in training if command)
     settings = {
         of.run.name: {
             **{key: of.analysis.metrics[key] for key in ("checkpoint", "split", "temperature")},
             **to_dict(of.run.trained.config),
-            "trained with": trained_with[of.run.trained.path],
+            "trained with": _environment(of.run.trained.path),
         }
         for of in written
     }
-    title = f"Sleep staging: {' against '.join(compared) if comparison else ', '.join(compared)}"
-    provenance = Provenance([*dict.fromkeys(training), command], settings)
+    models = " against ".join(reversed(compared)) if comparison else ", ".join(compared)
+    part = analyses[0].metrics["split"]
+    title = f"{models}: sleep staging of {'all' if part == 'all' else f'the {part}'} nights"
+    provenance = Provenance([*commands, again.command], settings)
     write_report(path, title, analyses, figures, provenance, comparison=comparison, compared=compared)
     return f"all of it, to be read in a browser: {path}"
 

@@ -33,6 +33,14 @@ class Scoring:
     seed: int = 0
 
 
+@dataclass(frozen=True)
+class Again:
+    """How to do it all again: the checkpoints in the order of their training, and the command that evaluated them."""
+
+    checkpoints: tuple[Path, ...]
+    command: str
+
+
 def name_runs(networks: Sequence[TrainedNetwork], out: Path) -> list[list[Run]]:
     """Runs named by their stages, each a side of its own; results go to `out` itself for one, to out/<stage> for
     several. UserError where two would share a folder.
