@@ -69,6 +69,7 @@ def show(rows: list[dict], minutes: float) -> None:
         numbers = "".join(f"{line[name]:>13.3f}" for name in (*columns, "minutes"))
         print(f"{line['stage']:<11}{numbers}")
     print(f"\n{minutes:.1f} minutes. Look at:")
+    print(f"  {RUNS / 'results' / 'report.html'} in a browser")
     for path in sorted(RUNS.glob("results/*/confusion.png")):
         print(f"  {path}")
     print(f"  {next(RUNS.glob('results/feat_temp/hypnograms/*.png'))} and its neighbours")
