@@ -48,7 +48,7 @@ def main() -> int:
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="override keys")
     args = parser.parse_args()
     config = load_config(args.config, args.set)
-    processes = Processes(config.train.device)
+    processes = Processes(config.train.device, config.train.timeout_minutes)
     with processes.group():
         return train(config, processes)
 

@@ -100,6 +100,7 @@ class TrainConfig:
 
     schedule, stop_patience, ema_decay and clip_norm are off by default, as published. Patience is counted in
     validations. ema_decay: what is validated and kept as best.pt is a moving average of the student's weights.
+    timeout_minutes: how long processes wait for one another before they fail, for torchrun to restart them.
     """
 
     epochs: int = 150
@@ -120,6 +121,7 @@ class TrainConfig:
     validate_every: int = 2
     monitor: Literal["weighted_f1", "loss"] = "weighted_f1"
     log_every: int = 10
+    timeout_minutes: float = 10.0
 
 
 @dataclass(frozen=True)
@@ -223,6 +225,7 @@ def check(config: Config) -> None:
     for key, number in (
         ("data.clip", data.clip),
         ("train.learning_rate", train.learning_rate),
+        ("train.timeout_minutes", train.timeout_minutes),
         ("distill.temperature", distill.temperature),
     ):
         _require(0 < number < math.inf, key, f"must be positive, is {number}")

@@ -18,7 +18,8 @@ from sleepkd.errors import UserError
 class Processes:
     """This process among those of the run; one alone when not started by torchrun."""
 
-    def __init__(self, device: str = "auto"):
+    def __init__(self, device: str = "auto", timeout_minutes: float = 10.0):
+        self.timeout = timedelta(minutes=timeout_minutes)
         self.rank = int(os.environ.get("RANK", 0))
         self.world = int(os.environ.get("WORLD_SIZE", 1))
         local_rank = int(os.environ.get("LOCAL_RANK", 0))
@@ -48,7 +49,7 @@ class Processes:
             return
         # Both backends at once: collectives on CPU tensors (flags, counts) never wait for the GPU.
         backend = "cpu:gloo,cuda:nccl" if self.device.type == "cuda" else "gloo"
-        dist.init_process_group(backend, timeout=timedelta(minutes=30))
+        dist.init_process_group(backend, timeout=self.timeout)
         try:
             yield self
         finally:

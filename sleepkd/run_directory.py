@@ -23,7 +23,7 @@ from sleepkd.files import write_text_atomically
 # What a run may go on with another value of: how it runs, not what it computes.
 FREE_ON_RESUME = (
     "runs_root", "data.store", "data.workers", "data.prefetch", "data.pin_memory", "distill.cache_teacher",
-    "train.device", "train.compile", "train.accumulate", "train.log_every",
+    "train.device", "train.compile", "train.accumulate", "train.log_every", "train.timeout_minutes",
 )  # fmt: skip
 
 

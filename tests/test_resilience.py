@@ -80,23 +80,6 @@ def test_killed_in_the_middle_of_a_save(store: Path, tmp_path: Path, whole: tupl
     assert not list(folder.glob(".*.tmp"))
 
 
-def test_torchrun_restarts_when_a_rank_is_killed(store: Path, tmp_path: Path) -> None:
-    def two(script: str, root: Path, *options: str, **variables: str) -> Checkpoint:
-        arguments = command(script, "--config", "ecg_base", "--set", *tiny(store, root, **LONG), processes=2)
-        arguments[arguments.index("--standalone") + 1 : 0] = []
-        arguments[4:4] = options
-        done = subprocess.run(
-            arguments, cwd=REPOSITORY, env=environment() | variables, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert bool(options) == ("going on after update" in done.stdout)
-        return read_checkpoint(root / "3class" / "ecg_base" / "last.pt")
-
-    undisturbed = two("train_ddp.py", tmp_path / "undisturbed")
-    killed = two("tests/dying.py", tmp_path / "killed", "--max-restarts=3", DIE="update:20")
-    assert same_model(undisturbed, killed)
-
-
 def test_goes_on_with_another_number_of_processes(store: Path, tmp_path: Path) -> None:
     exact = {"model__norm": "group", "train__precision": "fp64", "train__batch_size": 100}
     _, one = train(tiny(store, tmp_path / "one", train__epochs=3, **exact))
