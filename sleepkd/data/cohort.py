@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from sleepkd.config import CONFIGS, find_config, from_dict, read_yaml
-from sleepkd.data.hypnogram import SLEEP_STAGES, Standard
+from sleepkd.data.hypnogram import SLEEP_STAGES, UNSCORED_NAME, Standard
 from sleepkd.data.recording import Derivation
-from sleepkd.data.scoring import UNSCORED_LABEL
 from sleepkd.errors import UserError
 
 DATASETS = CONFIGS / "datasets"
@@ -150,7 +149,7 @@ def _check(cohort: Cohort, path: Path) -> None:
         if not choices:
             raise UserError(f"{path}: {key}: lists no derivation")
     for text, stage in cohort.scoring.labels.items():
-        if stage not in (*SLEEP_STAGES, UNSCORED_LABEL):
+        if stage not in (*SLEEP_STAGES, UNSCORED_NAME):
             raise UserError(f"{path}: scoring.labels.{text}: {stage!r} is none of {', '.join(SLEEP_STAGES)}, unscored")
     lengths = [cohort.epoch_seconds, *(s.epoch_seconds for s in cohort.subsets.values() if s.epoch_seconds is not None)]
     if min(lengths) <= 0:

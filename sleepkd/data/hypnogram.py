@@ -9,6 +9,7 @@ Standard = Literal["aasm", "rk"]
 
 SLEEP_STAGES = ("W", "N1", "N2", "N3", "REM")
 UNSCORED = -1
+UNSCORED_NAME = "unscored"  # in dataset YAMLs, stores and predictions
 EPOCH_SECONDS = 30.0
 """Seconds of signal a network sees per sleep epoch, whatever the standard; R&K's 20-s ones are widened to it."""
 

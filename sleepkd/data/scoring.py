@@ -8,11 +8,9 @@ from typing import NamedTuple
 import mne
 import numpy as np
 
-from sleepkd.data.hypnogram import SLEEP_STAGES, UNSCORED, Hypnogram
+from sleepkd.data.hypnogram import SLEEP_STAGES, UNSCORED, UNSCORED_NAME, Hypnogram
 from sleepkd.data.recording import EdfFile
 from sleepkd.errors import UserError
-
-UNSCORED_LABEL = "unscored"
 
 
 class Scoring(NamedTuple):
@@ -84,7 +82,7 @@ def read_values(
 
 def label_index(stage: str) -> int:
     """The label of a sleep stage's name, `UNSCORED` for "unscored"."""
-    return UNSCORED if stage == UNSCORED_LABEL else SLEEP_STAGES.index(stage)
+    return UNSCORED if stage == UNSCORED_NAME else SLEEP_STAGES.index(stage)
 
 
 def _in_order(path: Path, onsets: list[float], durations: list[float], labels: list[int]) -> Hypnogram:

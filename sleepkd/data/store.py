@@ -17,12 +17,11 @@ from typing import Literal
 
 import numpy as np
 
-from sleepkd.data.hypnogram import SLEEP_STAGES, UNSCORED, Hypnogram
+from sleepkd.data.hypnogram import SLEEP_STAGES, UNSCORED, UNSCORED_NAME, Hypnogram
 from sleepkd.errors import UserError
 from sleepkd.files import write_text_atomically
 
 FORMAT = 1
-UNSCORED_NAME = "unscored"
 
 
 @dataclass(frozen=True)

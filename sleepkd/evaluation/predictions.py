@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from sleepkd.data.hypnogram import UNSCORED
+from sleepkd.data.hypnogram import UNSCORED, UNSCORED_NAME
 from sleepkd.errors import UserError
 from sleepkd.evaluation.metrics import confusion_matrix
 from sleepkd.files import write_text_atomically
 
-UNSCORED_NAME = "unscored"
 INDEX_NAME = "recordings.csv"
 _TIME_COLUMNS = ("onset_s", "duration_s")
 _INDEX_COLUMNS = ("recording", "subject", "subset", "standard")
