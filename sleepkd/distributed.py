@@ -2,6 +2,8 @@
 
 import os
 import signal
+import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -11,6 +13,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from sleepkd.errors import UserError
 
@@ -49,7 +53,9 @@ class Processes:
             return
         # Both backends at once: collectives on CPU tensors (flags, counts) never wait for the GPU.
         backend = "cpu:gloo,cuda:nccl" if self.device.type == "cuda" else "gloo"
-        dist.init_process_group(backend, timeout=self.timeout)
+        store, _, _ = next(rendezvous("env://", timeout=self.timeout))
+        store = fresh_part(store, self.rank, self.world, self.timeout)
+        dist.init_process_group(backend, store=store, rank=self.rank, world_size=self.world, timeout=self.timeout)
         try:
             yield self
         finally:
@@ -83,6 +89,35 @@ class Processes:
         if self.distributed:
             for buffer in module.buffers():
                 dist.broadcast(buffer, src=0)
+
+
+def fresh_part(store: Store, rank: int, world: int, timeout: timedelta) -> Store:
+    """A part of torchrun's store that only these lives of the processes use, agreed on by all of them.
+
+    torchrun keeps its store through restarts (torch 2.13: `_create_c10d_store` adds no prefix for the attempt), so a
+    restarted process would read there where the dead ones listened: "connection refused", or a wait without end. The
+    count of restarts does not tell the lives apart either, it differs by agent. So every process has a name for this
+    life, the first answers each by its name with its own, and goes on when all of these answers are read. What an
+    earlier life left in the store is answered too, in vain, and hurts nobody.
+
+    Raises RuntimeError if some process is not there before the timeout.
+    """
+    life = uuid.uuid4().hex
+    if rank:
+        store.set(f"sleepkd/here/{rank}", life)
+        first = store.get(f"sleepkd/answer/{life}").decode()
+        store.set(f"sleepkd/met/{first}/{rank}", "")
+        return PrefixStore(first, store)
+    missing, deadline = set(range(1, world)), time.monotonic() + timeout.total_seconds()
+    while missing:
+        for other in missing:
+            if store.check([f"sleepkd/here/{other}"]):
+                store.set(f"sleepkd/answer/{store.get(f'sleepkd/here/{other}').decode()}", life)
+        missing = {other for other in missing if not store.check([f"sleepkd/met/{life}/{other}"])}
+        if missing and time.monotonic() > deadline:
+            raise RuntimeError(f"processes {sorted(missing)} of {world} did not start within {timeout}")
+        time.sleep(0.02)
+    return PrefixStore(life, store)
 
 
 class StopFlag:

@@ -80,6 +80,26 @@ def test_killed_in_the_middle_of_a_save(store: Path, tmp_path: Path, whole: tupl
     assert not list(folder.glob(".*.tmp"))
 
 
+def test_torchrun_restarts_when_a_rank_is_killed(store: Path, tmp_path: Path) -> None:
+    """Rank 1 is killed before the 20th update of each of its lives: 64 updates, saved every 8, take three restarts."""
+
+    def two(script: str, root: Path, *options: str) -> tuple[str, Checkpoint]:
+        arguments = command(script, "--config", "ecg_base", "--set", *tiny(store, root, **LONG), processes=2)
+        arguments[arguments.index(script) : arguments.index(script)] = options
+        done = subprocess.run(
+            arguments, cwd=REPOSITORY, env=environment() | {"DIE": "update:20"},
+            capture_output=True, text=True, timeout=240, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout, read_checkpoint(root / "3class" / "ecg_base" / "last.pt")
+
+    _, undisturbed = two("train_ddp.py", tmp_path / "undisturbed")
+    printed, killed = two("tests/dying.py", tmp_path / "killed", "--max-restarts=3")
+    assert printed.count("going on after update") == 3
+    assert same_model(undisturbed, killed)
+    assert steps(tmp_path / "killed" / "3class" / "ecg_base") == steps(tmp_path / "undisturbed" / "3class" / "ecg_base")
+
+
 def test_goes_on_with_another_number_of_processes(store: Path, tmp_path: Path) -> None:
     exact = {"model__norm": "group", "train__precision": "fp64", "train__batch_size": 100}
     _, one = train(tiny(store, tmp_path / "one", train__epochs=3, **exact))
