@@ -39,7 +39,7 @@ def main() -> int:
     given = [[load_trained(path) for path in side] for side in args.sides]
     sides = name_sides(*given, args.out) if args.compare else name_runs(given[0], args.out)
     runs = [run for side in sides for run in side]
-    companions = {} if args.no_report else companions_of(sides, args)
+    companions = {} if args.only_scores else companions_of(sides, args)
     networks = {network.path: network for of_run in companions.values() for network in of_run.values()}
     networks |= {run.trained.path: run.trained for run in runs}
     windows = {path: windows_of(network, args.store, args.split) for path, network in networks.items()}
@@ -65,7 +65,7 @@ def main() -> int:
 
             scoring = Scoring(args.split, participants, args.draws, args.seed)
             again = None
-            if not args.no_report:
+            if not args.only_scores:
                 lineage = dict.fromkeys(path for run in runs for path in _lineage(run.trained))
                 again = Again(tuple(lineage), _command(processes))
             lines = write_all(sides, seen, companions, temperatures, scoring, args.out, bool(args.compare), again)
@@ -161,7 +161,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--baseline", type=Path, help="another baseline than ecg_base beside the checkpoint, or A")
     parser.add_argument("--draws", type=int, default=10_000, help="of the bootstrap")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap and of what the projection shows")
-    parser.add_argument("--no-report", action="store_true", help="neither report.html nor the views of distillation")
+    parser.add_argument(
+        "--only-scores", action="store_true", help="metrics.json and predictions/, no picture and no report"
+    )
     parser.add_argument("--batch-size", type=int, default=256, help="windows at a time on each process")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     args = parser.parse_args()

@@ -1,4 +1,4 @@
-"""train_ddp.py that kills itself: DIE=save:N in the middle of its N-th save, DIE=update:N rank 1 before its N-th update."""
+"""train_ddp.py that kills itself: DIE=save:N in the middle of its N-th save, DIE=update:N rank 1 before update N."""
 
 import os
 import signal

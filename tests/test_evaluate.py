@@ -188,8 +188,8 @@ def test_a_student_is_shown_beside_its_teacher_and_its_baseline(
     assert "what it took from its teacher" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
     out = tmp_path / "short"
-    assert main(monkeypatch, "--checkpoint", student, "--draws", 100, "--no-report", "--out", out) == 0
-    assert not (out / "report.html").exists() and not (out / "distillation").exists()
+    assert main(monkeypatch, "--checkpoint", student, "--draws", 100, "--only-scores", "--out", out) == 0
+    assert {path.name for path in out.iterdir()} == {"metrics.json", "predictions"}
     assert "distillation" not in json.loads((out / "metrics.json").read_text())
 
 
@@ -214,7 +214,7 @@ def test_a_temperature_is_fitted_stored_and_applied_when_told(
     checkpoint = tmp_path / "run" / "best.pt"
     checkpoint.parent.mkdir()
     shutil.copy(checkpoints[0], checkpoint)
-    common = ["--checkpoint", checkpoint, "--no-report", "--draws", 100, "--out"]
+    common = ["--checkpoint", checkpoint, "--only-scores", "--draws", 100, "--out"]
     assert main(monkeypatch, *common, tmp_path / "a", "--calibrate") == 0
     temperature = json.loads((tmp_path / "run" / "temperature.json").read_text())["temperature"]
     assert main(monkeypatch, *common, tmp_path / "b", "--temperature") == 0

@@ -37,6 +37,34 @@ def draw_split(store: Store, shares: tuple[float, float, float], seed: int) -> d
     Counts follow the shares over all subsets so far, so that the whole comes out right and no subset is off by more
     than one subject. All recordings of a subject go the same way.
     """
+    recordings, subjects = _subjects_of(store)
+    return _share_out(recordings, subjects, shares, np.random.default_rng(seed))
+
+
+def draw_folds(store: Store, folds: int, validation: float, seed: int) -> list[dict[str, tuple[str, ...]]]:
+    """Cross-validation by subject: `folds` splits, each subject tests in exactly one of them.
+
+    The subjects of each subset are dealt out in turn, so that folds differ by one subject at most, over all and in each
+    subset. validation: the share of a fold's other subjects that validate, drawn as `draw_split` does.
+    Raises UserError where there are fewer subjects than folds.
+    """
+    recordings, subjects = _subjects_of(store)
+    rng = np.random.default_rng(seed)
+    dealt = [name for subset in sorted(subjects) for name in rng.permutation(sorted(subjects[subset])).tolist()]
+    if not 2 <= folds <= len(dealt):
+        raise UserError(f"{folds} folds of {len(dealt)} subjects: there must be at least 2, and a subject for each")
+    splits = []
+    for fold in range(folds):
+        testing = set(dealt[fold::folds])
+        others = {subset: names - testing for subset, names in subjects.items()}
+        parts = _share_out(recordings, others, (1 - validation, validation, 0.0), np.random.default_rng((seed, fold)))
+        tested = sorted(recording for subject in testing for recording in recordings[subject])
+        splits.append(parts | {"test": tuple(tested)})
+    return splits
+
+
+def _subjects_of(store: Store) -> tuple[dict[str, list[str]], dict[str, set[str]]]:
+    """The recordings of each subject, and the subjects of each subset."""
     recordings: dict[str, list[str]] = defaultdict(list)
     subjects: dict[str, set[str]] = defaultdict(set)
     for recording in store.recordings:
@@ -44,7 +72,16 @@ def draw_split(store: Store, shares: tuple[float, float, float], seed: int) -> d
         if info.subject not in recordings:  # one who was recorded in two subsets counts in the first
             subjects[info.subset].add(info.subject)
         recordings[info.subject].append(recording)
-    rng = np.random.default_rng(seed)
+    return recordings, subjects
+
+
+def _share_out(
+    recordings: dict[str, list[str]],
+    subjects: dict[str, set[str]],
+    shares: tuple[float, float, float],
+    rng: np.random.Generator,
+) -> dict[str, tuple[str, ...]]:
+    """The recordings of each part, by shares of the subjects of each subset."""
     parts: dict[str, list[str]] = {part: [] for part in PARTS}
     taken = dict.fromkeys(PARTS, 0)
     seen = 0

@@ -55,7 +55,7 @@ def write_all(
 
     sides: runs that differ by their training seed only are one side; comparing: the second is held against the first.
     seen: all networks that took part, by checkpoint; companions: the teacher and baseline of some runs. again: what the
-    report says about running it again; None for no report. Raises UserError before anything is written.
+    report says about running it again; None: neither report nor pictures. Raises UserError before anything is written.
     """
     comparison = compare_sides(*sides, seen, scoring) if comparing else None
     trios = {
@@ -65,7 +65,7 @@ def write_all(
     written: dict[Run, Written] = {}
     for run in (run for side in sides for run in side):
         nights, temperature = seen[run.trained.path].nights, temperatures.get(run, 1.0)
-        written[run] = write_run(run, nights, scoring, temperature, trios.get(run))
+        written[run] = write_run(run, nights, scoring, temperature, trios.get(run), pictures=bool(again))
         yield written[run].line
     if comparison:
         yield write_comparison(out / "comparison.json", sides, comparison)
@@ -75,11 +75,17 @@ def write_all(
 
 
 def write_run(
-    run: Run, nights: Sequence[NightPredictions], scoring: Scoring, temperature: float = 1.0, trio: Trio | None = None
+    run: Run,
+    nights: Sequence[NightPredictions],
+    scoring: Scoring,
+    temperature: float = 1.0,
+    trio: Trio | None = None,
+    pictures: bool = True,
 ) -> Written:
     """Write a run's metrics.json, predictions/, pictures and hypnograms/; with a teacher, distillation/.
 
-    temperature: to be applied to the probabilities; 1 leaves them as they are.
+    temperature: to be applied to the probabilities; 1 leaves them as they are. Without pictures: metrics.json and
+    predictions/ alone.
     """
     names = CLASS_NAMES[run.trained.config.data.classes]
     if temperature != 1:
@@ -97,6 +103,8 @@ def write_run(
     analysis = replace(analysis, metrics=json_safe(about | analysis.metrics))
     write_metrics(run.folder / "metrics.json", analysis.metrics)
     write_predictions(nights, run.folder / "predictions", names)
+    if not pictures:
+        return Written(run, analysis, [], [])
     for night in nights:
         hypnogram_figure(night, names, run.folder / "hypnograms" / f"{night.recording}.png")
     more = (

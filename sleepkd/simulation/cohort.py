@@ -26,6 +26,7 @@ from sleepkd.simulation.noise import mains
 CHANNELS = ("needed", "full")
 UNFINISHED = ".unfinished"
 PARTICIPANTS = "participants.tsv"
+ORIGIN = "simulated"  # a column of the participants: no table may pass for one of people
 SHORTEST_HOURS = 0.25
 LOWEST_RATE = 128  # above twice the 60 Hz of the mains
 FULL_SCALE = {"uV": 3276.7, "mV": 3.2767}  # one digit is 0.1 microvolt
@@ -186,6 +187,7 @@ def _participant(night: Night, recording: Recording) -> dict[str, str | int | fl
     subject = night.subject
     return {
         "recording": recording.identifier,
+        "origin": ORIGIN,
         "subset": recording.subset,
         "standard": recording.standard,
         "reference": recording.reference,
