@@ -20,6 +20,8 @@ FLOORS = {  # what each room may import of sleepkd, besides itself
     "models": {"errors", "config", "checkpoint", "data"},
     "distillation": {"errors", "files", "config", "distributed", "checkpoint", "data", "models"},
     "evaluation": {"errors", "files", "config", "checkpoint", "distributed", "data", "models"},
+    "plan": {"errors", "config"},
+    "estimate": {"config", "checkpoint", "data", "models", "distillation", "plan"},
     "progress": {"distributed"},
     "run_directory": {"errors", "files", "config", "checkpoint"},
     "schedule": {"config", "checkpoint"},

@@ -57,7 +57,8 @@ def draw_folds(store: Store, folds: int, validation: float, seed: int) -> list[d
     for fold in range(folds):
         testing = set(dealt[fold::folds])
         others = {subset: names - testing for subset, names in subjects.items()}
-        parts = _share_out(recordings, others, (1 - validation, validation, 0.0), np.random.default_rng((seed, fold)))
+        share = max(validation, 1 / (len(dealt) - len(testing)))
+        parts = _share_out(recordings, others, (1 - share, share, 0.0), np.random.default_rng((seed, fold)))
         tested = sorted(recording for subject in testing for recording in recordings[subject])
         splits.append(parts | {"test": tuple(tested)})
     return splits

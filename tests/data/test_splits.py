@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sleepkd.data.splits import PARTS, Split, draw_split, read_split, write_split
+from sleepkd.data.splits import PARTS, Split, draw_folds, draw_split, read_split, write_split
 from sleepkd.errors import UserError
 
 MASS = {"SS1": 53, "SS2": 19, "SS3": 62, "SS4": 40, "SS5": 26}
@@ -148,3 +148,33 @@ def test_an_empty_part_is_an_error_only_when_it_is_asked_for(written):
 def test_no_such_split(written):
     with pytest.raises(UserError, match=r"data\.split: mine is no folder and no split of .*store"):
         read_split(written[0], "mine")
+
+
+@pytest.mark.parametrize("folds", [2, 5, 7])
+def test_folds_test_every_subject_once_and_each_subset_alike(folds):
+    store = mass()
+    splits = draw_folds(store, folds, 0.1, seed=4)
+    assert sorted(recording for parts in splits for recording in parts["test"]) == store.recordings
+    for parts in splits:
+        assert_partition(store, parts)
+        assert abs(len(parts["test"]) - 200 / folds) < 1
+        assert len(parts["validation"]) == round(0.1 * (200 - len(parts["test"])))
+        counts = Counter(recording[:3] for recording in parts["test"])
+        for subset, n in MASS.items():
+            assert abs(counts[subset] - n / folds) < 1
+    assert splits == draw_folds(store, folds, 0.1, seed=4) != draw_folds(store, folds, 0.1, seed=5)
+
+
+def test_folds_keep_the_nights_of_a_subject_together_and_always_validate():
+    store = Nights({f"{name}{night}": (name, "all") for name in "abcd" for night in (1, 2)})
+    for parts in draw_folds(store, 4, 0.1, seed=0):
+        assert_partition(store, parts)
+        assert [len(parts[part]) for part in PARTS] == [4, 2, 2]
+        assert all(len({recording[0] for recording in parts[part]}) == len(parts[part]) / 2 for part in PARTS)
+
+
+@pytest.mark.parametrize("folds", [1, 5])
+def test_folds_that_cannot_be(folds):
+    store = Nights({name: (name, "all") for name in "abcd"})
+    with pytest.raises(UserError, match=f"{folds} folds of 4 subjects"):
+        draw_folds(store, folds, 0.1, seed=0)

@@ -148,7 +148,7 @@ def test_every_channel_picks_up_the_mains(full):
 
 def test_participants_and_the_true_beats(needed):
     lines = [line.split("\t") for line in (needed / "participants.tsv").read_text().splitlines()]
-    assert lines[0][:6] == ["recording", "subset", "standard", "reference", "ear", "age"]
+    assert lines[0][:6] == ["recording", "origin", "subset", "standard", "reference", "ear"]
     assert [line[0] for line in lines[1:]] == [recording.identifier for recording in plan(6, 13)]
     assert all(len(line) == len(lines[0]) for line in lines)
     for line in lines[1:]:
@@ -161,7 +161,7 @@ def test_participants_and_the_true_beats(needed):
 
 def test_the_header_holds_sex_and_a_date_of_the_seed(needed):
     sexes = {
-        line.split("\t")[0]: line.split("\t")[6] for line in (needed / "participants.tsv").read_text().splitlines()
+        line.split("\t")[0]: line.split("\t")[7] for line in (needed / "participants.tsv").read_text().splitlines()
     }
     for raw, _ in read(needed):
         assert 2001 <= raw.info["meas_date"].year <= 2009
