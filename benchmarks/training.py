@@ -4,6 +4,7 @@
     python -m benchmarks.training reading     # windows per second from a store, warm cache
     python -m benchmarks.training memory      # anonymous memory on 200 full nights against 2
     python -m benchmarks.training processes   # two processes on two cores against one on one
+    python -m benchmarks.training cache       # distill.cache_teacher: an update with it and without, and its size
 
 Each prints a table and writes benchmarks/results/training_<name>.json with the machine's description. Stores are made
 on the spot (noise in the store's own format; sparse files where only the size matters).
@@ -40,8 +41,9 @@ from sleepkd.data.store import (
     write_recording,
 )
 from sleepkd.data.windows import Batch, Windows
-from sleepkd.distillation.losses import balanced_class_weights, normalisers
+from sleepkd.distillation.losses import balanced_class_weights, normalisers, unique_taps
 from sleepkd.distillation.stage import Stage, build_stage
+from sleepkd.distillation.taps import Taps
 from sleepkd.distributed import Processes
 from sleepkd.files import write_text_atomically
 from sleepkd.models.build import build_network
@@ -55,10 +57,10 @@ EARLIER = ("eeg_base", "feat_train")  # what other stages start from or learn fr
 def main() -> None:
     """Run one benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("loop", "reading", "memory", "processes"))
+    parser.add_argument("what", choices=tuple(BENCHMARKS))
     what = parser.parse_args().what
     with tempfile.TemporaryDirectory() as folder:
-        rows = {"loop": loop, "reading": reading, "memory": memory, "processes": processes}[what](Path(folder))
+        rows = BENCHMARKS[what](Path(folder))
     content = {"benchmark": what, "machine": machine(), "rows": rows}
     write_text_atomically(RESULTS / f"training_{what}.json", json.dumps(content, indent=1) + "\n")
     for row in rows:
@@ -224,6 +226,49 @@ def sleep_epochs_per_second(root: Path) -> float:
     return float(np.median([json.loads(line)["sleep_epochs_per_second"] for line in lines][1:]))
 
 
+def cache(folder: Path, updates: int = 8, repeats: int = 3) -> list[dict]:
+    """Seconds per update with the teacher's outputs from disk, and with the teacher run; the cache's bytes per window.
+
+    As `loop`: the published network, signals at 32 Hz, batches of 16; the cache is made before the first update.
+    full_size: the floats per window that the published network at 200 Hz would put there, times four bytes.
+    """
+    store = make_store(folder / "store", nights=7, hours=0.5, rate_hz=32)
+    rows = []
+    for name in ("kd_temp", "feat_train"):
+        seconds: dict[str, list[float]] = {"false": [], "true": []}
+        for repeat in range(repeats):
+            for cached, found in seconds.items():
+                overrides = [
+                    f"data.store={store}", f"runs_root={folder / f'{name}{repeat}{cached}'}", "train.batch_size=16",
+                    f"train.log_every={updates}", "train.validate_every=0", "train.device=cpu", "train.epochs=1",
+                    f"distill.cache_teacher={cached}",
+                ]  # fmt: skip
+                config = load_config([name], overrides)
+                untrained(config, store)
+                found += loop_seconds(config, updates)
+        files = list((config.run_directory / "teacher" / "train").glob("*.npy"))
+        windows = len(np.load(files[0], mmap_mode="r"))
+        run, read = (float(np.median(values)) for values in seconds.values())
+        rows.append(
+            {
+                "stage": name, "teacher_run_s": run, "teacher_cached_s": read, "saved": 1 - read / run,
+                "bytes_per_window": sum(file.stat().st_size for file in files) / windows,
+                "full_size_bytes_per_window": 4 * full_size_floats(config),
+            }
+        )  # fmt: skip
+    return rows
+
+
+def full_size_floats(config: Config) -> int:
+    """The cached numbers per window at 200 Hz: the logits, and each tap's energies over time."""
+    x = torch.zeros(1, 1, 6000)
+    network = build_network(config, 200.0).eval()
+    taps = Taps(network, unique_taps(config.distill.at_taps) if config.loss.at else ())
+    with torch.no_grad():
+        logits = network(x)
+    return logits.numel() + sum(feature.shape[-1] for feature in taps.pop().values())
+
+
 def make_store(path: Path, nights: int, hours: float, rate_hz: float, sparse: bool = False) -> Path:
     """A store of nights of noise; sparse: files of full size that hold zeros and take no room."""
     create_store(path, StoreSettings("benchmark", rate_hz))
@@ -291,6 +336,8 @@ def machine() -> str:
     gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return f"{os.cpu_count()} cores of {model}, {gb:.0f} GiB, {platform.system()}, torch {torch.__version__}"
 
+
+BENCHMARKS = {"loop": loop, "reading": reading, "memory": memory, "processes": processes, "cache": cache}
 
 if __name__ == "__main__":
     main()
