@@ -97,13 +97,14 @@ def _plan_group(
     rows: Sequence[str], group: Group, overlays: Sequence[str], settings: Sequence[str], out: Path
 ) -> list[Job]:
     jobs: dict[str, Job] = {}
+    given = {row.name: row for row in map(_row, rows)}
 
     def add(name: str, needed_by: tuple[str, ...] = ()) -> None:
         if name in needed_by:
             raise UserError(f"{' needs '.join((*needed_by, name))}: a run cannot need itself")
         if name in jobs:
             return
-        row = ROWS.get(name) or Row(load_config([name], []).stage.name, name)
+        row = given.get(name) or _row(name)
         arguments = _arguments(row, group, overlays, settings, out)
         config = load_config(*arguments)
         needs = tuple(
@@ -116,9 +117,14 @@ def _plan_group(
         files, overrides = arguments
         jobs[name] = Job(row.name, group, config, ("--config", *files, "--set", *overrides), needs)
 
-    for name in rows:
+    for name in given:
         add(name)
     return list(jobs.values())
+
+
+def _row(name: str) -> Row:
+    """A row by name, or that of a stage's own YAML."""
+    return ROWS.get(name) or Row(load_config([name], []).stage.name, name)
 
 
 def _arguments(

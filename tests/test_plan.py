@@ -60,6 +60,9 @@ def test_a_stage_of_ones_own(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("stage: {name: mine, signal: ecg, teacher: eeg_base}\nloss: {ce: 0.9, kd: 0.1}\n")
     assert list(jobs(str(path))) == ["eeg_base", "mine"]
+    after = tmp_path / "after.yaml"
+    after.write_text("stage: {name: after, signal: ecg, start_from: mine}\n")
+    assert list(jobs(str(after), str(path))) == ["eeg_base", "mine", "after"]
 
 
 def test_commands_can_be_typed() -> None:
