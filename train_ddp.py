@@ -27,7 +27,7 @@ from sleepkd.data.splits import read_split
 from sleepkd.data.store import Store
 from sleepkd.data.windows import Batch, Windows
 from sleepkd.distillation.losses import balanced_class_weights, normalisers
-from sleepkd.distillation.stage import Output, Stage, autocast, build_stage, energies, loss_sums
+from sleepkd.distillation.stage import Output, Stage, autocast, build_stage, by_device, energies, loss_sums
 from sleepkd.distillation.teacher_cache import use_cached_teacher
 from sleepkd.distributed import Processes, StopFlag
 from sleepkd.errors import UserError, run_command
@@ -56,6 +56,7 @@ def main() -> int:
 def train(config: Config, processes: Processes) -> int:
     """Train one stage to its end, or until asked to stop; returns the exit code."""
     # --- what is trained, on what, from where ---
+    config = by_device(config, processes.device)
     resumed = resumable(config)
     store = Store(config.data.store)
     split = read_split(store, config.data.split)

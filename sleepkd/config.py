@@ -100,6 +100,7 @@ class TrainConfig:
 
     schedule, stop_patience, ema_decay and clip_norm are off by default, as published. Patience is counted in
     validations. ema_decay: what is validated and kept as best.pt is a moving average of the student's weights.
+    precision: auto is bf16 on a CUDA device that computes in it, else fp32; losses are in float32 at least.
     timeout_minutes: how long processes wait for one another before they fail, for torchrun to restart them.
     """
 
@@ -114,7 +115,7 @@ class TrainConfig:
     stop_patience: int = 0
     ema_decay: float = 0.0
     clip_norm: float = 0.0
-    precision: Literal["fp32", "bf16", "fp16", "fp64"] = "fp32"
+    precision: Literal["auto", "fp32", "bf16", "fp16", "fp64"] = "auto"
     compile: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
     seed: int = 0

@@ -22,6 +22,8 @@ from sleepkd.checkpoint import Position
 from sleepkd.config import load_config
 from sleepkd.data.splits import draw_folds, read_split, write_split
 from sleepkd.data.store import Store
+from sleepkd.distillation.stage import by_device
+from sleepkd.distributed import Processes
 from sleepkd.errors import UserError, run_command
 from sleepkd.estimate import estimate
 from sleepkd.evaluation.groups import participants_of
@@ -43,7 +45,7 @@ Parts = dict[str, tuple[str, ...]]
 def main() -> int:
     """Run the table; exit code 1 where a run failed."""
     args = _parse()
-    base = load_config(["ecg_base", *args.overlay], args.set)
+    base = load_config([BASELINE, *args.overlay], args.set)
     store = Store(base.data.store)
     splits = splits_of(store, base.data.split, args.folds, args.split_seed)
     groups = [
@@ -161,7 +163,7 @@ class Runner:
 
 def reached(job: Job) -> Position | None:
     """How far a run has come; UserError where its folder holds a run with other settings, or a damaged one."""
-    checkpoint = resumable(job.config)
+    checkpoint = resumable(by_device(job.config, Processes(job.config.train.device).device))
     return checkpoint.position if checkpoint else None
 
 

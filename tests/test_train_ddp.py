@@ -291,7 +291,7 @@ def test_the_loop_has_no_branch_on_a_stage_name() -> None:
     for path in (REPOSITORY / "train_ddp.py", *(REPOSITORY / "sleepkd").rglob("*.py")):
         source = path.read_text(encoding="utf-8")
         assert "stage.name ==" not in source and "stage.name in" not in source, path
-        if path.parent.name != "evaluation":
+        if path.parent.name != "evaluation" and path.name != "plan.py":  # where rows of tables are named
             assert not any(f'"{stage}"' in source for stage in STAGES), path
 
 

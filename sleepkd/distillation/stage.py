@@ -1,6 +1,6 @@
 """A training stage as data: the student, the teacher if any term needs one, the taps on both, and the loss."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,6 +74,14 @@ class Stage:
 def energies(taps: Taps) -> dict[str, Tensor]:
     """The energies (B, L) of the features of the last forward."""
     return {tap: attention_energy(feature) for tap, feature in taps.pop().items()}
+
+
+def by_device(config: Config, device: torch.device) -> Config:
+    """The config with `train.precision: auto` settled for a device: what a checkpoint remembers and a resume holds to."""
+    if config.train.precision != "auto":
+        return config
+    has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return replace(config, train=replace(config.train, precision="bf16" if has_bf16 else "fp32"))
 
 
 def autocast(config: Config, device: torch.device) -> torch.autocast:
