@@ -21,6 +21,7 @@ from sleepkd.data.store import Store
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError
 from sleepkd.evaluation.inference import Evaluated, look_inside
+from tests.data.stored import hypnogram, made_store
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +95,26 @@ def test_scores_are_scikit_learns_of_the_written_predictions(results: Path, stag
         if set(predicted) <= set(truth):
             expected = balanced_accuracy_score(truth, predicted)
             assert got["balanced_accuracy"] == pytest.approx(expected, abs=1e-12)
+
+
+def test_one_confusion_matrix_on_any_number_of_processes(checkpoints: list[Path], tmp_path: Path) -> None:
+    """Seven windows do not divide by two or three, of two the third process gets none; by evaluating and validating."""
+    rng = np.random.default_rng(0)
+    for windows in (7, 2):
+        signal = rng.integers(-3000, 3000, windows * 30 * 64).astype(np.int16)
+        labels = [0, 1, 4, 2, -1, 3, 4][:windows]
+        night = hypnogram(30.0 * np.arange(windows), labels=labels)
+        made_store(tmp_path / str(windows), {"night": night}, {"eeg": signal, "ecg": signal}, 64.0, iqr=3000.0)
+    stores, results = [tmp_path / "7", tmp_path / "2"], []
+    for processes in (1, 2, 3):
+        out = tmp_path / f"{processes}.json"
+        run("tests/all_evaluations.py", checkpoints[0], out, *stores, processes=processes)
+        results.append(json.loads(out.read_text()))
+    assert results[0] == results[1] == results[2]
+    for windows, scored in ((7, 6), (2, 2)):
+        found = results[0][str(windows)]
+        assert found["windows"] == windows and found["evaluated"] == found["validated"]
+        assert np.sum(found["evaluated"]) == scored
 
 
 def test_every_usable_sleep_epoch_is_predicted_once(results: Path, store: Path) -> None:
