@@ -1,4 +1,4 @@
-"""Run under torchrun: CHECKPOINT OUT STORE…: evaluate and validate on all nights of each store; OUT.json by the first."""
+"""Run under torchrun: CHECKPOINT OUT STORE…: evaluate and validate on all nights of each store; the first writes OUT."""
 
 import json
 import sys

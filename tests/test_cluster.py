@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 import torch
 from launch import REPOSITORY, command, environment, run, tiny
 
@@ -17,25 +18,42 @@ def model(root: Path) -> dict[str, torch.Tensor]:
     return read_checkpoint(root / "3class" / "ecg_base" / "last.pt").model
 
 
-def test_two_agents_are_two_nodes_of_one_run(store: Path, tmp_path: Path) -> None:
+def two_agents(script: str, overrides: list[str], *options: str, **variables: str) -> list[str]:
+    """Start two torchrun agents of one process each, as on two nodes; returns what each printed."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     launch = [
         sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc_per_node=1", "--rdzv_backend=c10d",
-        f"--rdzv_endpoint=localhost:{port}", "--rdzv_id=test", "train_ddp.py", "--config", "ecg_base", "--set",
+        f"--rdzv_endpoint=localhost:{port}", "--rdzv_id=test", *options, script, "--config", "ecg_base", "--set",
     ]  # fmt: skip
     nodes = [
         subprocess.Popen(
-            [*launch, *tiny(store, tmp_path / "nodes")],
-            cwd=REPOSITORY, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            [*launch, *overrides],
+            cwd=REPOSITORY, env=environment() | variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )
         for _ in range(2)
     ]  # fmt: skip
     printed = [node.communicate(timeout=240)[0] for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], printed
+    return printed
+
+
+def test_two_agents_are_two_nodes_of_one_run(store: Path, tmp_path: Path) -> None:
+    printed = two_agents("train_ddp.py", tiny(store, tmp_path / "nodes"))
     assert sum("on 2 x cpu" in text for text in printed) == 1
     run("train_ddp.py", "--config", "ecg_base", "--set", *tiny(store, tmp_path / "one"), processes=2)
+    one, two = model(tmp_path / "one"), model(tmp_path / "nodes")
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+@pytest.mark.slow
+def test_both_nodes_start_anew_when_a_process_of_one_is_killed(store: Path, tmp_path: Path) -> None:
+    """64 updates, saved every 8: rank 1 is killed before the 40th update of its first life."""
+    long = {"train__epochs": 8, "train__batch_size": 40}
+    printed = two_agents("tests/dying.py", tiny(store, tmp_path / "nodes", **long), "--max-restarts=3", DIE="update:40")
+    assert sum(text.count("going on after update") for text in printed) == 1
+    run("train_ddp.py", "--config", "ecg_base", "--set", *tiny(store, tmp_path / "one", **long), processes=2)
     one, two = model(tmp_path / "one"), model(tmp_path / "nodes")
     assert all(torch.equal(one[name], two[name]) for name in one)
 

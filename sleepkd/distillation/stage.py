@@ -77,7 +77,7 @@ def energies(taps: Taps) -> dict[str, Tensor]:
 
 
 def by_device(config: Config, device: torch.device) -> Config:
-    """The config with `train.precision: auto` settled for a device: what a checkpoint remembers and a resume holds to."""
+    """The config with `train.precision: auto` settled for a device: what checkpoints remember and a resume holds to."""
     if config.train.precision != "auto":
         return config
     has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
