@@ -1,4 +1,4 @@
-"""Run under torchrun: CHECKPOINT OUT STORE…: evaluate and validate on all nights of each store; the first writes OUT."""
+"""Run under torchrun: CHECKPOINT OUT STORE…: evaluate and validate all nights of each store; the first writes OUT."""
 
 import json
 import sys

@@ -1,0 +1,99 @@
+"""A profile of what can make the loop wait for a device: reads of values, and copies from one device to another.
+
+    python -m benchmarks.waits       # on CUDA where there is a device, else on the CPU
+    torchrun --nproc_per_node=2 -m benchmarks.waits --work /tmp/waits
+
+Runs every stage's training loop for 40 updates, with four logs, under a dispatch mode that sees every operator, and
+counts by the function that called: 40 is once an update, 4 once a log, 1 once an epoch. A read of a CUDA tensor waits
+for all that was queued before; a read of one on the CPU waits for nothing.
+"""
+
+import argparse
+import contextlib
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from benchmarks.training import STAGES, make_store, untrained
+from sleepkd.config import load_config
+from sleepkd.distributed import Processes
+from train_ddp import train
+
+WINDOWS, UPDATES, LOG_EVERY = 120, 40, 10
+ROOT = str(Path(__file__).resolve().parent.parent)
+READ = torch.ops.aten._local_scalar_dense.default
+COPIES = (torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default)
+
+
+class Waits(TorchDispatchMode):
+    """Counts reads of values, and copies between devices, by device and caller."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[tuple[str, str]] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if func is READ:
+            self.counts[f"read on {args[0].device.type}", caller()] += 1
+        elif func in COPIES:
+            source = args[1] if func is COPIES[1] else args[0]
+            if source.device.type != out.device.type:
+                self.counts[f"copy {source.device.type} to {out.device.type}", caller()] += 1
+        return out
+
+
+def caller() -> str:
+    """The innermost function of the project, or of torch's optimiser, that is at work."""
+    frame = sys._getframe(2)
+    while frame:
+        path = frame.f_code.co_filename
+        if "torch/optim" in path and "inductor" not in path:
+            return "torch.optim (its step counters)"
+        if path.startswith(ROOT) and ".venv" not in path:
+            return f"{Path(path).name}: {frame.f_code.co_name}"
+        frame = frame.f_back
+    return "elsewhere"
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, help="a new folder, which the processes of torchrun share")
+    work = parser.parse_args().work
+    processes = Processes("auto")
+    with processes.group(), tempfile.TemporaryDirectory() as own:
+        rows = [row for stage in STAGES for row in profile(stage, work or Path(own), processes)]
+    if processes.is_first:
+        print(f"| stage | what | where | in {UPDATES} updates, {UPDATES // LOG_EVERY} logs |\n|---|---|---|---:|")
+        for row in rows:
+            print(f"| {' | '.join(map(str, row))} |")
+
+
+def profile(stage: str, folder: Path, processes: Processes) -> list[tuple[str, str, str, int]]:
+    """Train a stage for one epoch; what was read and copied, by whom, how often."""
+    store = folder / "store"
+    if processes.is_first and not store.exists():
+        make_store(store, nights=1, hours=WINDOWS / 120, rate_hz=32)
+    config = load_config(
+        [stage],
+        [
+            f"data.store={store}", f"runs_root={folder / 'runs' / stage}", f"train.log_every={LOG_EVERY}",
+            f"train.batch_size={WINDOWS // UPDATES}", "train.validate_every=0", "train.epochs=1", "data.workers=0",
+        ],
+    )  # fmt: skip
+    if processes.is_first:
+        untrained(config, store)
+    processes.wait()
+    with contextlib.redirect_stdout(None), Waits() as waits:
+        train(config, processes)
+    return [(stage, what, where, count) for (what, where), count in sorted(waits.counts.items())]
+
+
+if __name__ == "__main__":
+    main()
