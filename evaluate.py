@@ -13,13 +13,13 @@ Under torchrun the windows are shared out, and each scored sleep epoch counts on
 import argparse
 import shlex
 import sys
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 
 from sleepkd.config import Config
 from sleepkd.data.hypnogram import UNSCORED
 from sleepkd.data.splits import read_split
-from sleepkd.data.store import Store
+from sleepkd.data.store import Store, Stores
 from sleepkd.data.windows import Windows
 from sleepkd.distillation.stage import checkpoint_of
 from sleepkd.distributed import Processes
@@ -45,7 +45,7 @@ def main() -> int:
     windows = {path: windows_of(network, args.store, args.split) for path, network in networks.items()}
     validation = {run: windows_of(run.trained, args.store, "validation") for run in runs if args.calibrate}
     temperatures = {run: read_temperature(run.trained.path) for run in runs if args.temperature and not args.calibrate}
-    participants = participants_of(args.participants, args.store or runs[0].trained.config.data.store)
+    participants = participants_of(args.participants, args.store or [runs[0].trained.config.data.store])
 
     processes = Processes(args.device)
     with processes.group():
@@ -76,23 +76,29 @@ def main() -> int:
 
 
 def evaluate(
-    trained: TrainedNetwork, store_path: str | None, part: str, processes: Processes, batch_size: int
+    trained: TrainedNetwork, stores: Sequence[str] | None, part: str, processes: Processes, batch_size: int
 ) -> list[NightPredictions]:
     """Predict the nights of one part of a store's split; complete on the first process."""
-    return predict(trained, windows_of(trained, store_path, part), processes, batch_size)
+    return predict(trained, windows_of(trained, stores, part), processes, batch_size)
 
 
-def windows_of(trained: TrainedNetwork, store_path: str | None, part: str) -> Windows:
-    """The nights of one part of a store's split, read as the checkpoint's network was trained to see them."""
-    data = replace(trained.config.data, store=store_path or trained.config.data.store)
-    if store_path:
-        data = replace(data, split="default")
-    store = Store(data.store)
-    trained.check_rate(store.rate_hz)
-    recordings = tuple(store.recordings) if part == "all" else read_split(store, data.split).part(part)
-    windows = Windows(store, recordings, data, (trained.config.stage.signal,), scored_only=False)
+def windows_of(trained: TrainedNetwork, stores: Sequence[str] | None, part: str) -> Windows:
+    """The nights of one part of the stores' splits, read as the checkpoint's network was trained to see them.
+
+    stores: others than the one that it was trained on; of each the default split is used.
+    """
+    data = trained.config.data
+    opened = [Store(path) for path in stores or [data.store]]
+    recordings: list[str] = []
+    for store in opened:
+        trained.check_rate(store.rate_hz)
+        split = "default" if stores else data.split
+        recordings += store.recordings if part == "all" else read_split(store, split).part(part)
+    together = Stores(opened) if len(opened) > 1 else opened[0]
+    windows = Windows(together, tuple(recordings), data, (trained.config.stage.signal,), scored_only=False)
     if not (windows.table.labels != UNSCORED).any():
-        raise UserError(f"{data.store}: its {part} recordings hold no scored sleep epoch")
+        named = " and ".join(str(store.path) for store in opened)
+        raise UserError(f"{named}: the {part} recordings hold no scored sleep epoch")
     return windows
 
 
@@ -151,7 +157,7 @@ def _parse() -> argparse.Namespace:
     what.add_argument("--checkpoint", type=Path, nargs="+", help="evaluate each by itself")
     what.add_argument("--compare", type=Path, nargs="+", metavar="A", help="A.pt B.pt, or several seeds of A")
     parser.add_argument("--with", type=Path, nargs="+", metavar="B", dest="against", help="several seeds of B")
-    parser.add_argument("--store", help="another store than the checkpoint was trained on (its default split is used)")
+    parser.add_argument("--store", nargs="+", help="other stores than the one trained on (their default splits)")
     parser.add_argument("--split", default="test", choices=("train", "validation", "test", "all"))
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
     parser.add_argument("--participants", type=Path, help="a table of subjects to group by (STORE/participants.tsv)")

@@ -192,30 +192,32 @@ def memory(folder: Path) -> list[dict]:
 def processes(folder: Path) -> list[dict]:
     """Sleep epochs per second of two processes, each with one thread, against one: medians of three runs in turn.
 
-    The published network and batch of 256, signals at 64 Hz. apart: two runs of one process side by side, that do not
-    talk to each other: what the machine allows two busy cores.
+    The published network, signals at 64 Hz. apart: two runs of one process side by side, that do not talk to each
+    other: what the machine allows two busy cores.
     """
     store = make_store(folder / "store", nights=8, hours=1, rate_hz=64)
-    speeds: dict[str, list[float]] = {"one": [], "two": [], "apart": []}
-    for repeat in range(3):
-        for name, runs, count in (("one", 1, 1), ("two", 1, 2), ("apart", 2, 1)):
-            roots = [folder / f"{name}{repeat}_{i}" for i in range(runs)]
-            started = [start_training(store, root, count) for root in roots]
-            for process in started:
-                if process.wait():
+    rows = []
+    for batch_size in (32, 256):
+        speeds: dict[str, list[float]] = {"one": [], "two": [], "apart": []}
+        for repeat in range(3):
+            for name, runs, count in (("one", 1, 1), ("two", 1, 2), ("apart", 2, 1)):
+                roots = [folder / f"{name}{batch_size}_{repeat}_{i}" for i in range(runs)]
+                started = [start_training(store, root, count, batch_size) for root in roots]
+                if any([process.wait() for process in started]):
                     raise RuntimeError("training failed")
-            speeds[name].append(sum(sleep_epochs_per_second(root) for root in roots))
-    one, two, apart = (float(np.median(values)) for values in speeds.values())
-    return [{"one_process": one, "two_processes": two, "ratio": two / one, "apart": apart, "apart_ratio": apart / one}]
+                speeds[name].append(sum(sleep_epochs_per_second(root) for root in roots))
+        one, two, apart = (float(np.median(values)) for values in speeds.values())
+        rows.append({"batch_size": batch_size, "one": one, "two": two, "ratio": two / one, "apart_ratio": apart / one})
+    return rows
 
 
-def start_training(store: Path, root: Path, count: int) -> subprocess.Popen:
+def start_training(store: Path, root: Path, count: int, batch_size: int) -> subprocess.Popen:
     """Start ecg_base on `count` processes of one thread each."""
     launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={count}"]
     return subprocess.Popen(
         [sys.executable, *launch, "train_ddp.py", "--config", "ecg_base", "--set", f"data.store={store}",
-         f"runs_root={root}", "train.validate_every=0", "train.batch_size=256", "train.epochs=2", "train.log_every=1",
-         "train.device=cpu"],
+         f"runs_root={root}", "train.validate_every=0", f"train.batch_size={batch_size}", "train.log_every=1",
+         f"train.epochs={2 if batch_size > 100 else 1}", "train.device=cpu"],
         env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL,
     )  # fmt: skip
 

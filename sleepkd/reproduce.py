@@ -219,7 +219,7 @@ def has_split(store: Store, name: str) -> bool:
 
 def is_simulated(store: str) -> bool:
     """Whether the store's participants say that they are simulated (sleepkd.simulate writes it)."""
-    participants = participants_of(None, store) or {}
+    participants = participants_of(None, [store]) or {}
     return any(row.get("origin") == "simulated" for row in participants.values())
 
 

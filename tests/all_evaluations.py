@@ -20,7 +20,7 @@ if __name__ == "__main__":
     with processes.group():
         for store in stores:
             trained = load_trained(Path(checkpoint))
-            windows = windows_of(trained, store, "all")
+            windows = windows_of(trained, [store], "all")
             nights = predict(trained, windows, processes, batch_size=3)
             stage = build_stage(trained.config, trained.checkpoint.rate_hz)
             ones = np.ones(trained.config.data.classes)

@@ -20,6 +20,7 @@ from sleepkd.data.splits import read_split
 from sleepkd.data.store import Store
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError
+from sleepkd.evaluation import predictions
 from sleepkd.evaluation.inference import Evaluated, look_inside
 from tests.data.stored import hypnogram, made_store
 
@@ -115,6 +116,30 @@ def test_one_confusion_matrix_on_any_number_of_processes(checkpoints: list[Path]
         found = results[0][str(windows)]
         assert found["windows"] == windows and found["evaluated"] == found["validated"]
         assert np.sum(found["evaluated"]) == scored
+
+
+def test_two_cohorts_are_scored_together_and_apart(
+    checkpoints: list[Path], store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(1)
+    signal = rng.integers(-3000, 3000, 20 * 30 * 64).astype(np.int16)
+    night = hypnogram(30.0 * np.arange(20), labels=np.arange(20) % 5)
+    signals = {"eeg": signal, "ecg": signal}
+    made_store(tmp_path / "other", {"a": night, "b": night}, signals, 64.0, iqr=3000.0)
+    common = ["--checkpoint", checkpoints[0], "--split", "all", "--draws", 100, "--only-scores", "--out", tmp_path]
+    assert main(monkeypatch, *common, "--store", store, tmp_path / "other") == 0
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    groups = metrics["groups"]["cohort"]
+    assert {name: group["recordings"] for name, group in groups.items()} == {"made up": 2, "mass": 6}
+    assert metrics["overall"]["n"] == sum(entry["n"] for entry in metrics["by_recording"].values())
+    assert {night.cohort for night in predictions.read_predictions(tmp_path / "predictions")[0]} == {"made up", "mass"}
+
+    made_store(tmp_path / "again", {"b": night}, signals, 64.0, iqr=3000.0)
+    with pytest.raises(UserError, match=r"holds a recording b, as .*other does"):
+        main(monkeypatch, *common, "--store", tmp_path / "other", tmp_path / "again")
+    made_store(tmp_path / "slow", {"c": night}, signals, 32.0)
+    with pytest.raises(UserError, match="32 Hz"):
+        main(monkeypatch, *common, "--store", tmp_path / "other", tmp_path / "slow")
 
 
 def test_every_usable_sleep_epoch_is_predicted_once(results: Path, store: Path) -> None:

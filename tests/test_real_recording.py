@@ -33,7 +33,7 @@ def test_a_network_trained_elsewhere_is_evaluated_and_fine_tuned_on_it(
     train_ddp.train(config, Processes("cpu"))
     trained = evaluate.load_trained(config.run_directory / "best.pt")
 
-    nights = evaluate.evaluate(trained, str(dreams), "all", Processes("cpu"), batch_size=64)
+    nights = evaluate.evaluate(trained, [str(dreams)], "all", Processes("cpu"), batch_size=64)
     evaluate.write_results(trained, nights, tmp_path / "results", "all")
     metrics = json.loads((tmp_path / "results" / "metrics.json").read_text())
     # 90 sleep epochs of 20 s: W 8, S1 22, S2 56, S3 4; the first (S1) and the last (S2) are dropped

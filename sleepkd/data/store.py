@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -74,6 +75,7 @@ class StoredRecording:
     folder: Path
     info: RecordingInfo
     hypnogram: Hypnogram
+    cohort: str
 
     def signal(self, name: str) -> np.ndarray:
         """The stored int16 samples (samples,), memory-mapped and read-only; a plain ndarray view of the map."""
@@ -117,10 +119,32 @@ class Store:
         """One recording with its hypnogram; its signals stay on disk."""
         info = self.info(recording)
         folder = self._folder(recording)
-        return StoredRecording(folder, info, _read_hypnogram(folder / "hypnogram.tsv"))
+        return StoredRecording(folder, info, _read_hypnogram(folder / "hypnogram.tsv"), self.settings.cohort)
 
     def _folder(self, recording: str) -> Path:
         return self.path / "recordings" / recording
+
+
+class Stores:
+    """Several stores read as one, for evaluating on several cohorts at once: as much of a `Store` as windows need.
+
+    Raises UserError where two hold signals at different rates, or a recording of the same name.
+    """
+
+    def __init__(self, stores: Sequence[Store]):
+        self.path = stores[0].path
+        self.rate_hz = stores[0].rate_hz
+        self._of: dict[str, Store] = {}
+        for store in stores:
+            if store.rate_hz != self.rate_hz:
+                raise UserError(f"{store.path}: holds {store.rate_hz:g} Hz, {self.path} {self.rate_hz:g} Hz")
+            for recording in store.recordings:
+                if (other := self._of.setdefault(recording, store)) is not store:
+                    raise UserError(f"{store.path}: holds a recording {recording}, as {other.path} does; rename one")
+
+    def open(self, recording: str) -> StoredRecording:
+        """One recording of any of the stores."""
+        return self._of[recording].open(recording)
 
 
 def read_settings(path: Path) -> StoreSettings:

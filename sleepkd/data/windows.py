@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from sleepkd.config import DataConfig
 from sleepkd.data.hypnogram import EPOCH_SECONDS, UNSCORED, Hypnogram, merge_labels
-from sleepkd.data.store import SignalInfo, Store, StoredRecording
+from sleepkd.data.store import SignalInfo, Store, StoredRecording, Stores
 from sleepkd.errors import UserError
 
 CONTIGUOUS_SECONDS = 0.05
@@ -77,7 +77,7 @@ class Windows(Dataset):
 
     def __init__(
         self,
-        store: Store,
+        store: Store | Stores,
         recordings: tuple[str, ...],
         config: DataConfig,
         signals: tuple[str, ...],

@@ -1,4 +1,4 @@
-"""Scores by groups of recordings: standard, subset, and what a participants.tsv says of the subjects."""
+"""Scores by groups of recordings: cohort, standard, subset, and what a participants.tsv says of the subjects."""
 
 import csv
 from bisect import bisect_right
@@ -55,22 +55,25 @@ def read_participants(path: str | Path) -> dict[str, dict[str, str]]:
     }
 
 
-def participants_of(path: Path | None, store: str | Path) -> dict[str, dict[str, str]] | None:
-    """What is known of the subjects, from a file or else the store's participants.tsv; None where there is neither."""
-    default = Path(store) / "participants.tsv"
-    return read_participants(path or default) if path or default.is_file() else None
+def participants_of(path: Path | None, stores: Sequence[str | Path]) -> dict[str, dict[str, str]] | None:
+    """What is known of the subjects, from a file or else the stores' participants.tsv; None where there is neither."""
+    defaults = [default for store in stores if (default := Path(store) / "participants.tsv").is_file()]
+    known: dict[str, dict[str, str]] = {}
+    for table in [path] if path else defaults:
+        known |= read_participants(table)
+    return known or None
 
 
 def grouping(
     nights: Sequence[NightPredictions], participants: Mapping[str, Mapping[str, str]] | None = None
 ) -> dict[str, list[str]]:
-    """{column: the group of each night}: standard, subset, then the columns of the participants that make groups.
+    """{column: the group of each night}: cohort, standard, subset, then those of the participants that make groups.
 
     Ages are banded at 40 and 60 years, apnea indices (`ahi`, `apnea_index`, per hour) at 5, 15 and 30; other columns
     are taken as they are when their values are text of at most 12 kinds, and left out when they are measurements.
     A subject whom the participants lack, or whose value is missing, falls in the group n/a.
     """
-    columns = {"standard": [night.standard for night in nights], "subset": [night.subset for night in nights]}
+    columns = {name: [getattr(night, name) for night in nights] for name in ("cohort", "standard", "subset")}
     rows = [_row_of(night, participants or {}) for night in nights]
     for column in dict.fromkeys(column for row in rows for column in row if column not in columns):
         values = [row.get(column, MISSING) for row in rows]

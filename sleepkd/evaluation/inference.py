@@ -59,6 +59,7 @@ def _night(windows: Windows, index: int, probabilities_WNK: np.ndarray) -> Night
         subject=night.info.subject,
         subset=night.info.subset,
         standard=night.info.standard,
+        cohort=night.cohort,
         onset_s=night.hypnogram.onset_s[sleep_epochs],
         duration_s=night.hypnogram.duration_s[sleep_epochs],
         labels=table.labels[chosen],

@@ -15,7 +15,7 @@ from sleepkd.files import write_text_atomically
 
 INDEX_NAME = "recordings.csv"
 _TIME_COLUMNS = ("onset_s", "duration_s")
-_INDEX_COLUMNS = ("recording", "subject", "subset", "standard")
+_INDEX_COLUMNS = ("recording", "subject", "subset", "standard", "cohort")
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class NightPredictions:
     duration_s: np.ndarray
     labels: np.ndarray
     probabilities: np.ndarray
+    cohort: str = ""
 
     def __post_init__(self) -> None:
         n = len(self.labels)
@@ -93,7 +94,13 @@ def write_csv(night: NightPredictions, path: str | Path, class_names: Sequence[s
 
 
 def read_csv(
-    path: str | Path, *, recording: str | None = None, subject: str = "", subset: str = "", standard: str = ""
+    path: str | Path,
+    *,
+    recording: str | None = None,
+    subject: str = "",
+    subset: str = "",
+    standard: str = "",
+    cohort: str = "",
 ) -> tuple[NightPredictions, tuple[str, ...]]:
     """Read what `write_csv` wrote: the night and its class names (from the p_<class> columns).
 
@@ -122,6 +129,7 @@ def read_csv(
             subject=subject,
             subset=subset,
             standard=standard,
+            cohort=cohort,
             onset_s=np.array([*map(float, columns[0])]),
             duration_s=np.array([*map(float, columns[1])]),
             labels=np.array([index[name] for name in columns[2]], dtype=np.int8),
