@@ -76,6 +76,7 @@ def main() -> int:
             seeds=tuple(dict.fromkeys(args.seeds)),
             epochs={job.row: job.config.train.epochs for job in jobs},
             proposed=PROPOSED,
+            baseline=BASELINE,
             failed=tuple(f"{job.row}, {job.group}: {why}" for job, why in runner.failed.items()),
         )
         write_table(args.out, table_of(results, (BASELINE, EQUAL_BUDGET), draws=args.draws), about)

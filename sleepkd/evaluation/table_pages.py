@@ -31,6 +31,7 @@ class About:
     seeds: tuple[int, ...]
     epochs: dict[str, int]
     proposed: str
+    baseline: str
     failed: tuple[str, ...]
 
     @property
@@ -60,106 +61,105 @@ def write_table(folder: Path, table: dict, about: About) -> None:
 
 
 def pieces_of(table: dict, about: About) -> Iterator[Piece]:
-    """The table as text."""
+    """The table as text, the answer first."""
     yield Piece(heading="EEG-assisted distillation for single-lead ECG: the table")
-    origin = "simulated nights in MASS's layout" if about.simulated else f"cohort {about.cohort}"
+    origin = "Simulated nights in MASS's layout" if about.simulated else f"Cohort {about.cohort}"
     first = next(iter(table.values()))
     yield Piece(
         text=f"{origin}; {about.split}; {first['nights']} test nights of {first['subjects']} subjects, "
         f"{first['sleep_epochs']:,} scored sleep epochs; training seeds {', '.join(map(str, about.seeds))}. "
         "Checkpoints are chosen by the validation nights; the test nights choose nothing."
     )
+    yield from _answer(table, about)
     yield Piece(
-        text="Scores: all sleep epochs pooled, mean ± standard deviation over seeds. Gains: difference of pooled "
-        "weighted F1, paired by seed and night, with its 95 % interval over subjects (and seeds, where there are "
-        "several); better and worse: nights by their own weighted F1."
+        text="Scores are of all sleep epochs pooled, mean ± standard deviation over seeds. Gains are differences of "
+        "pooled scores, paired by seed and night, with 95 % intervals over subjects (and seeds, where there are "
+        "several). Nights better and worse: by their own weighted F1, means over seeds."
     )
     for classes, part in table.items():
         yield from _class_pieces(classes, part, about)
-    yield from _published(table, about)
     for failure in about.failed:
         yield Piece(text=f"Missing: {failure}")
     yield Piece(heading="To run it again", code=about.command)
 
 
-def _class_pieces(classes: int, part: dict, about: About) -> Iterator[Piece]:
-    rows = part["rows"]
-    baselines = list(dict.fromkeys(name for entry in rows.values() for name in entry["gains"]))
-    yield Piece(heading=f"{classes} classes: {', '.join(part['classes'])}")
-    header = ["row", "training epochs", *(NAMES[score] for score in SCORES)]
-    for baseline in baselines:
-        header += [f"gain over {baseline}", "better / worse"]
-    yield Piece(
-        header=header,
-        rows=[
-            [
-                name,
-                str(about.epochs[name]),
-                *(spread(entry["scores"][ALL][score]) for score in SCORES),
-                *(cell for baseline in baselines for cell in _gain_cells(entry, baseline, ALL)),
-            ]
-            for name, entry in rows.items()
-        ],
-    )
-    standards = sorted({name for entry in rows.values() for name in entry["scores"]} - {ALL})
-    if len(standards) < 2:
-        return
-    header = ["row"]
-    for standard in standards:
-        label = STANDARDS.get(standard, standard)
-        header += [f"{label}: weighted F1", *(f"{label}: gain over {baseline}" for baseline in baselines)]
-    yield Piece(
-        header=header,
-        rows=[
-            [
-                name,
-                *(
-                    cell
-                    for standard in standards
-                    for cell in (
-                        spread(entry["scores"][standard]["weighted_f1"]),
-                        *(_gain_cells(entry, baseline, standard)[0] for baseline in baselines),
-                    )
-                ),
-            ]
-            for name, entry in rows.items()
-        ],
-    )
-
-
-def _gain_cells(entry: dict, baseline: str, part: str) -> tuple[str, str]:
-    gain = entry["gains"].get(baseline, {}).get(part)
-    if not gain:
-        return MISSING, MISSING
-    tests = gain["tests"]["weighted_f1"]
-    return page.interval(gain["pooled"]["weighted_f1"], sign=True), f"{tests['better']} / {tests['worse']}"
-
-
-def _published(table: dict, about: About) -> Iterator[Piece]:
+def _answer(table: dict, about: About) -> Iterator[Piece]:
+    """The proposed model against the baselines, beside what was published."""
     rows = []
     for classes, part in table.items():
         gains = part["rows"].get(about.proposed, {}).get("gains", {})
         for baseline, gain in gains.items():
-            published = PUBLISHED_GAIN_PERCENT.get(int(classes)) if baseline == "ecg_base" else None
+            published = PUBLISHED_GAIN_PERCENT.get(int(classes)) if baseline == about.baseline else None
+            pooled = gain[ALL]["pooled"]
             rows.append(
                 [
                     f"{about.proposed} over {baseline}, {classes} classes",
                     MISSING if published is None else f"+{published} %",
                     f"{number(_percent(gain[ALL]['relative']), 1, sign=True)} %",
-                    page.interval(gain[ALL]["pooled"]["weighted_f1"], sign=True),
+                    page.interval(pooled["weighted_f1"], sign=True),
+                    _verdict(pooled["weighted_f1"]),
+                    page.interval(pooled["kappa"], sign=True),
+                    _verdict(pooled["kappa"]),
                 ]
             )
     if not rows:
         return
-    yield Piece(heading="Beside the published gains")
-    other = (
-        "" if about.is_mass else " The published gains are of MASS, another data set than this: they do not compare."
-    )
+    other = "" if about.is_mass else " The published gains are of MASS, another data set: they do not compare."
     yield Piece(
-        text="Gain in weighted F1. The papers print a percentage without saying of what; ours is relative to the "
+        text="The papers print the gain in weighted F1 as a percentage without saying of what; ours is relative to the "
         f"baseline, with the difference itself beside it.{other}"
     )
-    yield Piece(header=["", "published (MASS)", "here, relative", "here, difference"], rows=rows)
+    yield Piece(
+        header=["", "published (MASS)", "here, relative", "weighted F1, difference", "", "kappa, difference", ""],
+        rows=rows,
+    )
+
+
+def _class_pieces(classes: str, part: dict, about: About) -> Iterator[Piece]:
+    """The scores of all rows, then their gains over each baseline."""
+    rows = part["rows"]
+    parts = list(dict.fromkeys(name for entry in rows.values() for name in entry["scores"]))
+    standards = [name for name in parts if name != ALL] if len(parts) > 2 else []
+    labels = [f"{STANDARDS.get(standard, standard)}: weighted F1" for standard in standards]
+    yield Piece(heading=f"{classes} classes: {', '.join(part['classes'])}")
+    yield Piece(
+        header=["row", "training epochs", *(NAMES[score] for score in SCORES), *labels],
+        rows=[
+            [
+                name,
+                str(about.epochs[name]),
+                *(spread(entry["scores"][ALL][score]) for score in SCORES),
+                *(spread(entry["scores"][standard]["weighted_f1"]) for standard in standards),
+            ]
+            for name, entry in rows.items()
+        ],
+    )
+    for baseline in dict.fromkeys(name for entry in rows.values() for name in entry["gains"]):
+        yield Piece(
+            header=[f"gain over {baseline}", "weighted F1", "kappa", "nights better / worse", *labels],
+            rows=[
+                _gain_cells(name, entry["gains"][baseline], standards)
+                for name, entry in rows.items()
+                if baseline in entry["gains"]
+            ],
+        )
+
+
+def _gain_cells(name: str, gain: dict, standards: Sequence[str]) -> list[str]:
+    tests = gain[ALL]["tests"]["weighted_f1"]
+    return [
+        name,
+        *(page.interval(gain[ALL]["pooled"][score], sign=True) for score in ("weighted_f1", "kappa")),
+        f"{tests['better']} / {tests['worse']}",
+        *(page.interval(gain[standard]["pooled"]["weighted_f1"], sign=True) for standard in standards),
+    ]
+
+
+def _verdict(gain: dict) -> str:
+    """What an interval says."""
+    if gain["low"] is None or gain["low"] <= 0 <= gain["high"]:
+        return "not told apart"
+    return "better" if gain["low"] > 0 else "worse"
 
 
 def spread(entry: dict, digits: int = 3) -> str:

@@ -5,14 +5,14 @@ import pytest
 from sklearn.metrics import cohen_kappa_score, f1_score
 
 from sleepkd.evaluation.table import table_of
-from sleepkd.evaluation.table_pages import About, write_table
+from sleepkd.evaluation.table_pages import About, _verdict, write_table
 from tests.evaluation.nights import made_up_night
 
 NAMES = ("W", "NREM", "REM")
 ABOUT = About(
     command="python -m sleepkd.reproduce", store="store", cohort="mass", simulated=False, overlays=(), settings=(),
     split="one split: default", seeds=(0, 1), epochs={"ecg_base": 5, "ecg_base_long": 10, "feat_temp": 5},
-    proposed="feat_temp", failed=(),
+    proposed="feat_temp", baseline="ecg_base", failed=("kd_temp, 3 classes, seed 0: exit code 1",),
 )  # fmt: skip
 
 
@@ -87,6 +87,15 @@ def test_the_three_files_say_the_same(results, about, tmp_path):
     for document in (text, page):
         assert shown in document and relative in document and "+13.4 %" in document and "14.3" not in document
         assert ("another data set" in document) == about.simulated
-        assert ("simulated nights" in document) == about.simulated
-    rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert all(line.count("|") == rows[0].count("|") for line in rows[:5])
+        assert ("Simulated nights" in document) == about.simulated
+        assert "Missing: kd_temp, 3 classes, seed 0: exit code 1" in document and "better" in document
+    for block in text.split("\n\n"):  # Markdown tables: as many cells in every line
+        assert len({line.count("|") for line in block.splitlines() if line.startswith("|")}) <= 1
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "says"),
+    [(0.01, 0.2, "better"), (-0.2, -0.01, "worse"), (-0.1, 0.1, "not told apart"), (None, None, "not told apart")],
+)
+def test_a_verdict_is_what_the_interval_says(low, high, says):
+    assert _verdict({"value": 0.0, "low": low, "high": high}) == says
