@@ -74,7 +74,7 @@ def pieces_of(table: dict, about: About) -> Iterator[Piece]:
     yield Piece(
         text="Scores are of all sleep epochs pooled, mean ± standard deviation over seeds. Gains are differences of "
         "pooled scores, paired by seed and night, with 95 % intervals over subjects (and seeds, where there are "
-        "several). Nights better and worse: by their own weighted F1, means over seeds."
+        "several); undecided: the interval holds 0. Better and worse: nights, by their own weighted F1, means over seeds."
     )
     for classes, part in table.items():
         yield from _class_pieces(classes, part, about)
@@ -93,12 +93,12 @@ def _answer(table: dict, about: About) -> Iterator[Piece]:
             pooled = gain[ALL]["pooled"]
             rows.append(
                 [
-                    f"{about.proposed} over {baseline}, {classes} classes",
+                    f"over {baseline}, {classes} classes",
                     MISSING if published is None else f"+{published} %",
                     f"{number(_percent(gain[ALL]['relative']), 1, sign=True)} %",
-                    page.interval(pooled["weighted_f1"], sign=True),
+                    page.interval(pooled["weighted_f1"], digits=2, sign=True),
                     _verdict(pooled["weighted_f1"]),
-                    page.interval(pooled["kappa"], sign=True),
+                    page.interval(pooled["kappa"], digits=2, sign=True),
                     _verdict(pooled["kappa"]),
                 ]
             )
@@ -110,7 +110,7 @@ def _answer(table: dict, about: About) -> Iterator[Piece]:
         f"baseline, with the difference itself beside it.{other}"
     )
     yield Piece(
-        header=["", "published (MASS)", "here, relative", "weighted F1, difference", "", "kappa, difference", ""],
+        header=[f"gain of {about.proposed}", "published (MASS)", "here, relative", "weighted F1", "", "kappa", ""],
         rows=rows,
     )
 
@@ -136,7 +136,7 @@ def _class_pieces(classes: str, part: dict, about: About) -> Iterator[Piece]:
     )
     for baseline in dict.fromkeys(name for entry in rows.values() for name in entry["gains"]):
         yield Piece(
-            header=[f"gain over {baseline}", "weighted F1", "kappa", "nights better / worse", *labels],
+            header=[f"gain over {baseline}", "weighted F1", "kappa", "better / worse", *labels],
             rows=[
                 _gain_cells(name, entry["gains"][baseline], standards)
                 for name, entry in rows.items()
@@ -149,16 +149,16 @@ def _gain_cells(name: str, gain: dict, standards: Sequence[str]) -> list[str]:
     tests = gain[ALL]["tests"]["weighted_f1"]
     return [
         name,
-        *(page.interval(gain[ALL]["pooled"][score], sign=True) for score in ("weighted_f1", "kappa")),
+        *(page.interval(gain[ALL]["pooled"][score], digits=2, sign=True) for score in ("weighted_f1", "kappa")),
         f"{tests['better']} / {tests['worse']}",
-        *(page.interval(gain[standard]["pooled"]["weighted_f1"], sign=True) for standard in standards),
+        *(page.interval(gain[standard]["pooled"]["weighted_f1"], digits=2, sign=True) for standard in standards),
     ]
 
 
 def _verdict(gain: dict) -> str:
     """What an interval says."""
     if gain["low"] is None or gain["low"] <= 0 <= gain["high"]:
-        return "not told apart"
+        return "undecided"
     return "better" if gain["low"] > 0 else "worse"
 
 

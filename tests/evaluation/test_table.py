@@ -95,7 +95,7 @@ def test_the_three_files_say_the_same(results, about, tmp_path):
 
 @pytest.mark.parametrize(
     ("low", "high", "says"),
-    [(0.01, 0.2, "better"), (-0.2, -0.01, "worse"), (-0.1, 0.1, "not told apart"), (None, None, "not told apart")],
+    [(0.01, 0.2, "better"), (-0.2, -0.01, "worse"), (-0.1, 0.1, "undecided"), (None, None, "undecided")],
 )
 def test_a_verdict_is_what_the_interval_says(low, high, says):
     assert _verdict({"value": 0.0, "low": low, "high": high}) == says
