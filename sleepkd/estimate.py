@@ -13,6 +13,7 @@ from sleepkd.data.hypnogram import EPOCH_SECONDS
 from sleepkd.data.store import Store
 from sleepkd.data.windows import Windows
 from sleepkd.distillation.losses import attention_energy, unique_taps
+from sleepkd.distillation.stage import autocast, by_device
 from sleepkd.distillation.taps import Taps
 from sleepkd.models.build import build_network
 from sleepkd.plan import Job
@@ -50,16 +51,19 @@ def _measured(config: Config, processes: int, parts: Mapping[str, tuple[str, ...
         len(Windows(store, parts[part], data, (config.stage.signal,))) for part in ("train", "validation")
     )
     updates = -(-train // config.train.batch_size)
-    step, forward = _timed(config, store.rate_hz, -(-config.train.batch_size // processes))
+    step, forward = time_update(config, store.rate_hz, -(-config.train.batch_size // processes))
     validations = 1 / config.train.validate_every if config.train.validate_every else 0
     return updates * step + validations * validation / config.train.batch_size * forward
 
 
-def _timed(config: Config, rate_hz: float, windows: int) -> tuple[float, float]:
-    """Seconds of an update of so many windows (student, teacher, gradients, Adam), and of its forward part alone."""
+def time_update(config: Config, rate_hz: float, windows: int) -> tuple[float, float]:
+    """Seconds of an update of so many windows (student, teacher, gradients, Adam), and of its forward part alone.
+
+    On the first CUDA device or on one core.
+    """
     cuda = torch.cuda.is_available() and config.train.device != "cpu"
     device = torch.device("cuda" if cuda else "cpu")
-    threads = torch.get_num_threads()
+    settled, threads = by_device(config, device), torch.get_num_threads()
     torch.set_num_threads(1)
     student = build_network(config, rate_hz).to(device).train()
     teacher = build_network(config, rate_hz).to(device).eval() if config.loss.kd or config.loss.at else None
@@ -71,9 +75,11 @@ def _timed(config: Config, rate_hz: float, windows: int) -> tuple[float, float]:
     def update() -> float:
         """One update; returns the seconds of its forward part."""
         started = _now(device)
-        loss = student(x).square().mean() + sum(attention_energy(f).mean() for f in taps.pop().values())
-        if teacher:
-            _teach(teacher, x)
+        with autocast(settled, device):
+            logits = student(x)
+            if teacher:
+                _teach(teacher, x)
+        loss = logits.float().square().mean() + sum(attention_energy(f).mean() for f in taps.pop().values())
         between = _now(device)
         loss.backward()
         optimizer.step()

@@ -26,7 +26,7 @@ def test_from_a_few_updates_on_noise(store: Path, tmp_path: Path, monkeypatch: p
         asked.append((config.stage.name, rate_hz, windows))
         return 2.0, 0.5
 
-    monkeypatch.setattr(estimate, "_timed", timed)
+    monkeypatch.setattr(estimate, "time_update", timed)
     planned, parts = jobs(store, tmp_path), read_split(Store(store), "default").parts
     found = estimate.estimate(planned, dict.fromkeys(planned), 2, {None: parts})
     assert asked == [("ecg_base", 64.0, 25), ("eeg_base", 64.0, 25), ("kd_temp", 64.0, 25)]
@@ -47,5 +47,5 @@ def test_runs_that_are_done_tell_of_those_that_are_not(store: Path, tmp_path: Pa
 
 def test_an_update_takes_time_and_its_forward_a_part_of_it(store: Path, tmp_path: Path) -> None:
     config = next(job.config for job in jobs(store, tmp_path) if job.row == "kd_temp")
-    step, forward = estimate._timed(config, 64.0, 8)
+    step, forward = estimate.time_update(config, 64.0, 8)
     assert 0 < forward < step

@@ -74,7 +74,7 @@ def pieces_of(table: dict, about: About) -> Iterator[Piece]:
     yield Piece(
         text="Scores are of all sleep epochs pooled, mean ± standard deviation over seeds. Gains are differences of "
         "pooled scores, paired by seed and night, with 95 % intervals over subjects (and seeds, where there are "
-        "several); undecided: the interval holds 0. Better and worse: nights, by their own weighted F1, means over seeds."
+        "several); undecided: the interval holds 0. Better / worse: nights, by their own weighted F1."
     )
     for classes, part in table.items():
         yield from _class_pieces(classes, part, about)
