@@ -4,8 +4,8 @@
 
 Measured, on one device (a CUDA device, or one core): an update of the stage's 256 / p windows at 200 Hz with the
 published network. Computed: a ring all-reduce (Patarasu & Yuan 2009, J. Parallel Distrib. Comput. 69:117-124) moves
-2 (p - 1) / p of the gradient and waits 2 (p - 1) times the latency; the backward pass, measured too, hides as much of it
-as it lasts (DDP sends buckets while it computes).
+2 (p - 1) / p of the gradient and waits 2 (p - 1) times the latency; the backward pass, measured too, hides as much of
+it as it lasts (DDP sends buckets while it computes).
 """
 
 import argparse

@@ -68,7 +68,7 @@ def confusion_figure(confusion: np.ndarray, class_names: Sequence[str], title: s
     confusion = np.asarray(confusion)
     k = len(class_names)
     with rc_context(STYLE):
-        figure = Figure(figsize=(1.9 + 0.95 * k, 1.6 + 0.95 * k), layout="constrained")
+        figure = Figure(figsize=(1.9 + 0.95 * k, 1.8 + 0.95 * k), layout="constrained")
         axes = figure.add_subplot()
         for i, row in enumerate(confusion):
             for j, count in enumerate(row):
@@ -79,7 +79,8 @@ def confusion_figure(confusion: np.ndarray, class_names: Sequence[str], title: s
         rows = [f"{name}\nn = {row.sum():,}" for name, row in zip(class_names, confusion, strict=True)]
         matrix_frame(axes, class_names, "predicted", "scored", rows)
         figure.suptitle(title, x=0.02, ha="left", fontsize=12, fontweight="bold")
-        axes.set_title(score_line(confusion), fontsize=9.5, fontweight="normal", color=FAINT_INK, loc="left")
+        lines = score_line(confusion).replace("   macro", "\nmacro")  # too long for a narrow figure
+        axes.set_title(lines, fontsize=9.5, fontweight="normal", color=FAINT_INK, loc="left")
         save(figure, path)
 
 
