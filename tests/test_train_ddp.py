@@ -1,6 +1,7 @@
 """The loop: every stage over two processes, what must not move, stopping and going on, precision, bad input."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -175,6 +176,24 @@ def test_precisions(store: Path, two_process_runs: Path, tmp_path: Path, precisi
     )
     assert got == pytest.approx(expected, rel=0.02)
     assert bool(results[precision].training["scaler"]) == (precision == "fp16")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_compiled_the_hooks_fire_and_the_losses_are_the_same(store: Path, tmp_path: Path) -> None:
+    small = {
+        "model__filters": "[2,2]",
+        "model__pools": "[3,2]",
+        "distill__at_taps": "[[encoder.0.pool],[bottom],[decoder.1]]",
+    }
+    train("eeg_base", tiny(store, tmp_path, **small))
+    losses = {}
+    for compiled in ("false", "true"):
+        options = {"stage__teacher": tmp_path / "3class" / "eeg_base" / "best.pt", "train__compile": compiled}
+        train("feat_train", tiny(store, tmp_path / compiled, **small, **options, loss__kd=1.0))
+        lines = (tmp_path / compiled / "3class" / "feat_train" / "metrics.jsonl").read_text().splitlines()
+        losses[compiled] = [json.loads(line)[term] for line in lines for term in ("at", "kd")]
+    assert losses["true"] == pytest.approx(losses["false"], rel=1e-3) and min(losses["true"]) > 0
 
 
 def test_windows_of_several_sleep_epochs(store: Path, tmp_path: Path) -> None:
