@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 
 from sleepkd.checkpoint import Position
-from sleepkd.config import load_config
+from sleepkd.config import Config, load_config
 from sleepkd.data.splits import draw_folds, read_split, write_split
 from sleepkd.data.store import Store
 from sleepkd.distillation.stage import by_device
@@ -65,25 +65,30 @@ def main() -> int:
         runner.evaluate([job for job in jobs if job.group == group])
     results = read_results(args.out, jobs, runner.failed)
     if results:
-        about = About(
-            command=shlex.join(["python", "-m", "sleepkd.reproduce", *sys.argv[1:]]),
-            store=base.data.store,
-            cohort=store.settings.cohort,
-            simulated=is_simulated(base.data.store),
-            overlays=tuple(args.overlay),
-            settings=tuple(args.set),
-            split=f"{args.folds}-fold cross-validation by subject" if args.folds else f"one split: {base.data.split}",
-            seeds=tuple(dict.fromkeys(args.seeds)),
-            epochs={job.row: job.config.train.epochs for job in jobs},
-            proposed=PROPOSED,
-            baseline=BASELINE,
-            failed=tuple(f"{job.row}, {job.group}: {why}" for job, why in runner.failed.items()),
-        )
+        about = _about(args, base, store, jobs, runner.failed)
         write_table(args.out, table_of(results, (BASELINE, EQUAL_BUDGET), draws=args.draws), about)
         print(f"{args.out / 'table.md'}, table.json, table.html", flush=True)
     for job, why in runner.failed.items():
         print(f"failed: {job.row}, {job.group}: {why}", file=sys.stderr)
     return EXIT_FAILED if runner.failed else 0
+
+
+def _about(args: argparse.Namespace, base: Config, store: Store, jobs: Sequence[Job], failed: dict[Job, str]) -> About:
+    """How the table came about."""
+    return About(
+        command=shlex.join(["python", "-m", "sleepkd.reproduce", *sys.argv[1:]]),
+        store=base.data.store,
+        cohort=store.settings.cohort,
+        simulated=is_simulated(base.data.store),
+        overlays=tuple(args.overlay),
+        settings=tuple(args.set),
+        split=f"{args.folds}-fold cross-validation by subject" if args.folds else f"one split: {base.data.split}",
+        seeds=tuple(dict.fromkeys(args.seeds)),
+        epochs={job.row: job.config.train.epochs for job in jobs},
+        proposed=PROPOSED,
+        baseline=BASELINE,
+        failed=tuple(f"{job.row}, {job.group}: {why}" for job, why in failed.items()),
+    )
 
 
 class Runner:
