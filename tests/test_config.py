@@ -59,6 +59,7 @@ AS_RELEASED = {
     "distill.temperature": 1.0,
     "distill.kd_mean": "element",
     "distill.at_normalisation": "batch",
+    "train.precision": "fp32",
 }
 
 
