@@ -100,7 +100,7 @@ def loop(folder: Path, updates: int = 8, repeats: int = 3) -> list[dict]:
 def loop_seconds(config: Config, updates: int) -> list[float]:
     """Seconds per update of the training loop, from its own log, without the first flush (it warms up)."""
     with contextlib.redirect_stdout(None):
-        train(config, Processes("cpu"))
+        train(config, Processes(config.train.device))
     lines = [json.loads(line) for line in (config.run_directory / "metrics.jsonl").read_text().splitlines()]
     times = [(line["step"], line["time"]) for line in lines if line["kind"] == "train" and line["step"] % updates == 0]
     return [(b[1] - a[1]) / (b[0] - a[0]) for a, b in pairwise(times)]

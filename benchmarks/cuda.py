@@ -1,0 +1,144 @@
+"""The published network on one CUDA device: bf16 and torch.compile against plain fp32, and what bounds an update.
+
+    python -m benchmarks.cuda
+    python -m benchmarks.cuda --device cpu --batch 2 --updates 2    # says only that it runs
+
+Per stage: seconds per update of the training loop itself, windows of 30 s at 200 Hz, batch 256, in fp32 with TF32 off
+and in bf16 compiled. The work of an update is counted operator by operator in an eager step: floating-point operations
+(torch's FlopCounterMode), and the bytes that all operators would read and write if none were fused. Held against the
+device's own rates, measured in the same run: the product of two matrices, and the copy of a large tensor. A share of
+the bandwidth above 1 says that fusing and caches saved that much traffic.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.training import RESULTS, STAGES, loop_seconds, machine, make_store, prepared, untrained
+from sleepkd.config import Config, load_config
+from sleepkd.data.windows import Batch
+from sleepkd.distillation.losses import normalisers
+from sleepkd.files import write_text_atomically
+from train_ddp import forward
+
+VARIANTS = {
+    "plain": ("train.precision=fp32", "train.compile=false"),
+    "fast": ("train.precision=bf16", "train.compile=true"),
+}
+DTYPES = {"plain": torch.float32, "fast": torch.bfloat16}
+
+
+class Traffic(TorchDispatchMode):
+    """Sums the bytes that operators read and write; views move none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if not func.is_view:
+            tensors = [leaf for leaf in tree_leaves((args, kwargs, out)) if isinstance(leaf, torch.Tensor)]
+            self.bytes += sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        return out
+
+
+def main() -> None:
+    """Measure every stage in both variants; print and store the rows."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--batch", type=int, default=256, help="windows per update")
+    parser.add_argument("--updates", type=int, default=20, help="of each of three measurements")
+    parser.add_argument("--stages", nargs="+", default=STAGES, choices=STAGES)
+    args = parser.parse_args()
+    device = torch.device(args.device)
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    rates = {name: matrix_rate(device, dtype) for name, dtype in DTYPES.items()}
+    bandwidth = copy_rate(device)
+    with tempfile.TemporaryDirectory() as folder:
+        rows = [
+            measure(stage, args.batch, args.updates, device, Path(folder), rates, bandwidth) for stage in args.stages
+        ]
+    name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
+    content = {"machine": machine(), "device": name, "matrix_flops": rates, "copy_bytes_per_s": bandwidth, "rows": rows}
+    if device.type == "cuda":
+        write_text_atomically(RESULTS / "cuda.json", json.dumps(content, indent=1) + "\n")
+    print(json.dumps(content, indent=1))
+
+
+def measure(
+    stage: str, batch: int, updates: int, device: torch.device, folder: Path, rates: dict[str, float], bandwidth: float
+) -> dict[str, Any]:
+    """One stage: seconds per update of the loop in both variants, their ratio, and the shares of the device's rates."""
+    store = folder / "store"
+    if not store.exists():
+        make_store(store, nights=4, hours=(updates + 1) * batch / 120, rate_hz=200)  # 4 * updates, and a few more
+    row: dict[str, Any] = {"stage": stage, "batch": batch}
+    for name, settings in VARIANTS.items():
+        overrides = [
+            f"data.store={store}", f"runs_root={folder / stage / name}", f"train.device={device.type}", *settings,
+            f"train.batch_size={batch}", f"train.log_every={updates}", "train.validate_every=0", "train.epochs=1",
+        ]  # fmt: skip
+        config = load_config([stage], overrides)
+        untrained(config, store)
+        seconds = float(np.median(loop_seconds(config, updates)))
+        flops, moved = work(config, store, device)
+        row[name] = {
+            "seconds": seconds, "sleep_epochs_per_s": batch / seconds, "flops": flops, "bytes_unfused": moved,
+            "share_of_matrix_rate": flops / seconds / rates[name], "share_of_bandwidth": moved / seconds / bandwidth,
+        }  # fmt: skip
+    return row | {"ratio": row["plain"]["seconds"] / row["fast"]["seconds"]}
+
+
+def work(config: Config, store: Path, device: torch.device) -> tuple[int, int]:
+    """Floating-point operations of an update, and the bytes its operators read and write."""
+    stage, batch, weights = prepared(config, store)
+    divisors = normalisers(batch.labels.numpy(), batch.present.numpy(), weights)
+    stage.to(device, torch.float32)
+    here: Batch = batch.to(device, torch.float32)
+    class_weights = torch.as_tensor(weights, dtype=torch.float32, device=device)
+    optimizer = torch.optim.Adam([p for p in stage.student.parameters() if p.requires_grad])
+    with FlopCounterMode(display=False) as flops, Traffic() as traffic:
+        _, sums = forward(stage, stage.student, here, class_weights)
+        sum(getattr(config.loss, name) * value / divisors[name] for name, value in sums.items()).backward()
+        optimizer.step()
+    return flops.get_total_flops(), traffic.bytes
+
+
+def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """Floating-point operations per second of a product of two square matrices."""
+    n = 8192 if device.type == "cuda" else 1024
+    a = torch.randn(n, n, device=device, dtype=dtype)
+    return 2 * n**3 / seconds_of(lambda: a @ a, device)
+
+
+def copy_rate(device: torch.device) -> float:
+    """Bytes per second read and written by a copy within the device's memory."""
+    a = torch.empty(2**30 if device.type == "cuda" else 2**27, dtype=torch.uint8, device=device)
+    b = torch.empty_like(a)
+    return 2 * a.numel() / seconds_of(lambda: b.copy_(a), device)
+
+
+def seconds_of(work: Callable[[], Any], device: torch.device, repeats: int = 20) -> float:
+    """Seconds of one call, of many in a row."""
+    for turn in (3, repeats):
+        started = time.perf_counter()
+        for _ in range(turn):
+            work()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+    return (time.perf_counter() - started) / repeats
+
+
+if __name__ == "__main__":
+    main()
