@@ -24,12 +24,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.training import RESULTS, STAGES, loop_seconds, machine, make_store, prepared, untrained
+from benchmarks.training import RESULTS, STAGES, bare_step, loop_seconds, machine, make_store, untrained
 from sleepkd.config import Config, load_config
-from sleepkd.data.windows import Batch
-from sleepkd.distillation.losses import normalisers
 from sleepkd.files import write_text_atomically
-from train_ddp import forward
 
 VARIANTS = {
     "plain": ("train.precision=fp32", "train.compile=false"),
@@ -102,16 +99,9 @@ def measure(
 
 def work(config: Config, store: Path, device: torch.device) -> tuple[int, int]:
     """Floating-point operations of an update, and the bytes its operators read and write."""
-    stage, batch, weights = prepared(config, store)
-    divisors = normalisers(batch.labels.numpy(), batch.present.numpy(), weights)
-    stage.to(device, torch.float32)
-    here: Batch = batch.to(device, torch.float32)
-    class_weights = torch.as_tensor(weights, dtype=torch.float32, device=device)
-    optimizer = torch.optim.Adam([p for p in stage.student.parameters() if p.requires_grad])
+    step = bare_step(config, store, device)
     with FlopCounterMode(display=False) as flops, Traffic() as traffic:
-        _, sums = forward(stage, stage.student, here, class_weights)
-        sum(getattr(config.loss, name) * value / divisors[name] for name, value in sums.items()).backward()
-        optimizer.step()
+        step()
     return flops.get_total_flops(), traffic.bytes
 
 

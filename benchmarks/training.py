@@ -40,9 +40,9 @@ from sleepkd.data.store import (
     create_store,
     write_recording,
 )
-from sleepkd.data.windows import Batch, Windows
+from sleepkd.data.windows import Windows
 from sleepkd.distillation.losses import balanced_class_weights, normalisers, unique_taps
-from sleepkd.distillation.stage import Stage, build_stage
+from sleepkd.distillation.stage import build_stage
 from sleepkd.distillation.taps import Taps
 from sleepkd.distributed import Processes
 from sleepkd.files import write_text_atomically
@@ -107,10 +107,25 @@ def loop_seconds(config: Config, updates: int) -> list[float]:
 
 
 def bare_seconds(config: Config, store: Path, updates: int) -> float:
-    """Seconds per update of forward, losses, backward and Adam alone, batches in memory."""
-    stage, batch, weights = prepared(config, store)
+    """Seconds per update of a bare step."""
+    step = bare_step(config, store, torch.device("cpu"))
+    for _ in range(2):
+        step()
+    return timed(lambda: [step() for _ in range(updates)]) / updates
+
+
+def bare_step(config: Config, store: Path, device: torch.device) -> Callable[[], None]:
+    """Forward, losses, backward and Adam alone, on one batch of a store's windows that is in memory."""
+    opened = Store(store)
+    stage = build_stage(config, opened.rate_hz)
+    stage.to(device, torch.float32)
+    stage.train_mode()
+    windows = Windows(opened, tuple(opened.recordings), config.data, stage.signals)
+    weights = balanced_class_weights(windows.table.labels, config.data.classes)
+    batch = windows[np.arange(config.train.batch_size)]
     divisors = normalisers(batch.labels.numpy(), batch.present.numpy(), weights)
-    class_weights = torch.as_tensor(weights, dtype=torch.float32)
+    batch = batch.to(device, torch.float32)
+    class_weights = torch.as_tensor(weights, dtype=torch.float32, device=device)
     optimizer = torch.optim.Adam([p for p in stage.student.parameters() if p.requires_grad])
 
     def step() -> None:
@@ -119,22 +134,7 @@ def bare_seconds(config: Config, store: Path, updates: int) -> float:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
-    for _ in range(2):
-        step()
-    started = time.perf_counter()
-    for _ in range(updates):
-        step()
-    return (time.perf_counter() - started) / updates
-
-
-def prepared(config: Config, store: Path) -> tuple[Stage, Batch, np.ndarray]:
-    """A stage in training mode, one batch of its windows, and its class weights."""
-    opened = Store(store)
-    stage = build_stage(config, opened.rate_hz)
-    stage.train_mode()
-    windows = Windows(opened, tuple(opened.recordings), config.data, stage.signals)
-    weights = balanced_class_weights(windows.table.labels, config.data.classes)
-    return stage, windows[np.arange(config.train.batch_size)], weights
+    return step
 
 
 def reading(folder: Path) -> list[dict]:

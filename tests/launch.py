@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -45,3 +46,12 @@ def run(script: str, *arguments: object, processes: int = 1, code: int = 0) -> s
     output = done.stdout + done.stderr
     assert done.returncode == code, output
     return output
+
+
+def wait_for_updates(process: subprocess.Popen, run_directory: Path, updates: int) -> None:
+    """Wait until a run that was started has logged so many updates (`tiny` logs each). The test fails where it ends."""
+    log = run_directory / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not log.exists() or log.read_text().count("\n") < updates:
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.01)

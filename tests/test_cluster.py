@@ -4,12 +4,11 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
-from launch import REPOSITORY, command, environment, run, tiny
+from launch import REPOSITORY, command, environment, run, tiny, wait_for_updates
 
 from sleepkd.checkpoint import read_checkpoint
 
@@ -66,10 +65,7 @@ def test_torchrun_passes_a_preemption_on(store: Path, tmp_path: Path) -> None:
         cwd=REPOSITORY, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     folder = tmp_path / "preempted" / "3class" / "ecg_base"
-    deadline = time.monotonic() + 120
-    while not (folder / "metrics.jsonl").exists() or (folder / "metrics.jsonl").read_text().count("\n") < 3:
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.01)
+    wait_for_updates(process, folder, 3)
     process.send_signal(signal.SIGTERM)
     printed, _ = process.communicate(timeout=60)
     assert process.returncode not in (0, 2)

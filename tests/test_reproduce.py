@@ -5,13 +5,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-from launch import REPOSITORY, environment, run, tiny
+from launch import REPOSITORY, environment, run, tiny, wait_for_updates
 from sklearn.metrics import f1_score
 
 import evaluate
@@ -160,10 +159,7 @@ def test_stopped_and_started_again_under_torchrun(store: Path, tmp_path: Path) -
         [sys.executable, *arguments], cwd=REPOSITORY, env=environment(), stdout=subprocess.PIPE, text=True
     )
     folder = tmp_path / "runs" / "single" / "seed0" / "3class" / "ecg_base"
-    deadline = time.monotonic() + 120
-    while not (folder / "metrics.jsonl").exists() or (folder / "metrics.jsonl").read_text().count("\n") < 3:
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.01)
+    wait_for_updates(process, folder, 3)
     process.send_signal(signal.SIGTERM)
     printed, _ = process.communicate(timeout=60)
     assert process.returncode == 143 and "the same command goes on" in printed

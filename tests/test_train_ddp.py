@@ -5,13 +5,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from launch import REPOSITORY, STAGES, command, environment, run, tiny
+from launch import REPOSITORY, STAGES, command, environment, run, tiny, wait_for_updates
 
 import train_ddp
 from sleepkd.checkpoint import Checkpoint, read_checkpoint
@@ -217,20 +216,17 @@ def test_a_run_asked_to_stop_goes_on_to_the_same_weights(store: Path, tmp_path: 
         command("train_ddp.py", *arguments),
         cwd=REPOSITORY, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
-    metrics = tmp_path / "stopped" / "3class" / "ecg_base" / "metrics.jsonl"
-    deadline = time.monotonic() + 120
-    while not (metrics.exists() and metrics.read_text().count('"kind": "train"') >= 3):
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.01)
+    folder = tmp_path / "stopped" / "3class" / "ecg_base"
+    wait_for_updates(process, folder, 3)
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == train_ddp.EXIT_STOPPED, output
     assert "the same command goes on from" in output
-    position = read_checkpoint(metrics.with_name("last.pt")).position
+    position = read_checkpoint(folder / "last.pt").position
     assert position.update > 0  # stopped inside an epoch
     assert "going on after update" in run("train_ddp.py", *arguments)
     _, whole = train("ecg_base", tiny(store, tmp_path / "whole", train__epochs=6, train__batch_size=16))
-    resumed = read_checkpoint(metrics.with_name("last.pt"))
+    resumed = read_checkpoint(folder / "last.pt")
     assert same(resumed.model, whole.model)
     assert (resumed.position.epoch, resumed.position.best_score) == (6, whole.position.best_score)
 

@@ -1,5 +1,4 @@
 import dataclasses
-import warnings
 
 import numpy as np
 import pytest
@@ -19,12 +18,7 @@ from sleepkd.evaluation.calibration import (
 from sleepkd.evaluation.metrics import batch_scores
 from tests.evaluation.nights import made_up_night
 
-
-@pytest.fixture(autouse=True)
-def no_warnings():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
+pytestmark = pytest.mark.filterwarnings("error")
 
 
 def test_ece_by_hand():

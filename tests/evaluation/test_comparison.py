@@ -1,5 +1,4 @@
 import dataclasses
-import warnings
 
 import numpy as np
 import pytest
@@ -13,12 +12,7 @@ from tests.evaluation.nights import made_up_night
 
 NAMES = ("W", "light", "deep", "REM")
 
-
-@pytest.fixture(autouse=True)
-def no_warnings():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
+pytestmark = pytest.mark.filterwarnings("error")
 
 
 def better(night, seed, share=0.3):

@@ -8,12 +8,7 @@ from sleepkd.evaluation.metrics import SCALAR_SCORES, batch_scores, confusion_ma
 
 NAMES = ("W", "light", "deep", "REM")
 
-
-@pytest.fixture(autouse=True)
-def no_warnings():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
+pytestmark = pytest.mark.filterwarnings("error")
 
 
 def test_confusion_matrix_counts_rows_scored_columns_predicted_and_never_unscored():

@@ -1,5 +1,4 @@
 import dataclasses
-import warnings
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,12 +14,7 @@ from tests.evaluation.nights import made_up_night
 NAMES = CLASS_NAMES[4]
 W, LIGHT, DEEP, REM = range(4)
 
-
-@pytest.fixture(autouse=True)
-def no_warnings():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
+pytestmark = pytest.mark.filterwarnings("error")
 
 
 def night_of(labels, predictions, recording="r", minutes_per_epoch=0.5, classes=4):

@@ -1,5 +1,3 @@
-import warnings
-
 import numpy as np
 import pytest
 
@@ -18,12 +16,7 @@ from tests.evaluation.nights import made_up_night
 
 NAMES = ("W", "light", "deep", "REM")
 
-
-@pytest.fixture(autouse=True)
-def no_warnings():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
+pytestmark = pytest.mark.filterwarnings("error")
 
 
 def test_a_draw_takes_whole_subjects_and_as_many_as_there_are():
