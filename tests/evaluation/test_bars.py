@@ -1,24 +1,13 @@
-"""The bars that take minutes: coverage of the intervals, time and memory of evaluating 200 stored nights."""
+"""The bars that take minutes: coverage of the intervals, memory of evaluating 200 stored nights."""
 
 import re
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
 
-from benchmarks.evaluation import coverage, paired_coverage, stored_nights
-from sleepkd.evaluation.report import confusions_of
-from sleepkd.evaluation.statistics import intervals
-
-
-def test_bootstrap_of_200_nights_takes_under_two_seconds():
-    nights = stored_nights(200)
-    matrices, subjects = confusions_of(nights, 4), [night.subject for night in nights]
-    start = time.process_time()
-    intervals(matrices, subjects)
-    assert time.process_time() - start < 2
+from benchmarks.evaluation import coverage, paired_coverage
 
 
 def test_coverage_counts_what_it_should():
@@ -44,9 +33,7 @@ def test_paired_intervals_cover_in_93_to_97_percent_of_1000_cohorts():
 
 
 @pytest.mark.slow
-def test_evaluating_200_stored_nights_takes_under_ten_seconds_and_one_gigabyte():
+def test_evaluating_200_stored_nights_takes_under_one_gigabyte():
     command = [sys.executable, "-m", "benchmarks.evaluation", "speed"]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    # Processor time: what else the machine does meanwhile is not ours.
-    assert float(re.search(r"in all, with starting Python \| ([\d.]+) ", text).group(1)) < 10
     assert float(re.search(r"peak memory (\d+) MiB", text).group(1)) < 1000
