@@ -13,7 +13,6 @@ the bandwidth above 1 says that fusing and caches saved that much traffic.
 import argparse
 import json
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.training import RESULTS, STAGES, bare_step, loop_seconds, machine, make_store, untrained
+from benchmarks.training import RESULTS, STAGES, bare_step, loop_seconds, machine, make_store, timed, untrained
 from sleepkd.config import Config, load_config
 from sleepkd.files import write_text_atomically
 
@@ -120,14 +119,16 @@ def copy_rate(device: torch.device) -> float:
 
 
 def seconds_of(work: Callable[[], Any], device: torch.device, repeats: int = 20) -> float:
-    """Seconds of one call, of many in a row."""
-    for turn in (3, repeats):
-        started = time.perf_counter()
-        for _ in range(turn):
+    """Seconds of one call, of many in a row that the device is through with; a first round warms up."""
+
+    def calls() -> None:
+        for _ in range(repeats):
             work()
         if device.type == "cuda":
             torch.cuda.synchronize()
-    return (time.perf_counter() - started) / repeats
+
+    calls()
+    return timed(calls) / repeats
 
 
 if __name__ == "__main__":

@@ -107,11 +107,10 @@ def loop_seconds(config: Config, updates: int) -> list[float]:
 
 
 def bare_seconds(config: Config, store: Path, updates: int) -> float:
-    """Seconds per update of a bare step."""
+    """Seconds per update of a bare step, after as many to warm up as `loop_seconds` leaves out."""
     step = bare_step(config, store, torch.device("cpu"))
-    for _ in range(2):
-        step()
-    return timed(lambda: [step() for _ in range(updates)]) / updates
+    timed(step, updates)
+    return timed(step, updates)
 
 
 def bare_step(config: Config, store: Path, device: torch.device) -> Callable[[], None]:
@@ -303,11 +302,12 @@ def untrained(config: Config, store: Path) -> None:
             save_checkpoint(config.stage_directory(name) / "best.pt", content)
 
 
-def timed(work: Callable[[], None]) -> float:
-    """Seconds that a call takes."""
+def timed(work: Callable[[], None], calls: int = 1) -> float:
+    """Seconds that a call takes, of so many in a row."""
     started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
+    for _ in range(calls):
+        work()
+    return (time.perf_counter() - started) / calls
 
 
 def tree(pid: int) -> list[int]:
