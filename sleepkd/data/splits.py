@@ -20,15 +20,9 @@ class Split:
     source: Path
     parts: dict[str, tuple[str, ...]]
 
-    def part(self, name: str) -> tuple[str, ...]:
-        """The recordings of one part, or of "all" parts; UserError where there is none."""
-        recordings = sum(self.parts.values(), ()) if name == "all" else self.parts.get(name)
-        if recordings is None:
-            raise UserError(f"split: no part {name!r}; there are {', '.join(PARTS)} and all")
-        if not recordings:
-            where = self.source if name == "all" else self.source / f"{name}.txt"
-            raise UserError(f"{where}: lists no recording; add some, or draw another split")
-        return recordings
+    def where(self, part: str) -> Path:
+        """The file that lists a part."""
+        return self.source / f"{part}.txt"
 
 
 def draw_split(store: Store, shares: tuple[float, float, float], seed: int) -> dict[str, tuple[str, ...]]:
