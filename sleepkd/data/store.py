@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -103,6 +103,10 @@ class Night:
     cohort: str
     rate_hz: float
     source: int = 0
+    _maps: dict[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_maps": {}}  # a map pickles as all of its bytes
 
     @property
     def key(self) -> str:
@@ -127,11 +131,13 @@ class Night:
         return self._mapped("beat_quality.npy")
 
     def _mapped(self, file: str) -> np.ndarray:
-        path = self.folder / file
-        try:
-            return np.asarray(np.load(path, mmap_mode="r"))
-        except (OSError, EOFError, ValueError) as error:
-            raise UserError(f"{path}: cannot be read; prepare again with --again: {error}") from None
+        if file not in self._maps:
+            path = self.folder / file
+            try:
+                self._maps[file] = np.asarray(np.load(path, mmap_mode="r"))
+            except (OSError, EOFError, ValueError) as error:
+                raise UserError(f"{path}: cannot be read; prepare again with --again: {error}") from None
+        return self._maps[file]
 
 
 class Store:

@@ -1,30 +1,34 @@
 """The folder of one run: its config, what it ran with, its metrics, its checkpoints. One run at a time writes to it."""
 
 import fcntl
-import importlib.metadata
 import json
-import platform
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import yaml
 from torch.utils.tensorboard import SummaryWriter
 
-from sleepkd.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
-from sleepkd.config import Config, to_dict
+from sleepkd.config import flat
 from sleepkd.errors import UserError
 from sleepkd.files import write_text_atomically
+from sleepkd.provenance import environment
+from sleepkd.training.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 
-# What a run may go on with another value of: how it runs, not what it computes.
-FREE_ON_RESUME = (
+# What a run may go on with another value of, and what a teacher's cache does not depend on: how a run runs, and where
+# its files lie, not what it computes. data.nights is compared without its stores.
+FREE = (
     "runs_root", "data.store", "data.workers", "data.prefetch", "data.pin_memory", "distill.cache_teacher",
     "train.device", "train.compile", "train.accumulate", "train.log_every", "train.timeout_minutes",
 )  # fmt: skip
+
+
+def computed(config: dict[str, Any]) -> dict[str, Any]:
+    """A run's settings by dotted key, without what is FREE: what its weights follow from, the data's content aside."""
+    values = {key: value for key, value in flat(config).items() if key not in FREE}
+    values["data.nights"] = [entry | {"store": ""} for entry in values["data.nights"]]
+    return values
 
 
 class RunDirectory:
@@ -34,8 +38,8 @@ class RunDirectory:
     checkpoint that the run goes on from; what was logged after it is dropped, to be logged again.
     """
 
-    def __init__(self, config: Config, writes: bool, resumed_step: int):
-        self.path = config.run_directory
+    def __init__(self, path: Path, config: dict[str, Any], writes: bool, resumed_step: int):
+        self.path = path
         self.last, self.best, self.previous = (self.path / f"{name}.pt" for name in ("last", "best", "previous"))
         self._writes = writes
         if not writes:
@@ -45,8 +49,8 @@ class RunDirectory:
             self._lock = _lock(self.path)
             for litter in self.path.glob(".*.tmp"):  # of a process killed while saving
                 litter.unlink()
-            write_text_atomically(self.path / "config.yaml", yaml.safe_dump(to_dict(config), sort_keys=False))
-            write_text_atomically(self.path / "environment.json", json.dumps(_environment(), indent=1) + "\n")
+            write_text_atomically(self.path / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+            write_text_atomically(self.path / "environment.json", json.dumps(environment(), indent=1) + "\n")
             self._metrics = _open_metrics(self.path / "metrics.jsonl", resumed_step)
             self._board = SummaryWriter(str(self.path), purge_step=resumed_step + 1)
         except OSError as error:
@@ -89,13 +93,13 @@ class RunDirectory:
             self._lock.close()
 
 
-def resumable(config: Config) -> Checkpoint | None:
-    """The run's last.pt if it has one.
+def resumable(path: Path, config: dict[str, Any]) -> Checkpoint | None:
+    """The last.pt of a run directory if it has one.
 
     Raises UserError where it is damaged, naming the one before if that is good, or where it was trained with settings
     that this run has not.
     """
-    last, previous = config.run_directory / "last.pt", config.run_directory / "previous.pt"
+    last, previous = path / "last.pt", path / "previous.pt"
     if not last.is_file():
         return None
     try:
@@ -107,12 +111,11 @@ def resumable(config: Config) -> Checkpoint | None:
             raise error from None
         where = f"epoch {position.epoch}, update {position.update}"
         raise UserError(f"{last}: is damaged; {previous} is good ({where}): copy it over last.pt to go on") from None
-    then, now = _flat(checkpoint.config), _flat(to_dict(config))
-    free = FREE_ON_RESUME if config.train.schedule == "cosine" else (*FREE_ON_RESUME, "train.epochs")
-    for key in now:
-        if then.get(key) != now[key] and key not in free:
+    then, now = computed(checkpoint.config), computed(config)
+    for key in dict.fromkeys((*now, *then)):
+        if then.get(key) != now.get(key) and not (key == "train.epochs" and now["train.schedule"] != "cosine"):
             raise UserError(
-                f"{last}: holds a run with {key} = {then.get(key)}, this one asks for {now[key]}; "
+                f"{last}: holds a run with {key} = {then.get(key)}, this one asks for {now.get(key)}; "
                 "give the old settings, another runs_root, or delete that folder"
             )
     return checkpoint
@@ -139,26 +142,3 @@ def _open_metrics(path: Path, last_step: int) -> Any:
             continue
     write_text_atomically(path, "".join(f"{line}\n" for line in kept))
     return path.open("a", encoding="utf-8")
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
-
-
-def _environment() -> dict[str, Any]:
-    git = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=40"],
-        cwd=Path(__file__).parent, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    packages = ("torch", "numpy", "scipy", "tensorboard", "PyYAML")
-    return {
-        "command": sys.argv,
-        "commit": git.stdout.strip() or None,
-        "python": platform.python_version(),
-        "machine": platform.platform(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "packages": {name: importlib.metadata.version(name) for name in packages},
-    }

@@ -1,4 +1,4 @@
-"""Checkpoints: written whole or not at all, read strictly, never executing what they hold."""
+"""Checkpoints: written whole or not at all, read strictly, never executing what they hold; and networks out of them."""
 
 import os
 import shutil
@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from sleepkd.errors import UserError
 
-FORMAT = 1
+FORMAT = 2
+BEFORE = 1
+"""Written before networks had inputs of their own; nothing in it says what its network saw."""
 
 
 @dataclass
@@ -31,12 +33,12 @@ class Position:
 class Checkpoint:
     """A network, what it was trained with, and (in last.pt) all that it takes to go on.
 
-    rate_hz: samples per second of the signals the network was trained on.
+    inputs: what the network wants to see, with every choice made (`data.inputs.InputSpec` as plain values).
     scores: what was measured on the validation nights, where anything was.
     """
 
     config: dict[str, Any]
-    rate_hz: float
+    inputs: dict[str, dict[str, Any]]
     model: dict[str, Tensor]
     position: Position = field(default_factory=Position)
     scores: dict[str, Any] = field(default_factory=dict)
@@ -78,7 +80,12 @@ def read_checkpoint(path: Path) -> Checkpoint:
     except Exception:  # a damaged file makes the reader stumble in every way there is
         raise UserError(f"{path}: is damaged or no checkpoint; delete it or name another") from None
     try:
-        if content.pop("format") != FORMAT:
+        if (written := content.pop("format")) == BEFORE:
+            raise UserError(
+                f"{path}: was trained by an earlier version of sleepkd and does not say what its network saw; train it "
+                "again, or use it with the version that its environment.json names"
+            )
+        if written != FORMAT:
             raise KeyError("format")
         return Checkpoint(**content | {"position": Position(**content["position"])})
     except (KeyError, TypeError, AttributeError):
@@ -94,6 +101,11 @@ def _give_name(path: Path, name: Path) -> None:
     except OSError:  # a file system without hard links
         shutil.copyfile(path, temporary)
     os.replace(temporary, name)
+
+
+def best_or_last(folder: Path) -> Path:
+    """The checkpoint of a run that validation chose, or its last where nothing was validated; it may not be there."""
+    return next((folder / name for name in ("best.pt", "last.pt") if (folder / name).is_file()), folder / "best.pt")
 
 
 def load_weights(module: nn.Module, weights: dict[str, Tensor], source: Path) -> None:

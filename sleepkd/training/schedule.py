@@ -2,8 +2,8 @@
 
 import math
 
-from sleepkd.checkpoint import Position
-from sleepkd.config import TrainConfig
+from sleepkd.training.checkpoint import Position
+from sleepkd.training.settings import TrainConfig
 
 
 def learning_rate(train: TrainConfig, update: int, total: int, reductions: int) -> float:

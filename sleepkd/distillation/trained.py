@@ -1,0 +1,65 @@
+"""A network out of a checkpoint, with what it was trained on."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from sleepkd.config import to_dict
+from sleepkd.data.inputs import InputSpec, input_spec
+from sleepkd.distillation.settings import Config, config_of
+from sleepkd.errors import UserError
+from sleepkd.models import build_network
+from sleepkd.training.checkpoint import Checkpoint, Position, best_or_last, load_weights, read_checkpoint
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """A network in evaluation mode, what it wants to see, and the checkpoint it came from."""
+
+    network: nn.Module
+    inputs: InputSpec
+    config: Config
+    checkpoint: Checkpoint
+    path: Path
+
+    @property
+    def sees(self) -> str:
+        """Its inputs in a word: EEG, or ECG + BEATS."""
+        return " + ".join(name.upper() for name in self.inputs)
+
+
+def load_trained(path: Path) -> TrainedNetwork:
+    """The network of a checkpoint, frozen and in evaluation mode, on the CPU; built from its own config."""
+    checkpoint = read_checkpoint(path)
+    config, inputs = config_of(checkpoint.config), input_spec(checkpoint.inputs, f"{path}: inputs")
+    network = build_network(config.model, config.data.classes, inputs, config.data.view)
+    load_weights(network, checkpoint.model, path)
+    return TrainedNetwork(network.eval().requires_grad_(False), inputs, config, checkpoint, path)
+
+
+def checkpoint_of_network(config: Config, inputs: InputSpec, network: nn.Module, position: Position, **more: dict) -> Checkpoint:
+    """What is saved of a network; more: `scores`, `training`."""
+    spec = {name: to_dict(item) for name, item in inputs.items()}
+    return Checkpoint(to_dict(config), spec, network.state_dict(), position, **more)
+
+
+def checkpoint_of(config: Config, name: str, key: str) -> Path:
+    """The checkpoint a config means by a path (it ends in .pt) or by the name of an earlier stage."""
+    if name.endswith(".pt"):
+        path, advice = Path(name), "check the path"
+    else:
+        path = best_or_last(config.stage_directory(name))
+        advice = f"train {name} first, or name a checkpoint (….pt)"
+    if not path.is_file():
+        raise UserError(f"{key}: no checkpoint at {path}; {advice}")
+    return path
+
+
+def check_classes(config: Config, other: Config, path: Path) -> None:
+    """UserError where an earlier stage was trained for another number of classes."""
+    if config.data.classes != other.data.classes:
+        raise UserError(
+            f"{path}: was trained for {other.data.classes} classes, data.classes is {config.data.classes}; "
+            f"set data.classes={other.data.classes} or train the earlier stage for {config.data.classes}"
+        )
