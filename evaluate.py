@@ -24,11 +24,12 @@ from sleepkd.data.windows import Windows
 from sleepkd.distillation.stage import checkpoint_of
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError, run_command
-from sleepkd.evaluation.calibration import fit_temperature, read_temperature, write_temperature
-from sleepkd.evaluation.groups import participants_of
-from sleepkd.evaluation.inference import Evaluated, predict
-from sleepkd.evaluation.predictions import NightPredictions
+from sleepkd.evaluation.distillation.inside import Evaluated
+from sleepkd.evaluation.inference import predict
 from sleepkd.evaluation.runs import Again, Run, Scoring, check_same_classes, name_runs, name_sides
+from sleepkd.evaluation.scores.calibration import fit_temperature, read_temperature, write_temperature
+from sleepkd.evaluation.scores.groups import participants_of
+from sleepkd.evaluation.scores.night import NightPredictions
 from sleepkd.models.build import TrainedNetwork, load_trained
 
 

@@ -31,9 +31,9 @@ from sleepkd.distillation.stage import Output, Stage, autocast, build_stage, by_
 from sleepkd.distillation.teacher_cache import use_cached_teacher
 from sleepkd.distributed import Processes, StopFlag
 from sleepkd.errors import UserError, run_command
-from sleepkd.evaluation.confusion_image import confusion_image
-from sleepkd.evaluation.metrics import confusion_matrix, scores
-from sleepkd.evaluation.report import json_safe
+from sleepkd.evaluation.pictures.confusion_image import confusion_image
+from sleepkd.evaluation.scores.metrics import confusion_matrix, scores
+from sleepkd.evaluation.scores.summary import json_safe
 from sleepkd.progress import Progress, UpdateLog
 from sleepkd.run_directory import RunDirectory, resumable
 from sleepkd.schedule import is_finished, learning_rate, note_validation

@@ -25,9 +25,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 from sleepkd.data.hypnogram import CLASS_NAMES
-from sleepkd.evaluation.comparison import paired_intervals
-from sleepkd.evaluation.predictions import NightPredictions, read_predictions, write_predictions
-from sleepkd.evaluation.statistics import (
+from sleepkd.evaluation.predictions import read_predictions, write_predictions
+from sleepkd.evaluation.scores.comparison import paired_intervals
+from sleepkd.evaluation.scores.night import NightPredictions
+from sleepkd.evaluation.scores.statistics import (
     LEVEL,
     expanded_interval,
     intervals,
@@ -178,8 +179,8 @@ def evaluate_stored(folder: Path, out: Path) -> None:
         last = time.process_time()
 
     from sleepkd.evaluation.analysis import analyse, draw, draw_together
-    from sleepkd.evaluation.html_report import Provenance, write_report
-    from sleepkd.evaluation.report import write_metrics
+    from sleepkd.evaluation.pages.report import Provenance, write_report
+    from sleepkd.evaluation.scores.summary import write_metrics
 
     lap("importing pandas, YASA, matplotlib")
     nights, class_names = read_predictions(folder)

@@ -25,15 +25,15 @@ from sleepkd.data.store import Store
 from sleepkd.distillation.stage import by_device
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError, run_command
-from sleepkd.estimate import estimate
-from sleepkd.evaluation.groups import participants_of
 from sleepkd.evaluation.predictions import read_predictions
-from sleepkd.evaluation.statistics import DRAWS
-from sleepkd.evaluation.table import Results, table_of
-from sleepkd.evaluation.table_pages import About, write_table
-from sleepkd.plan import BASELINE, EQUAL_BUDGET, PROPOSED, ROWS, Group, Job, plan, shown, torchrun
+from sleepkd.evaluation.scores.groups import participants_of
+from sleepkd.evaluation.scores.statistics import DRAWS
 from sleepkd.run_directory import resumable
 from sleepkd.schedule import is_finished
+from sleepkd.study.estimate import estimate
+from sleepkd.study.pages import About, write_table
+from sleepkd.study.plan import BASELINE, EQUAL_BUDGET, PROPOSED, ROWS, Group, Job, plan, shown, torchrun
+from sleepkd.study.table import Results, table_of
 
 EXIT_FAILED = 1  # some run failed: the table lacks it
 EXIT_STOPPED = 143

@@ -9,16 +9,17 @@ from pathlib import Path
 from sleepkd.config import to_dict
 from sleepkd.data.hypnogram import CLASS_NAMES
 from sleepkd.evaluation.analysis import Analysis, analyse, draw, draw_comparison, draw_together
-from sleepkd.evaluation.calibration import with_temperature_applied
-from sleepkd.evaluation.comparison import compare
-from sleepkd.evaluation.figures import Picture, hypnogram_figure
-from sleepkd.evaluation.html_report import Provenance, write_report
-from sleepkd.evaluation.inference import Evaluated
-from sleepkd.evaluation.page import interval, number
-from sleepkd.evaluation.predictions import NightPredictions, write_predictions
-from sleepkd.evaluation.report import json_safe, write_metrics
+from sleepkd.evaluation.distillation.inside import Evaluated
+from sleepkd.evaluation.distillation.trio import Trio, distillation_of, draw_distillation
+from sleepkd.evaluation.pages.page import interval, number
+from sleepkd.evaluation.pages.report import Provenance, write_report
+from sleepkd.evaluation.pictures.figures import Picture, hypnogram_figure
+from sleepkd.evaluation.predictions import write_predictions
 from sleepkd.evaluation.runs import Again, Run, Scoring, by_seed
-from sleepkd.evaluation.views import Trio, distillation_of, draw_distillation
+from sleepkd.evaluation.scores.calibration import with_temperature_applied
+from sleepkd.evaluation.scores.comparison import compare
+from sleepkd.evaluation.scores.night import NightPredictions
+from sleepkd.evaluation.scores.summary import json_safe, write_metrics
 from sleepkd.models.build import TrainedNetwork
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sleepkd.errors import UserError
-from sleepkd.evaluation.statistics import DRAWS
+from sleepkd.evaluation.scores.statistics import DRAWS
 from sleepkd.models.build import TrainedNetwork
 
 
