@@ -7,7 +7,8 @@ from pathlib import Path
 
 from sleepkd.evaluation.pages import page
 from sleepkd.evaluation.pages.page import MISSING, number
-from sleepkd.evaluation.pages.report import package_versions
+from sleepkd.evaluation.pages.report import report_versions
+from sleepkd.evaluation.scores.groups import participants_of
 from sleepkd.files import write_text_atomically
 from sleepkd.study.table import ALL, SCORES
 
@@ -42,7 +43,7 @@ class About:
 
 @dataclass(frozen=True)
 class Piece:
-    """A heading, a paragraph, or a table with its header: what both pages are made of."""
+    """A heading, a paragraph, or rows under a header: what both pages are made of."""
 
     heading: str = ""
     text: str = ""
@@ -51,9 +52,15 @@ class Piece:
     code: str = ""
 
 
+def is_simulated(store: str) -> bool:
+    """Whether the store's participants say that they are simulated (sleepkd.simulate writes it)."""
+    participants = participants_of(None, [store]) or {}
+    return any(row.get("origin") == "simulated" for row in participants.values())
+
+
 def write_table(folder: Path, table: dict, about: About) -> None:
     """Write the three files; each appears whole or not at all."""
-    content = {"about": {**asdict(about), "versions": package_versions()}, "table": table}
+    content = {"about": {**asdict(about), "versions": report_versions()}, "table": table}
     write_text_atomically(folder / "table.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     pieces = list(pieces_of(table, about))
     write_text_atomically(folder / "table.md", markdown(pieces))
@@ -195,7 +202,7 @@ def html(pieces: Sequence[Piece]) -> str:
         if piece.code:
             body.append(page.code([piece.code]))
         if piece.header:
-            body.append(page.table(piece.header, piece.rows))
+            body.append(page.grid(piece.header, piece.rows))
     return page.page(pieces[0].heading, body)
 
 

@@ -1,15 +1,11 @@
 """The rows of the paper's table, as runs: which stage with which settings, for which classes, seed and fold."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import sleepkd
 from sleepkd.config import Config, load_config
 from sleepkd.errors import UserError
-
-SCRIPTS = Path(sleepkd.__file__).resolve().parent.parent  # where train_ddp.py and evaluate.py are
 
 
 @dataclass(frozen=True)
@@ -146,15 +142,3 @@ def _arguments(
         both = (load_config([ROWS[name].config, *overlays], [*settings]).train.epochs for name in row.epochs_of)
         overrides.append(f"train.epochs={sum(both)}")
     return files, overrides
-
-
-def torchrun(script: str, processes: int, arguments: Sequence[object]) -> list[str]:
-    """The command line that starts one of the two scripts on so many processes."""
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-    return [*launch, str(SCRIPTS / script), *map(str, arguments)]
-
-
-def shown(command: Sequence[str]) -> str:
-    """A command of `torchrun` as one would type it in the project's folder."""
-    words = ["torchrun", *command[3:]]
-    return " ".join(word.removeprefix(f"{SCRIPTS}/") for word in words)

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from sleepkd.errors import UserError
-from sleepkd.study.plan import ROWS, SCRIPTS, Group, Job, plan, shown, torchrun
+from sleepkd.provenance import REPOSITORY, shown, torchrun
+from sleepkd.study.plan import ROWS, Group, Job, plan
 
 OUT = Path("out")
 GROUP = Group(3, 7, None)
@@ -67,7 +68,7 @@ def test_a_stage_of_ones_own(tmp_path: Path) -> None:
 
 def test_commands_can_be_typed() -> None:
     command = torchrun("train_ddp.py", 4, jobs("ecg_base")["ecg_base"].arguments)
-    assert Path(command[5]) == SCRIPTS / "train_ddp.py" and Path(command[5]).is_file()
+    assert Path(command[5]) == REPOSITORY / "train_ddp.py" and Path(command[5]).is_file()
     assert shown(command) == (
         "torchrun --standalone --nproc_per_node=4 train_ddp.py --config ecg_base demo.yaml --set stage.name=ecg_base "
         "runs_root=out/runs/single/seed7 data.classes=3 train.seed=7"

@@ -18,7 +18,7 @@ import train_ddp
 from sleepkd import reproduce
 from sleepkd.errors import UserError
 from sleepkd.evaluation.predictions import read_predictions
-from sleepkd.reproduce import Runner
+from sleepkd.study.runner import Runner
 
 ROWS = ("ecg_base", "feat_temp", "ecg_base_long")
 SCRIPTS = {"train_ddp.py": train_ddp, "evaluate.py": evaluate}

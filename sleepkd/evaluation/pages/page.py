@@ -1,4 +1,4 @@
-"""One self-contained HTML page: text, tables and inlined pictures; no script, no request, fit for phone and paper."""
+"""One self-contained HTML page: text, grids and inlined pictures; no script, no request, fit for phone and paper."""
 
 import base64
 import io
@@ -125,8 +125,8 @@ def _picture(item: Picture) -> str:
     )
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]], text_columns: Sequence[int] = ()) -> str:
-    """A table of plain texts. The first column is set left, as are those in text_columns, which may also wrap."""
+def grid(header: Sequence[str], rows: Iterable[Sequence[str]], text_columns: Sequence[int] = ()) -> str:
+    """Rows of plain texts under a header. The first column is set left; so are text_columns, which may also wrap."""
 
     def line(tag: str, cells: Sequence[str]) -> str:
         marked = (

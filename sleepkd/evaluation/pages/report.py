@@ -1,9 +1,7 @@
-"""report.html: the answer first, then pictures, then tables, then how to run it again."""
+"""report.html: the answer first, then pictures, then all numbers, then how to run it again."""
 
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from platform import python_version
 
@@ -11,6 +9,7 @@ from sleepkd.evaluation.pages.page import (
     MISSING,
     answer,
     code,
+    grid,
     heading,
     interval,
     number,
@@ -18,13 +17,13 @@ from sleepkd.evaluation.pages.page import (
     paragraph,
     pictures,
     side_by_side,
-    table,
 )
 from sleepkd.evaluation.pictures.figures import Picture
 from sleepkd.evaluation.scores.metrics import SCALAR_SCORES
 from sleepkd.evaluation.scores.sleep_medicine import DESCRIPTIONS
 from sleepkd.evaluation.scores.summary import Analysis
 from sleepkd.files import write_text_atomically
+from sleepkd.provenance import commit, versions
 
 SCORE_NAMES = {
     "accuracy": "accuracy",
@@ -45,24 +44,9 @@ class Provenance:
     versions: Mapping[str, str] = field(default_factory=dict)
 
 
-def package_versions() -> dict[str, str]:
-    """This repository's commit and the versions of Python and of the packages that make the numbers, as installed."""
-    found = {"sleepkd": _commit(), "python": python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
-
-
-def _commit() -> str:
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
-    try:
-        git = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return "unknown: no git here"
-    return git.stdout.strip() or "unknown: not a git checkout"
+def report_versions() -> dict[str, str]:
+    """This checkout's commit and the versions of Python and of the packages that make the numbers, as installed."""
+    return {"sleepkd": commit() or "unknown: no git checkout", "python": python_version(), **versions(_PACKAGES)}
 
 
 def write_report(
@@ -97,10 +81,10 @@ def write_report(
         heading("Pictures"),
         *(piece for name, shown in figures.items() if shown for piece in (heading(name, 3), pictures(shown))),
         heading("Tables"),
-        *_score_tables(analyses),
-        *(_comparison_tables(comparison, compared) if comparison else ()),
-        *(piece for analysis in analyses for piece in _model_tables(analysis)),
-        *_recording_table(analyses),
+        *_score_grids(analyses),
+        *(_comparison_grids(comparison, compared) if comparison else ()),
+        *(piece for analysis in analyses for piece in _model_grids(analysis)),
+        *_recording_grid(analyses),
         heading("To run it again"),
         *_provenance(provenance),
     ]
@@ -151,22 +135,22 @@ def _p(value: float | None) -> str:
     return "< 0.001" if text == "0.000" else f"= {text}"
 
 
-def _score_tables(analyses: Sequence[Analysis]) -> list[str]:
+def _score_grids(analyses: Sequence[Analysis]) -> list[str]:
     titles = {"mean": "Mean over recordings", "median": "Median over recordings", "pooled": "All sleep epochs pooled"}
     pieces = []
     for statistic, title in titles.items():
         rows = [
             [a.name, *(interval(a.metrics["intervals"][statistic][score]) for score in SCALAR_SCORES)] for a in analyses
         ]
-        pieces += [heading(title, 3), table(["model", *SCORE_NAMES.values()], rows)]
+        pieces += [heading(title, 3), grid(["model", *SCORE_NAMES.values()], rows)]
     quartiles = []
     for a in analyses:
         low, high = (a.metrics["over_recordings"][quartile] for quartile in ("q1", "q3"))
         quartiles.append([a.name, *(f"{number(low[score])} to {number(high[score])}" for score in SCALAR_SCORES)])
-    return [*pieces, heading("Quartiles over recordings", 3), table(["model", *SCORE_NAMES.values()], quartiles)]
+    return [*pieces, heading("Quartiles over recordings", 3), grid(["model", *SCORE_NAMES.values()], quartiles)]
 
 
-def _comparison_tables(comparison: dict, compared: tuple[str, str]) -> list[str]:
+def _comparison_grids(comparison: dict, compared: tuple[str, str]) -> list[str]:
     a, b = compared
     rows = [
         [
@@ -181,17 +165,17 @@ def _comparison_tables(comparison: dict, compared: tuple[str, str]) -> list[str]
         for score in SCALAR_SCORES
     ]
     header = ["score", "mean difference", "median difference", "pooled", "Wilcoxon p", "better", "worse", "equal"]
-    pieces = [heading(f"{b} minus {a}, paired by recording", 3), table(header, rows)]
+    pieces = [heading(f"{b} minus {a}, paired by recording", 3), grid(header, rows)]
     if len(comparison["seeds"]) > 1:
         by_seed = [
             [seed, *(number(values[score], sign=True) for score in SCALAR_SCORES)]
             for seed, values in comparison["by_seed"].items()
         ]
-        pieces += [heading("Mean difference by seed", 3), table(["seed", *SCORE_NAMES.values()], by_seed)]
+        pieces += [heading("Mean difference by seed", 3), grid(["seed", *SCORE_NAMES.values()], by_seed)]
     return pieces
 
 
-def _model_tables(analysis: Analysis) -> list[str]:
+def _model_grids(analysis: Analysis) -> list[str]:
     name, metrics = analysis.name, analysis.metrics
     per_class = [
         [label, *(number(entry[key]) for key in ("precision", "recall", "f1")), f"{entry['support']:,}"]
@@ -199,7 +183,7 @@ def _model_tables(analysis: Analysis) -> list[str]:
     ]
     pieces = [
         heading(f"{name}: each class, sleep epochs pooled", 3),
-        table(["class", "precision", "recall", "F1", "scored"], per_class),
+        grid(["class", "precision", "recall", "F1", "scored"], per_class),
     ]
     groups = [
         [
@@ -214,22 +198,22 @@ def _model_tables(analysis: Analysis) -> list[str]:
     ]
     if groups:
         header = ["group", "recordings", "subjects", "kappa", "accuracy", "weighted F1", "pooled kappa"]
-        pieces += [heading(f"{name}: groups", 3), table(header, groups)]
+        pieces += [heading(f"{name}: groups", 3), grid(header, groups)]
     calibration = metrics["calibration"]
     values = [number(calibration[key]) for key in ("ece", "brier", "nll")]
     header = ["expected calibration error", "Brier score (0 to 2)", "negative log-likelihood, nats"]
-    pieces += [heading(f"{name}: calibration", 3), table(header, [values])]
+    pieces += [heading(f"{name}: calibration", 3), grid(header, [values])]
     if "distillation" in metrics:
-        pieces += _distillation_tables(name, metrics["distillation"], analysis.class_names)
-    return pieces + _sleep_tables(name, metrics["sleep_medicine"])
+        pieces += _distillation_grids(name, metrics["distillation"], analysis.class_names)
+    return pieces + _sleep_grids(name, metrics["sleep_medicine"])
 
 
-def _distillation_tables(name: str, found: dict, class_names: Sequence[str]) -> list[str]:
+def _distillation_grids(name: str, found: dict, class_names: Sequence[str]) -> list[str]:
     agreement = found["agreement"]
     header = ["agreement", "kappa with the teacher", "repeats it where right", "repeats it where wrong", "sleep epochs"]
     values = [number(agreement[key]) for key in ("agreement", "kappa", "follows_right", "follows_wrong")]
     title = f"{name}: against its teacher ({found['teacher']})"
-    pieces = [heading(title, 3), table(header, [[*values, f"{agreement['n']:,}"]])]
+    pieces = [heading(title, 3), grid(header, [[*values, f"{agreement['n']:,}"]])]
     if "contested" in found:
         kinds = {
             "both_right": "both right",
@@ -239,11 +223,11 @@ def _distillation_tables(name: str, found: dict, class_names: Sequence[str]) -> 
         }
         rows = [[label, *(f"{found['contested'][kind][k]:,}" for kind in kinds)] for k, label in enumerate(class_names)]
         title = f"{name}: scored sleep epochs, against the baseline ({found['baseline']})"
-        pieces += [heading(title, 3), table(["class", *kinds.values()], rows)]
+        pieces += [heading(title, 3), grid(["class", *kinds.values()], rows)]
     return pieces
 
 
-def _sleep_tables(name: str, medicine: dict) -> list[str]:
+def _sleep_grids(name: str, medicine: dict) -> list[str]:
     if "missing" in medicine:
         return [heading(f"{name}: sleep statistics", 3), paragraph(medicine["missing"])]
     header = ["class", "sensitivity", "specificity", "positive predictive value", "negative predictive value"]
@@ -252,7 +236,7 @@ def _sleep_tables(name: str, medicine: dict) -> list[str]:
         for label, entry in medicine["stages"].items()
     ]
     title = f"{name}: each class against the rest, %, sleep epochs pooled (YASA)"
-    pieces = [heading(title, 3), table(header, rows)]
+    pieces = [heading(title, 3), grid(header, rows)]
     if not medicine["agreement"]:
         return pieces
     failed = {
@@ -276,7 +260,7 @@ def _sleep_tables(name: str, medicine: dict) -> list[str]:
     header = ["statistic", "what it is", "n", "scored", "predicted", "bias [95 %]", "limits of agreement", "note"]
     pieces += [
         heading(f"{name}: sleep statistics, predicted against scored (YASA)", 3),
-        table(header, rows, text_columns=(1, 7)),
+        grid(header, rows, text_columns=(1, 7)),
     ]
     if medicine["repeated"]:
         pieces.append(
@@ -285,7 +269,7 @@ def _sleep_tables(name: str, medicine: dict) -> list[str]:
     return pieces
 
 
-def _recording_table(analyses: Sequence[Analysis]) -> list[str]:
+def _recording_grid(analyses: Sequence[Analysis]) -> list[str]:
     shown = {"kappa": "kappa", "accuracy": "accuracy", "weighted_f1": "weighted F1"}
     header = ["recording", "subject", "subset", "standard", "scored"]
     header += [f"{analysis.name}: {text}" for analysis in analyses for text in shown.values()]
@@ -296,16 +280,16 @@ def _recording_table(analyses: Sequence[Analysis]) -> list[str]:
             [recording, *(entry[key] for key in ("subject", "subset", "standard")), f"{entry['n']:,}"]
             + [number(of_model.get(score)) for of_model in of_models for score in shown]
         )
-    return [heading("Each recording", 3), table(header, rows)]
+    return [heading("Each recording", 3), grid(header, rows)]
 
 
 def _provenance(provenance: Provenance) -> list[str]:
     pieces = [code(provenance.commands)] if provenance.commands else []
     for topic, settings in provenance.settings.items():
         rows = [[key, value] for key, value in _flat(settings)]
-        pieces += [heading(f"Settings: {topic}", 3), table(["key", "value"], rows, text_columns=(1,))]
-    versions = {**package_versions(), **provenance.versions}
-    return [*pieces, heading("Versions", 3), table(["of", "version"], list(versions.items()), text_columns=(1,))]
+        pieces += [heading(f"Settings: {topic}", 3), grid(["key", "value"], rows, text_columns=(1,))]
+    found = {**report_versions(), **provenance.versions}
+    return [*pieces, heading("Versions", 3), grid(["of", "version"], list(found.items()), text_columns=(1,))]
 
 
 def _flat(settings: Mapping, prefix: str = "") -> list[tuple[str, str]]:
