@@ -24,8 +24,8 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Scoring:
-    """How nights are scored: which part of the split they are, whose, and the bootstrap."""
+class Protocol:
+    """By which rules nights are scored: which part of the split they are, whose, and the bootstrap."""
 
     part: str = "test"
     participants: Mapping[str, Mapping[str, str]] | None = None

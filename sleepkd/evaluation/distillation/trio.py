@@ -1,4 +1,4 @@
-"""What a student took from its teacher, for networks that were evaluated: numbers, and pictures of single sleep epochs.
+"""A student, its teacher and its baseline, once evaluated: what was taken over, in numbers and in pictures.
 
 The networks are run again on the sleep epochs shown, with a hook on the bottleneck.
 """

@@ -126,16 +126,16 @@ def paired_intervals(
     weights = np.split(resample_subjects(subjects, draws, seed), np.cumsum(counts)[:-1], axis=1)
     as_is = [_one_seed(a, b, np.ones((1, len(a)))) for a, b in matrices]
     drawn = [_one_seed(a, b, part) for (a, b), part in zip(matrices, weights, strict=True)]
-    table = with_intervals(_over_seeds(as_is), _over_seeds(drawn), len(set(subjects)))
+    differences = with_intervals(_over_seeds(as_is), _over_seeds(drawn), len(set(subjects)))
     if len(matrices) == 1:
-        return table
-    for statistic, by_score in table.items():
+        return differences
+    for statistic, by_score in differences.items():
         for score, entry in by_score.items():
-            found, sampled = (np.stack([of[statistic][score] for of in tables]) for tables in (as_is, drawn))
+            found, sampled = (np.stack([of[statistic][score] for of in by_seed]) for by_seed in (as_is, drawn))
             reach = _reach_of_seeds(found[:, 0], sampled)
             entry["low"] = entry["value"] - float(np.hypot(entry["value"] - entry["low"], reach))
             entry["high"] = entry["value"] + float(np.hypot(entry["high"] - entry["value"], reach))
-    return table
+    return differences
 
 
 def _reach_of_seeds(found: np.ndarray, drawn: np.ndarray) -> float:
@@ -161,7 +161,7 @@ def _one_seed(a: np.ndarray, b: np.ndarray, weights: np.ndarray) -> Statistics:
 def _over_seeds(by_seed: Sequence[Statistics]) -> Statistics:
     """Mean over seeds of each statistic, per draw."""
     return {
-        statistic: {score: np.mean([table[statistic][score] for table in by_seed], axis=0) for score in by_score}
+        statistic: {score: np.mean([of[statistic][score] for of in by_seed], axis=0) for score in by_score}
         for statistic, by_score in by_seed[0].items()
     }
 
@@ -200,10 +200,10 @@ def _by_recording(
     entries: dict[str, list[int]] = {}
     for i, night in enumerate(nights):
         entries.setdefault(night.recording, []).append(i)
-    table = {}
+    paired = {}
     for recording, indices in entries.items():
-        table[recording] = {"subject": nights[indices[0]].subject}
+        paired[recording] = {"subject": nights[indices[0]].subject}
         for score in SCALAR_SCORES:
             a, b = (float(np.mean(side[score][indices])) for side in (scored_a, scored_b))
-            table[recording][score] = {"a": a, "b": b, "difference": b - a}
-    return table
+            paired[recording][score] = {"a": a, "b": b, "difference": b - a}
+    return paired

@@ -33,7 +33,7 @@ BANDS = {"age": Bands((40, 60), ("under 40", "40 to 59", "60 and over")), "ahi":
 
 
 def read_participants(path: str | Path) -> dict[str, dict[str, str]]:
-    """Read a table of subjects, tabs between columns: {participant: {column: text}}, "" and "n/a" as missing.
+    """Read a TSV of subjects: {participant: {column: text}}, "" and "n/a" as missing.
 
     Participants are named by a column participant_id (BIDS; a `sub-` before the name is dropped), matched with the
     nights' subjects, or else by a column recording (as `sleepkd.simulate` writes). Raises UserError where the file is
@@ -59,8 +59,8 @@ def participants_of(path: Path | None, stores: Sequence[str | Path]) -> dict[str
     """What is known of the subjects, from a file or else the stores' participants.tsv; None where there is neither."""
     defaults = [default for store in stores if (default := Path(store) / "participants.tsv").is_file()]
     known: dict[str, dict[str, str]] = {}
-    for table in [path] if path else defaults:
-        known |= read_participants(table)
+    for file in [path] if path else defaults:
+        known |= read_participants(file)
     return known or None
 
 
@@ -97,16 +97,16 @@ def by_group(
 ) -> dict[str, dict[str, dict]]:
     """{column: {group: `intervals` of its recordings}}, for every column of `grouping` in which the nights differ."""
     matrices = confusions_of(nights, len(class_names))
-    table: dict[str, dict[str, dict]] = {}
+    found: dict[str, dict[str, dict]] = {}
     for column, values in grouping(nights, participants).items():
         if len(set(values)) < 2:
             continue
-        table[column] = {}
+        found[column] = {}
         for group in _in_order(set(values)):
             chosen = [r for r, value in enumerate(values) if value == group]
             subjects = [nights[r].subject for r in chosen]
-            table[column][group] = intervals(matrices[chosen], subjects, draws=draws, seed=seed)
-    return table
+            found[column][group] = intervals(matrices[chosen], subjects, draws=draws, seed=seed)
+    return found
 
 
 def _row_of(night: NightPredictions, participants: Mapping[str, Mapping[str, str]]) -> Mapping[str, str]:

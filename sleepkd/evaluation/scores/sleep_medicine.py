@@ -1,7 +1,7 @@
 """What a clinician reads off a hypnogram, scored against predicted: sleep statistics, bias and limits, transitions.
 
 YASA does the counting (Hypnogram, EpochByEpochAgreement, SleepStatsAgreement, after Menghini et al. 2021, SLEEP 44(2)
-zsaa170); here nights are brought into its form and its tables out of it. The 3-, 4- and 5-class schemes are YASA's own
+zsaa170); here nights are brought into its form and its numbers out of it. The 3-, 4- and 5-class schemes are YASA's own
 (NREM; LIGHT and DEEP; N1 to N3). Nights of 20-s and of 30-s sleep epochs meet only in minutes and percentages.
 """
 
@@ -103,7 +103,7 @@ def agreement_of(statistics: pd.DataFrame) -> dict[str, dict]:
     scored, predicted = statistics.loc[SCORED], statistics.loc[PREDICTED]
     defined = scored.notna() & predicted.notna()
     kept = [name for name in statistics.columns if name != "TIB" and defined[name].sum() >= 3]
-    table = {
+    found = {
         name: {
             "n": int(defined[name].sum()),
             SCORED: float(scored[name][defined[name]].mean()),
@@ -121,10 +121,10 @@ def agreement_of(statistics: pd.DataFrame) -> dict[str, dict]:
     for name in kept:
         for ours, theirs in (("bias", "bias_mean"), ("loa_lower", "loa_lower"), ("loa_upper", "loa_upper")):
             row = summary.loc[name, theirs] if name in differing else {"center": 0.0, "lower": 0.0, "upper": 0.0}
-            table[name][ours] = {"value": float(row["center"]), "low": float(row["lower"]), "high": float(row["upper"])}
+            found[name][ours] = {"value": float(row["center"]), "low": float(row["lower"]), "high": float(row["upper"])}
         for ours, theirs in _ASSUMPTIONS.items():
-            table[name][ours] = name in differing and not bool(assumptions.loc[name, (theirs, "passed")])
-    return table
+            found[name][ours] = name in differing and not bool(assumptions.loc[name, (theirs, "passed")])
+    return found
 
 
 def _statistics(pairs: dict[str, tuple[yasa.Hypnogram, yasa.Hypnogram]]) -> pd.DataFrame:
@@ -174,7 +174,7 @@ def agreement_by_yasa(statistics: pd.DataFrame) -> yasa.SleepStatsAgreement:
 
 @contextmanager
 def quiet_yasa() -> Iterator[None]:
-    """Silence YASA's log below errors: what it removes and why is in the tables (n, and zeros where all agree)."""
+    """Silence YASA's log below errors: what it removes and why is in the numbers (n, and zeros where all agree)."""
     logger = logging.getLogger("yasa")
     before = logger.level
     logger.setLevel(logging.ERROR)

@@ -89,13 +89,13 @@ def with_intervals(
     values: dict[str, dict[str, np.ndarray]], drawn: dict[str, dict[str, np.ndarray]], n_subjects: int
 ) -> dict[str, dict[str, dict[str, float]]]:
     """{statistic: {score: {value, low, high}}} from the statistics as they are, (1,) each, and as drawn, (B,) each."""
-    table: dict[str, dict[str, dict[str, float]]] = {}
+    found: dict[str, dict[str, dict[str, float]]] = {}
     for statistic, by_score in values.items():
-        table[statistic] = {}
+        found[statistic] = {}
         for score, value in by_score.items():
             low, high = expanded_interval(drawn[statistic][score], n_subjects)
-            table[statistic][score] = {"value": float(value[0]), "low": low, "high": high}
-    return table
+            found[statistic][score] = {"value": float(value[0]), "low": low, "high": high}
+    return found
 
 
 def intervals(matrices: np.ndarray, subjects: Sequence[str], *, draws: int = DRAWS, seed: int = 0) -> dict:

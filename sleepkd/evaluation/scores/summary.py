@@ -78,11 +78,11 @@ def over_recordings(matrices: np.ndarray) -> dict[str, dict[str, float]]:
         "q1": lambda values: np.quantile(values, 0.25),
         "q3": lambda values: np.quantile(values, 0.75),
     }
-    table = {
+    found = {
         name: {score: float(summary(values)) if len(values) else math.nan for score, values in defined.items()}
         for name, summary in summaries.items()
     }
-    return table | {"defined": {score: len(values) for score, values in defined.items()}}
+    return found | {"defined": {score: len(values) for score, values in defined.items()}}
 
 
 def json_safe(value: Any) -> Any:
