@@ -11,7 +11,6 @@ Under torchrun the windows are shared out, and each scored sleep epoch counts on
 """
 
 import argparse
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,12 +23,14 @@ from sleepkd.data.windows import Windows
 from sleepkd.distillation.stage import checkpoint_of
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError, run_command
-from sleepkd.evaluation.calibration import fit_temperature, read_temperature, write_temperature
-from sleepkd.evaluation.groups import participants_of
-from sleepkd.evaluation.inference import Evaluated, predict
-from sleepkd.evaluation.predictions import NightPredictions
-from sleepkd.evaluation.runs import Again, Run, Scoring, check_same_classes, name_runs, name_sides
+from sleepkd.evaluation.distillation.inside import Evaluated
+from sleepkd.evaluation.inference import predict
+from sleepkd.evaluation.runs import Again, Protocol, Run, check_same_classes, name_runs, name_sides
+from sleepkd.evaluation.scores.calibration import fit_temperature, read_temperature, write_temperature
+from sleepkd.evaluation.scores.groups import participants_of
+from sleepkd.evaluation.scores.night import NightPredictions
 from sleepkd.models.build import TrainedNetwork, load_trained
+from sleepkd.provenance import shown, torchrun
 
 
 def main() -> int:
@@ -63,12 +64,12 @@ def main() -> int:
         if processes.is_first:
             from sleepkd.evaluation.results import write_all  # with YASA and matplotlib: on this process only
 
-            scoring = Scoring(args.split, participants, args.draws, args.seed)
+            protocol = Protocol(args.split, participants, args.draws, args.seed)
             again = None
             if not args.only_scores:
                 lineage = dict.fromkeys(path for run in runs for path in _lineage(run.trained))
                 again = Again(tuple(lineage), _command(processes))
-            lines = write_all(sides, seen, companions, temperatures, scoring, args.out, bool(args.compare), again)
+            lines = write_all(sides, seen, companions, temperatures, protocol, args.out, bool(args.compare), again)
             for line in lines:
                 print(line, flush=True)
         processes.wait()
@@ -142,13 +143,15 @@ def write_results(trained: TrainedNetwork, nights: list[NightPredictions], folde
     """Write one checkpoint's metrics.json, predictions/, pictures and hypnograms/; returns a line to print."""
     from sleepkd.evaluation.results import write_run
 
-    return write_run(Run(trained.config.stage.name, folder, trained), nights, Scoring(part)).line
+    return write_run(Run(trained.config.stage.name, folder, trained), nights, Protocol(part)).line
 
 
 def _command(processes: Processes) -> str:
     """The command line of this evaluation, to be run again."""
-    torchrun = f"torchrun --standalone --nproc_per_node={processes.world}"
-    return shlex.join([*(torchrun.split() if processes.distributed else ["python"]), "evaluate.py", *sys.argv[1:]])
+    arguments = sys.argv[1:]
+    if processes.distributed:
+        return shown(torchrun("evaluate.py", processes.world, arguments))
+    return shown([sys.executable, "evaluate.py", *arguments])
 
 
 def _parse() -> argparse.Namespace:
@@ -160,7 +163,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--store", nargs="+", help="other stores than the one trained on (their default splits)")
     parser.add_argument("--split", default="test", choices=("train", "validation", "test", "all"))
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
-    parser.add_argument("--participants", type=Path, help="a table of subjects to group by (STORE/participants.tsv)")
+    parser.add_argument("--participants", type=Path, help="a TSV of subjects to group by (STORE/participants.tsv)")
     parser.add_argument("--calibrate", action="store_true", help="fit a temperature on the validation nights first")
     parser.add_argument("--temperature", action="store_true", help="apply the temperature stored beside the checkpoint")
     parser.add_argument("--teacher", type=Path, help="another teacher than the checkpoint's config names")

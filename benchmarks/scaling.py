@@ -11,7 +11,7 @@ it as it lasts (DDP sends buckets while it computes).
 import argparse
 
 from sleepkd.config import load_config
-from sleepkd.estimate import time_update
+from sleepkd.study.estimate import time_update
 
 GRADIENT_BYTES = 4 * 4_813_240  # the published network for four classes, in float32
 BATCH = 256

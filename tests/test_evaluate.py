@@ -21,7 +21,7 @@ from sleepkd.data.store import Store
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError
 from sleepkd.evaluation import predictions
-from sleepkd.evaluation.inference import Evaluated, look_inside
+from sleepkd.evaluation.distillation.inside import Evaluated, look_inside
 from tests.data.stored import hypnogram, made_store
 
 
