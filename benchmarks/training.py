@@ -26,9 +26,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from sleepkd.checkpoint import Checkpoint, save_checkpoint
+from sleepkd.distillation.losses import balanced_class_weights, normalisers, unique_taps
+from sleepkd.models.build import build_network
 from torch import nn
 
-from sleepkd.checkpoint import Checkpoint, save_checkpoint
 from sleepkd.config import Config, DataConfig, load_config, to_dict
 from sleepkd.data.hypnogram import Hypnogram
 from sleepkd.data.splits import write_split
@@ -41,12 +43,10 @@ from sleepkd.data.store import (
     write_recording,
 )
 from sleepkd.data.windows import Windows
-from sleepkd.distillation.losses import balanced_class_weights, normalisers, unique_taps
 from sleepkd.distillation.stage import build_stage
 from sleepkd.distillation.taps import Taps
 from sleepkd.distributed import Processes
 from sleepkd.files import write_text_atomically
-from sleepkd.models.build import build_network
 from train_ddp import forward, train
 
 RESULTS = Path(__file__).parent / "results"

@@ -15,15 +15,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from sleepkd.distillation.losses import attention_map, attention_sum
+from sleepkd.models.build import load_trained
 from torch import Tensor
 
 from sleepkd.data.batches import load
 from sleepkd.data.splits import read_split
 from sleepkd.data.store import Store
 from sleepkd.data.windows import Windows
-from sleepkd.distillation.losses import attention_map, attention_sum
 from sleepkd.distillation.stage import Stage, build_stage, energies
-from sleepkd.models.build import load_trained
 
 BATCH = 256
 Energies = dict[str, Tensor]

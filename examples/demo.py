@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from sleepkd.checkpoint import read_checkpoint
+
 from sleepkd.config import load_config
 from sleepkd.errors import UserError, run_command
 from sleepkd.files import write_text_atomically

@@ -13,18 +13,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sleepkd.config import Config, load_config
 from sleepkd.data.store import Store
+from sleepkd.distillation.settings import Config, load_config
 from sleepkd.errors import UserError, run_command
 from sleepkd.evaluation.scores.statistics import DRAWS
 from sleepkd.provenance import shown, torchrun
-from sleepkd.schedule import is_finished
 from sleepkd.study.estimate import estimate
 from sleepkd.study.folds import Parts, splits_of, write_folds
 from sleepkd.study.pages import About, is_simulated, write_table
 from sleepkd.study.plan import BASELINE, EQUAL_BUDGET, PROPOSED, ROWS, Group, Job, plan
 from sleepkd.study.runner import Runner, reached, read_results
 from sleepkd.study.table import table_of
+from sleepkd.training.schedule import is_finished
 
 EXIT_FAILED = 1  # some run failed: the table lacks it
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from sleepkd.models.build import load_trained
 
 from evaluate import windows_of
 from sleepkd.distillation.stage import build_stage
 from sleepkd.distributed import Processes
 from sleepkd.evaluation.inference import predict
-from sleepkd.models.build import load_trained
 from train_ddp import validate
 
 if __name__ == "__main__":

@@ -5,9 +5,9 @@ import resource
 
 import pytest
 import torch
+from sleepkd.checkpoint import Checkpoint, Position, load_weights, read_checkpoint, save_checkpoint
 from torch import nn
 
-from sleepkd.checkpoint import Checkpoint, Position, load_weights, read_checkpoint, save_checkpoint
 from sleepkd.errors import UserError
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import torch
 from launch import REPOSITORY, command, environment, run, tiny, wait_for_updates
-
 from sleepkd.checkpoint import read_checkpoint
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 from launch import REPOSITORY, tiny
+from sleepkd.checkpoint import read_checkpoint
 
 import evaluate
 import train_ddp
 from sleepkd import prepare
-from sleepkd.checkpoint import read_checkpoint
 from sleepkd.config import load_config
 from sleepkd.data.hypnogram import CLASS_NAMES
 from sleepkd.distributed import Processes

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 from launch import REPOSITORY, command, environment, run, tiny
+from sleepkd.checkpoint import Checkpoint, read_checkpoint
 
 import train_ddp
 from sleepkd import checkpoint
-from sleepkd.checkpoint import Checkpoint, read_checkpoint
 from sleepkd.config import load_config
 from sleepkd.distillation.stage import Stage
 from sleepkd.distributed import Processes

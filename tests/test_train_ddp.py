@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 from launch import REPOSITORY, STAGES, command, environment, run, tiny, wait_for_updates
+from sleepkd.checkpoint import Checkpoint, read_checkpoint
 
 import train_ddp
-from sleepkd.checkpoint import Checkpoint, read_checkpoint
 from sleepkd.config import Config, load_config
 from sleepkd.distillation.stage import Stage, build_stage
 from sleepkd.distributed import Processes

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 from launch import STAGES, run, tiny
+from sleepkd.checkpoint import Checkpoint, read_checkpoint
 
 from sleepkd import prepare
-from sleepkd.checkpoint import Checkpoint, read_checkpoint
 
 # (processes, micro-batches); 21 or 22 windows a batch are not all a multiple of 3
 SHALLOW_TAPS = "[[encoder.0.pool,encoder.1.pool],[bottom],[decoder.0,decoder.1],[dense]]"

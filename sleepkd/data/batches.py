@@ -45,9 +45,7 @@ def shares(sizes: Sequence[int], data: DataConfig) -> np.ndarray:
     return wanted / wanted.sum()
 
 
-def _interleaved(
-    rows: Sequence[np.ndarray], wanted: np.ndarray, total: int, rng: np.random.Generator
-) -> np.ndarray:
+def _interleaved(rows: Sequence[np.ndarray], wanted: np.ndarray, total: int, rng: np.random.Generator) -> np.ndarray:
     """`total` rows, so many of each store as wanted, each store's spread evenly over the epoch."""
     counts = np.floor(wanted * total).astype(int)
     largest = np.argsort(-(wanted * total - counts), kind="stable")[: total - counts.sum()]

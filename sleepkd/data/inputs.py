@@ -213,7 +213,9 @@ def _statistics(info: SignalInfo, normalisation: str, night: Night) -> tuple[flo
     """Median and interquartile range that a signal is scaled by."""
     if normalisation == "robust_scored":
         if info.scored_iqr is None:
-            raise UserError(f"{night.folder}: has no labels; data.normalisation robust_scored needs them, robust_night not")
+            raise UserError(
+                f"{night.folder}: has no labels; data.normalisation robust_scored needs them, robust_night not"
+            )
         return info.scored_median, info.scored_iqr
     if info.iqr is None:
         store = night.folder.parents[1]

@@ -34,8 +34,8 @@ def open_nights(sources: Sequence[Source], part: str) -> tuple[Night, ...]:
             night = store.open(recording, number)
             if (other := nights.setdefault(night.key, night)) is not night:
                 raise UserError(
-                    f"{night.folder}: cohort {night.cohort} has a recording of this name in {other.folder} too; name one "
-                    "of the two stores only, or prepare one under another cohort's name"
+                    f"{night.folder}: cohort {night.cohort} has a recording of this name in {other.folder} too; "
+                    "name one of the two stores only, or prepare one under another cohort's name"
                 )
     if not nights:
         raise UserError(f"{' and '.join(map(str, empty))}: lists no recording; add some, or draw another split")

@@ -61,9 +61,7 @@ class DataConfig:
         require(self.workers >= -1, "data.workers", f"must be -1 (by device) or more, is {self.workers}")
         require(0 < self.clip < math.inf, "data.clip", f"must be positive, is {self.clip}")
         require(0 <= self.mix <= 1, "data.mix", f"must lie between 0 (by size) and 1 (alike), is {self.mix}")
-        require(
-            0 <= self.crop_minutes < math.inf, "data.crop_minutes", f"must be 0 or more, is {self.crop_minutes}"
-        )
+        require(0 <= self.crop_minutes < math.inf, "data.crop_minutes", f"must be 0 or more, is {self.crop_minutes}")
         both = bool(self.nights) and (self.store, self.split) != (default.store, default.split)
         require(not both, "data.nights", "is given beside data.store or data.split; give one of the two")
         for i, source in enumerate(self.nights):

@@ -17,7 +17,6 @@ from sleepkd.data.hypnogram import EPOCH_SECONDS, UNSCORED, Hypnogram, merge_lab
 from sleepkd.data.inputs import InputSpec
 from sleepkd.data.settings import DataConfig
 from sleepkd.data.store import Night
-from sleepkd.errors import UserError
 
 CELL_SECONDS = 10.0
 CELLS_OF_30_S = round(EPOCH_SECONDS / CELL_SECONDS)
@@ -164,7 +163,9 @@ def _whole(seconds: float) -> int:
 # --- both ---
 
 
-def _rows(index: int, hypnogram: Hypnogram, chunks: Sequence[np.ndarray], n: int, classes: int) -> dict[str, np.ndarray]:
+def _rows(
+    index: int, hypnogram: Hypnogram, chunks: Sequence[np.ndarray], n: int, classes: int
+) -> dict[str, np.ndarray]:
     """The columns of `Places` that both views share; chunks: which sleep epochs each row holds."""
     sleep_epoch = np.full((len(chunks), n), -1, dtype=np.int32)
     for row, chunk in zip(sleep_epoch, chunks, strict=True):

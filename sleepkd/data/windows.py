@@ -1,5 +1,6 @@
-"""Rows of a view, read from the nights in batches: what every network of a stage sees of the same stretch of a night."""
+"""Rows of a view, read in batches: what every network of a stage sees of the same stretch of a night."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -126,6 +127,12 @@ class Windows(Dataset):
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_maps": {}}  # a map pickles as all of its bytes
+
+    @property
+    def names(self) -> list[str]:
+        """What each night is called: its recording, or its key where two cohorts have one of the same name."""
+        count = Counter(night.info.recording for night in self.nights)
+        return [night.info.recording if count[night.info.recording] == 1 else night.key for night in self.nights]
 
     @property
     def seconds(self) -> float:

@@ -127,7 +127,9 @@ def build_stage(config: Config, rate_hz: float) -> Stage:
         load_weights(student, start.checkpoint.model, start.path)
     teacher = _teacher(config) if config.needs_teacher else None
     taps = {
-        whose: tuple(dict.fromkeys(tap for settings in config.terms.values() for tap in getattr(settings, f"{whose}_taps")))
+        whose: tuple(
+            dict.fromkeys(tap for settings in config.terms.values() for tap in getattr(settings, f"{whose}_taps"))
+        )
         for whose in (STUDENT, TEACHER)
     }
     where = _said_of_taps(config)

@@ -6,11 +6,14 @@ from pathlib import Path
 from torch import nn
 
 from sleepkd.config import to_dict
-from sleepkd.data.inputs import InputSpec, input_spec
+from sleepkd.data.inputs import InputSpec, input_spec, resolve
 from sleepkd.distillation.settings import Config, config_of
 from sleepkd.errors import UserError
 from sleepkd.models import build_network
 from sleepkd.training.checkpoint import Checkpoint, Position, best_or_last, load_weights, read_checkpoint
+
+NETWORK = "network"
+"""What a network by itself is called among the readers of its windows."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,11 @@ class TrainedNetwork:
     config: Config
     checkpoint: Checkpoint
     path: Path
+
+    @property
+    def readers(self) -> dict[str, InputSpec]:
+        """What windows that are read for this network alone are read for."""
+        return {NETWORK: self.inputs}
 
     @property
     def sees(self) -> str:
@@ -38,10 +46,19 @@ def load_trained(path: Path) -> TrainedNetwork:
     return TrainedNetwork(network.eval().requires_grad_(False), inputs, config, checkpoint, path)
 
 
-def checkpoint_of_network(config: Config, inputs: InputSpec, network: nn.Module, position: Position, **more: dict) -> Checkpoint:
+def checkpoint_of_network(
+    config: Config, inputs: InputSpec, network: nn.Module, position: Position, **more: dict
+) -> Checkpoint:
     """What is saved of a network; more: `scores`, `training`."""
     spec = {name: to_dict(item) for name, item in inputs.items()}
     return Checkpoint(to_dict(config), spec, network.state_dict(), position, **more)
+
+
+def untrained(config: Config, rate_hz: float) -> Checkpoint:
+    """A checkpoint of a config's network with its first weights, for signals at rate_hz."""
+    inputs = resolve(config.stage.inputs, config.data, rate_hz)
+    network = build_network(config.model, config.data.classes, inputs, config.data.view)
+    return checkpoint_of_network(config, inputs, network, Position())
 
 
 def checkpoint_of(config: Config, name: str, key: str) -> Path:

@@ -1,52 +1,52 @@
-"""From a trained network and the windows of some nights to predictions per sleep epoch."""
+"""From a trained network and the rows of some nights to predictions per sleep epoch."""
 
 import numpy as np
 import torch
 
-from sleepkd.data.batches import load
+from sleepkd.data.batches import each_once
 from sleepkd.data.windows import Windows
+from sleepkd.distillation.trained import NETWORK, TrainedNetwork
 from sleepkd.distributed import Processes
 from sleepkd.evaluation.scores.night import NightPredictions
-from sleepkd.models.build import TrainedNetwork
 
 
 @torch.inference_mode()
 def predict(trained: TrainedNetwork, windows: Windows, processes: Processes, batch_size: int) -> list[NightPredictions]:
-    """Predict every sleep epoch of the windows' nights; each process takes every world-th window, none is padded.
+    """Predict every sleep epoch of the windows' nights; processes share out the rows, none is padded.
 
     Returns the nights, complete, on the first process, and an empty list on the others. Sleep epochs that lie in no
-    window (cut off by the end of the signal, say) are left out.
+    row (cut off by the end of the signal, say) are left out. Nights are called by their recording, or by
+    cohort/recording where two of several cohorts have the same name.
     """
     network = trained.network.to(processes.device)
-    signal = trained.config.stage.signal
-    mine = np.arange(processes.rank, len(windows), processes.world)
-    batches = [mine[i : i + batch_size] for i in range(0, len(mine), batch_size)]
-    parts = []
-    for batch in load(windows, batches, windows.config, processes.device):
-        logits = network(batch.signals[signal].to(processes.device))
+    numbers, parts = [np.zeros(0, dtype=np.int64)], []
+    for chosen, batch in each_once(windows, processes, batch_size):
+        logits = batch.per_sleep_epoch(network(batch.to(processes.device, torch.float32).inputs[NETWORK]))
+        numbers.append(chosen)
         parts.append(torch.softmax(logits.float(), dim=-1).cpu().numpy())
-    shape = (0, windows.table.labels.shape[1], trained.config.data.classes)
-    gathered = processes.gather((mine, np.concatenate(parts) if parts else np.zeros(shape, dtype=np.float32)))
+    shape = (0, windows.places.labels.shape[1], trained.config.data.classes)
+    mine = np.concatenate(numbers), np.concatenate([np.zeros(shape, dtype=np.float32), *parts])
+    gathered = processes.gather(mine)
     if not processes.is_first:
         return []
     probabilities = np.empty((len(windows), *shape[1:]), dtype=np.float32)
     for chosen, part in gathered:
         probabilities[chosen] = part
-    return [_night(windows, index, probabilities) for index in range(len(windows.nights))]
+    return [_night(windows, index, name, probabilities) for index, name in enumerate(windows.names)]
 
 
-def _night(windows: Windows, index: int, probabilities_WNK: np.ndarray) -> NightPredictions:
-    night, table = windows.nights[index], windows.table
-    chosen = (table.recording == index)[:, None] & table.present
-    sleep_epochs = table.sleep_epoch[chosen]
+def _night(windows: Windows, index: int, name: str, probabilities_WNK: np.ndarray) -> NightPredictions:
+    night, places = windows.nights[index], windows.places
+    chosen = (places.night == index)[:, None] & places.present
+    sleep_epochs = places.sleep_epoch[chosen]
     return NightPredictions(
-        recording=night.info.recording,
+        recording=name,
         subject=night.info.subject,
         subset=night.info.subset,
         standard=night.info.standard,
         cohort=night.cohort,
         onset_s=night.hypnogram.onset_s[sleep_epochs],
         duration_s=night.hypnogram.duration_s[sleep_epochs],
-        labels=table.labels[chosen],
+        labels=places.labels[chosen],
         probabilities=probabilities_WNK[chosen],
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sleepkd.config import to_dict
 from sleepkd.data.hypnogram import CLASS_NAMES
+from sleepkd.distillation.trained import TrainedNetwork
 from sleepkd.evaluation.analysis import Analysis, analyse, draw, draw_comparison, draw_together
 from sleepkd.evaluation.distillation.inside import Evaluated
 from sleepkd.evaluation.distillation.trio import Trio, distillation_of, draw_distillation
@@ -20,7 +21,6 @@ from sleepkd.evaluation.scores.calibration import with_temperature_applied
 from sleepkd.evaluation.scores.comparison import compare
 from sleepkd.evaluation.scores.night import NightPredictions
 from sleepkd.evaluation.scores.summary import json_safe, write_metrics
-from sleepkd.models.build import TrainedNetwork
 from sleepkd.provenance import shown
 
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sleepkd.distillation.trained import TrainedNetwork
 from sleepkd.errors import UserError
 from sleepkd.evaluation.scores.statistics import DRAWS
-from sleepkd.models.build import TrainedNetwork
 
 
 @dataclass(frozen=True, eq=False)

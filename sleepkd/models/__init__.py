@@ -1,9 +1,9 @@
 """The networks there are. One is a file and a line of `NETWORKS`.
 
-A network is an nn.Module made of (settings, classes, inputs, answer_seconds). Its `forward(inputs)` takes a dict of what
-its `InputSpec` names, each (B, n, samples), beats (B, n, 3, samples), and returns logits (B, n * answers, classes), an
-answer for every `answer_seconds` of each of the n cuts. `bottleneck` is the path of the module that evaluation looks
-into. `Settings.check()` refuses impossible values by key.
+A network is an nn.Module made of (settings, classes, inputs, answer_seconds). Its `forward(inputs)` takes a dict
+of what its `InputSpec` names, each (B, n, samples), beats (B, n, 3, samples), and returns logits (B, n * answers,
+classes), an answer for every `answer_seconds` of each of the n cuts. `bottleneck` is the path of the module that
+evaluation looks into. Its settings' `check()` refuses impossible values by key.
 """
 
 from collections.abc import Mapping

@@ -119,7 +119,10 @@ class UTime(nn.Module):
                 f"{samples} samples; choose other pools or prepare the store at another --rate"
             )
         if samples * answer_seconds != answered * EPOCH_SECONDS:
-            raise UserError(f"model.name: utime cannot answer every {answer_seconds:g} s at {wanted.rate:g} Hz; use another --rate")
+            raise UserError(
+                f"model.name: utime cannot answer every {answer_seconds:g} s at {wanted.rate:g} Hz; prepare the "
+                "store at another --rate"
+            )
         widths = (1, *settings.filters)
         self.encoder = nn.ModuleList(
             EncoderLevel(before, after, pool, settings)

@@ -1,36 +1,40 @@
-"""How long planned runs will take: from runs of the same row that are done, or else from a few updates on noise."""
+"""How long planned runs will take: from runs of the same row that are done, or else from a few updates of the loop."""
 
+import json
+import os
+import subprocess
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
 
-import torch
-from torch import nn
+import numpy as np
 
-from sleepkd.checkpoint import Position
-from sleepkd.config import Config
-from sleepkd.data.hypnogram import EPOCH_SECONDS
+from sleepkd.data.splits import write_split
 from sleepkd.data.store import Store
-from sleepkd.data.windows import Windows
-from sleepkd.distillation.losses import attention_energy, unique_taps
-from sleepkd.distillation.stage import autocast, by_device
-from sleepkd.distillation.taps import Taps
-from sleepkd.models.build import build_network
+from sleepkd.data.views import places_of
+from sleepkd.distillation.trained import untrained
+from sleepkd.errors import UserError
+from sleepkd.provenance import torchrun
+from sleepkd.study.folds import Parts
 from sleepkd.study.plan import Job
+from sleepkd.training.checkpoint import Position, save_checkpoint
 
 TIMED_UPDATES = 3
+FORWARD = 1 / 3  # of an update's arithmetic: the backward pass computes two products for each of the forward's
 
 
 def estimate(
     jobs: Sequence[Job],
     positions: Mapping[Job, Position | None],
     processes: int,
-    splits: Mapping[str | None, Mapping[str, tuple[str, ...]]],
+    splits: Mapping[str | None, Parts],
 ) -> dict[Job, float]:
     """Seconds of training that each run still needs; starting processes and evaluating come on top.
 
-    positions: how far each run has come. processes: of each run, each with one core or one device to itself. splits:
-    the recordings of each part, by `Group.fold`. Raises UserError where the store cannot be read.
+    positions: how far each run has come; it holds the runs that others need. processes: of each run. splits: the
+    recordings of each part, by `Group.fold`. Raises UserError where the store cannot be read, or a run cannot start.
     """
     per_epoch: dict[str, float] = {}
     for job, position in positions.items():
@@ -38,69 +42,64 @@ def estimate(
             per_epoch[job.row] = position.seconds / position.epoch
     for job in jobs:
         if job.row not in per_epoch:
-            per_epoch[job.row] = _measured(job.config, processes, splits[job.group.fold])
+            needed = [other for other in positions if other.group == job.group and other.row in job.needs]
+            per_epoch[job.row] = _measured(job, needed, processes, splits[job.group.fold])
     left = {job: job.config.train.epochs - (position.epoch if (position := positions[job]) else 0) for job in jobs}
     return {job: per_epoch[job.row] * left[job] for job in jobs}
 
 
-def _measured(config: Config, processes: int, parts: Mapping[str, tuple[str, ...]]) -> float:
-    """Seconds of one training epoch: so many updates, and the validation, at the speed of a few updates on noise."""
+def _measured(job: Job, needed: Sequence[Job], processes: int, parts: Parts) -> float:
+    """Seconds of one training epoch: so many updates, and the validation."""
+    config = job.config
     store = Store(config.data.store)
-    data = replace(config.data, workers=0)
-    train, validation = (
-        len(Windows(store, parts[part], data, (config.stage.signal,))) for part in ("train", "validation")
-    )
-    updates = -(-train // config.train.batch_size)
-    step, forward = time_update(config, store.rate_hz, -(-config.train.batch_size // processes))
+    rows = {}
+    for part in ("train", "validation"):
+        nights = [store.open(recording) for recording in parts[part]]
+        rows[part] = len(places_of(nights, {}, config.data, scored_only=True, unlabelled=False))
+    update = time_update(job, needed, processes, parts, store.rate_hz)
     validations = 1 / config.train.validate_every if config.train.validate_every else 0
-    return updates * step + validations * validation / config.train.batch_size * forward
+    updates, forwards = (-(-count // config.train.batch_size) for count in rows.values())
+    return update * (updates + validations * forwards * FORWARD)
 
 
-def time_update(config: Config, rate_hz: float, windows: int) -> tuple[float, float]:
-    """Seconds of an update of so many windows (student, teacher, gradients, Adam), and of its forward part alone.
+def time_update(job: Job, needed: Sequence[Job], processes: int, parts: Parts, rate_hz: float) -> float:
+    """Seconds of an update: the run itself, started in a folder of its own and stopped after a few.
 
-    On the first CUDA device or on one core.
+    What it starts from or learns from is there with first weights.
     """
-    cuda = torch.cuda.is_available() and config.train.device != "cpu"
-    device = torch.device("cuda" if cuda else "cpu")
-    settled, threads = by_device(config, device), torch.get_num_threads()
-    torch.set_num_threads(1)
-    student = build_network(config, rate_hz).to(device).train()
-    teacher = build_network(config, rate_hz).to(device).eval() if config.loss.kd or config.loss.at else None
-    paths = unique_taps(config.distill.at_taps) if config.loss.at else ()
-    taps = Taps(student, paths)
-    optimizer = torch.optim.Adam(student.parameters())
-    x = torch.randn(windows, config.data.window, round(EPOCH_SECONDS * rate_hz), device=device)
-
-    def update() -> float:
-        """One update; returns the seconds of its forward part."""
-        started = _now(device)
-        with autocast(settled, device):
-            logits = student(x)
-            if teacher:
-                _teach(teacher, x)
-        loss = logits.float().square().mean() + sum(attention_energy(f).mean() for f in taps.pop().values())
-        between = _now(device)
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        return between - started
-
-    try:
-        update()
-        started = _now(device)
-        forward = sum(update() for _ in range(TIMED_UPDATES))
-        return (_now(device) - started) / TIMED_UPDATES, forward / TIMED_UPDATES
-    finally:
-        torch.set_num_threads(threads)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_split(folder / "split", parts, "of an estimate")
+        for other in needed:
+            run_directory = folder / other.config.run_directory.relative_to(other.config.runs_root)
+            save_checkpoint(run_directory / "best.pt", untrained(other.config, rate_hz))
+        run_directory = folder / job.config.run_directory.relative_to(job.config.runs_root)
+        settings = (
+            f"runs_root={folder}", f"data.split={folder / 'split'}", "train.log_every=1", "train.validate_every=0",
+            "distill.cache_teacher=false", f"train.epochs={TIMED_UPDATES + 1}",
+        )  # fmt: skip
+        command = torchrun("train_ddp.py", processes, (*job.arguments, *settings))
+        log = folder / "log"
+        with log.open("w") as file:
+            process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env=os.environ)
+            try:
+                while process.poll() is None and len(_moments(run_directory)) <= TIMED_UPDATES:
+                    time.sleep(0.05)
+            finally:
+                process.terminate()
+                process.wait()
+        moments = _moments(run_directory)
+        if len(moments) <= TIMED_UPDATES:
+            lines = log.read_text(errors="replace").splitlines()
+            errors = [line for line in lines if line.startswith("error: ")]
+            raise UserError(
+                f"{job.row}: cannot be timed: {(errors or lines or ['it ended'])[0].removeprefix('error: ')}"
+            )
+        return float(np.median([later - earlier for earlier, later in pairwise(moments)]))
 
 
-@torch.no_grad()
-def _teach(teacher: nn.Module, x: torch.Tensor) -> None:
-    teacher(x)
-
-
-def _now(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter()
+def _moments(run_directory: Path) -> list[float]:
+    """When each update was logged, s."""
+    path = run_directory / "metrics.jsonl"
+    lines = path.read_text().splitlines() if path.is_file() else []
+    return [json.loads(line)["time"] for line in lines if line.startswith('{"kind": "train"') and line.endswith("}")]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sleepkd.config import Config, load_config
+from sleepkd.distillation.settings import Config, load_config
 from sleepkd.errors import UserError
 
 
@@ -26,10 +26,10 @@ ROWS = {
         # What the paper left out: the baseline with the updates that the proposed model gets in its two stages.
         Row("ecg_base_long", "ecg_base", epochs_of=("feat_train", "feat_temp")),
         # As released: attention maps normalised over the batch; class weights that never reach the loss.
-        Row("feat_train_at_batch", "feat_train", ("distill.at_normalisation=batch",)),
+        Row("feat_train_at_batch", "feat_train", ("loss.at.normalisation=batch",)),
         Row("feat_temp_at_batch", "feat_temp", ("stage.start_from=feat_train_at_batch",)),
-        Row("ecg_base_unweighted", "ecg_base", ("loss.class_weights=none",)),
-        Row("feat_temp_unweighted", "feat_temp", ("loss.class_weights=none",)),
+        Row("ecg_base_unweighted", "ecg_base", ("loss.ce.class_weights=none",)),
+        Row("feat_temp_unweighted", "feat_temp", ("loss.ce.class_weights=none",)),
     )
 }
 BASELINE, EQUAL_BUDGET, PROPOSED = "ecg_base", "ecg_base_long", "feat_temp"
@@ -71,7 +71,7 @@ class Job:
     @property
     def scored(self) -> bool:
         """Whether it learns to tell sleep stages; attention transfer alone leaves the last layer as it was."""
-        return bool(self.config.loss.ce or self.config.loss.kd)
+        return self.config.tells_stages
 
 
 def plan(

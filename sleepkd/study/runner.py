@@ -8,16 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from sleepkd.checkpoint import Position
+from sleepkd.config import to_dict
 from sleepkd.distillation.stage import by_device
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError
 from sleepkd.evaluation.predictions import read_predictions
 from sleepkd.provenance import shown, torchrun
-from sleepkd.run_directory import resumable
-from sleepkd.schedule import is_finished
 from sleepkd.study.plan import Group, Job
 from sleepkd.study.table import Results
+from sleepkd.training.checkpoint import Position, best_or_last
+from sleepkd.training.run_directory import resumable
+from sleepkd.training.schedule import is_finished
 
 EXIT_STOPPED = 143
 
@@ -65,7 +66,7 @@ class Runner:
         group = due[0].group
         results = group.results(self.out)
         out = results / due[0].row if len(due) == 1 else results  # evaluate.py makes a folder per run of several
-        checkpoints = [best(job) for job in due]
+        checkpoints = [best_or_last(job.config.run_directory) for job in due]
         arguments = ("--checkpoint", *checkpoints, "--out", out, "--only-scores")
         why = self._run(f"evaluate-{slug(group)}", "evaluate.py", arguments)
         for job in due if why else ():
@@ -100,20 +101,15 @@ class Runner:
 
 def reached(job: Job) -> Position | None:
     """How far a run has come; UserError where its folder holds a run with other settings, or a damaged one."""
-    checkpoint = resumable(by_device(job.config, Processes(job.config.train.device).device))
+    config = by_device(job.config, Processes(job.config.train.device).device)
+    checkpoint = resumable(config.run_directory, to_dict(config))
     return checkpoint.position if checkpoint else None
-
-
-def best(job: Job) -> Path:
-    """The checkpoint that validation chose, the last where nothing was validated."""
-    folder = job.config.run_directory
-    return next((folder / name for name in ("best.pt", "last.pt") if (folder / name).is_file()), folder / "best.pt")
 
 
 def is_evaluated(job: Job, out: Path) -> bool:
     """Whether a run's predictions are there and younger than its checkpoint."""
     metrics = job.group.results(out) / job.row / "metrics.json"
-    return metrics.is_file() and metrics.stat().st_mtime >= best(job).stat().st_mtime
+    return metrics.is_file() and metrics.stat().st_mtime >= best_or_last(job.config.run_directory).stat().st_mtime
 
 
 def read_results(out: Path, jobs: Sequence[Job], failed: dict[Job, str]) -> Results:

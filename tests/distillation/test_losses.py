@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from sklearn.utils.class_weight import compute_class_weight
-
 from sleepkd.distillation.losses import (
     attention_energy,
     attention_map,

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from sleepkd.distillation.losses import unique_taps
 
 from sleepkd.config import ATTENTION_TAPS, ModelConfig
-from sleepkd.distillation.losses import unique_taps
 from sleepkd.distillation.taps import Taps
 from sleepkd.errors import UserError
 from sleepkd.models.utime import UTime

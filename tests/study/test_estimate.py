@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 from launch import tiny
-
 from sleepkd.checkpoint import Position
+
 from sleepkd.data.splits import read_split
 from sleepkd.data.store import Store
 from sleepkd.data.windows import Windows

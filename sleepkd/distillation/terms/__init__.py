@@ -23,7 +23,9 @@ def term_settings(values: Mapping[str, Any], key: str = "loss") -> dict[str, Ter
     require(isinstance(values, Mapping), key, f"expected a section of keys, got {values!r}")
     for name, value in values.items():
         require(name in TERMS, f"{key}.{name}", f"is no term; there are {', '.join(TERMS)}")
-        require(isinstance(value, Mapping), f"{key}.{name}", f"expected keys, for example {{weight: 1.0}}, got {value!r}")
+        require(
+            isinstance(value, Mapping), f"{key}.{name}", f"expected keys, for example {{weight: 1.0}}, got {value!r}"
+        )
     return {name: from_dict(TERMS[name].Settings, values[name], f"{key}.{name}.") for name in TERMS if name in values}
 
 

@@ -49,7 +49,9 @@ class AttentionTransferSettings(TermSettings):
     @property
     def pairs(self) -> tuple[tuple[tuple[str, str], ...], ...]:
         """The groups as (student's tap, teacher's tap)."""
-        return tuple(tuple(zip(*both, strict=True)) for both in zip(self.taps, self.of_teacher or self.taps, strict=True))
+        return tuple(
+            tuple(zip(*both, strict=True)) for both in zip(self.taps, self.of_teacher or self.taps, strict=True)
+        )
 
     def check(self, key: str) -> None:
         """Refuse impossible values by key."""
@@ -70,7 +72,9 @@ class AttentionTransfer(Term):
         for pair in (pair for group in settings.pairs for pair in group):
             lengths = [of_taps[tap][-1] for of_taps, tap in zip((shapes.student, shapes.teacher), pair, strict=True)]
             alike = lengths[0] == lengths[1]
-            require(alike, "loss.at.taps", f"{pair[0]} has {lengths[0]} positions, the teacher's {pair[1]} {lengths[1]}")
+            require(
+                alike, "loss.at.taps", f"{pair[0]} has {lengths[0]} positions, the teacher's {pair[1]} {lengths[1]}"
+            )
 
     def keep(self, teacher: Output) -> dict[str, Tensor]:
         """The energies (stretches, L) of the teacher's taps."""

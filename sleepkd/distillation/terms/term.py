@@ -68,7 +68,7 @@ class Term(nn.Module):
         super().__init__()
         self.settings, self.shapes = settings, shapes
 
-    def fit(self, labels_WN: np.ndarray) -> None:  # noqa: B027
+    def fit(self, labels_WN: np.ndarray) -> None:
         """Take from the training labels (W, n), -1 unscored, what the term needs to know; called once, before all."""
 
     def keep(self, teacher: Output) -> dict[str, Tensor]:

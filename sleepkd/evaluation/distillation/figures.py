@@ -32,7 +32,7 @@ _ATTENTION_MAP = LinearSegmentedColormap.from_list("attention", SEQUENTIAL[:4])
 class AttentionExample:
     """One sleep epoch as teacher and student see it: signals (S,), and attention maps (P,) of any length over it.
 
-    An attention map is the sum over channels of a tapped feature's squares (distillation.losses.attention_map).
+    An attention map is the sum over channels of a tapped feature's squares (distillation.terms.at.attention_map).
     """
 
     title: str

@@ -33,7 +33,6 @@ from sleepkd.evaluation.pictures.palette import display_order
 from sleepkd.evaluation.scores.comparison import matched
 from sleepkd.evaluation.scores.night import NightPredictions
 
-BOTTLENECK = "bottom"
 PROJECTED = 600
 """How many scored sleep epochs a projection shows: t-SNE takes seconds for these, and hours for a cohort."""
 
@@ -114,8 +113,8 @@ def _attention_examples(trio: Trio, class_names: Sequence[str]) -> list[Attentio
     pairs = matched(trio.shared(trio.teacher), trio.shared(trio.student))
     surest = [_surest(pairs, label) for label in display_order(class_names)]
     chosen = [place for place in surest if place]
-    eeg, teacher_maps = look_inside(trio.teacher, chosen, BOTTLENECK, _energy)
-    ecg, student_maps = look_inside(trio.student, chosen, BOTTLENECK, _energy)
+    eeg, teacher_maps = look_inside(trio.teacher, chosen, _energy)
+    ecg, student_maps = look_inside(trio.student, chosen, _energy)
     night_of = {night.recording: night for night in trio.student.nights}
     titles = [_title(night_of[recording], i, class_names) for recording, i in chosen]
     shown = zip(titles, eeg, ecg, teacher_maps, student_maps, strict=True)
@@ -141,8 +140,7 @@ def _projected(trio: Trio, seed: int) -> tuple[dict[str, np.ndarray], np.ndarray
     drawn = np.random.default_rng(seed).permutation(len(everyone))[:PROJECTED]
     chosen = [everyone[i] for i in drawn]
     features = {
-        f"{part} ({model.trained.config.stage.signal.upper()})": look_inside(model, chosen, BOTTLENECK, _mean)[1]
-        for part, model in trio.members.items()
+        f"{part} ({model.trained.sees})": look_inside(model, chosen, _mean)[1] for part, model in trio.members.items()
     }
     return project(features, seed=seed), labels[drawn]
 
@@ -158,7 +156,7 @@ def _draw_examples(name: str, trio: Trio, class_names: Sequence[str], folder: Pa
     for kind, examples in telling_examples(trio.shared(trio.baseline), trio.shared(trio.student)).items():
         if examples:
             places = [(example.recording, example.index) for example in examples]
-            eeg, ecg = (look_inside(model, places, BOTTLENECK, _mean)[0] for model in (trio.teacher, trio.student))
+            eeg, ecg = (look_inside(model, places, _mean)[0] for model in (trio.teacher, trio.student))
             pictures.append(Picture(folder / f"{kind}.png", captions[kind]))
             examples_figure(examples, list(zip(eeg, ecg, strict=True)), class_names, pictures[-1].path)
     return pictures
