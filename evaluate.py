@@ -24,7 +24,7 @@ from sleepkd.distillation.trained import TrainedNetwork, checkpoint_of, load_tra
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError, run_command
 from sleepkd.evaluation.distillation.inside import Evaluated
-from sleepkd.evaluation.inference import NETWORK, predict
+from sleepkd.evaluation.inference import predict
 from sleepkd.evaluation.runs import Again, Protocol, Run, check_same_classes, name_runs, name_sides
 from sleepkd.evaluation.scores.calibration import fit_temperature, read_temperature, write_temperature
 from sleepkd.evaluation.scores.groups import participants_of
@@ -89,7 +89,7 @@ def windows_of(trained: TrainedNetwork, stores: Sequence[str] | None, part: str)
     data = trained.config.data
     sources = tuple(Source(path) for path in stores) if stores else data.sources
     nights = [night for night in open_nights(sources, part) if night.has_labels]
-    windows = Windows(nights, {NETWORK: trained.inputs}, data, scored_only=False)
+    windows = Windows(nights, trained.readers, data, scored_only=False)
     if not (windows.places.labels != UNSCORED).any():
         named = " and ".join(source.store for source in sources)
         raise UserError(f"{named}: the {part} recordings hold no scored sleep epoch")
