@@ -16,6 +16,7 @@ FLOORS = {  # what each room may import of sleepkd, besides itself
     "distributed": {"errors"},
     "checkpoint": {"errors", "files"},
     "data": {"errors", "files", "config"},
+    "cohorts": {"errors", "files", "config", "data"},
     "simulation": {"errors", "files"},
     "models": {"errors", "config", "checkpoint", "data"},
     "distillation": {"errors", "files", "config", "distributed", "checkpoint", "data", "models"},
@@ -28,7 +29,7 @@ FLOORS = {  # what each room may import of sleepkd, besides itself
 }
 VERBS = {"simulate", "prepare", "predict", "reproduce"}
 SCRIPTS = {"train_ddp", "evaluate", "examples"}
-TOO_HEAVY = {"mne", "edfio", "yasa", "sleepecg", "matplotlib", "pandas", "numba"}
+TOO_HEAVY = {"mne", "edfio", "wfdb", "yasa", "sleepecg", "matplotlib", "pandas", "numba"}
 
 
 def room(path: Path) -> str:
