@@ -11,25 +11,21 @@ from launch import REPOSITORY, environment
 
 PACKAGE = REPOSITORY / "sleepkd"
 EVALUATION = PACKAGE / "evaluation"
+GROUND = {"errors", "files", "provenance", "config", "distributed"}
 FLOORS = {  # what each room may import of sleepkd, besides itself
     "errors": set(),
     "provenance": {"errors"},
     "files": {"errors"},
     "config": {"errors"},
     "distributed": {"errors"},
-    "checkpoint": {"errors", "files"},
-    "data": {"errors", "files", "config"},
+    "data": GROUND,
+    "cohorts": {*GROUND, "data"},
     "simulation": {"errors", "files"},
-    "models": {"errors", "config", "checkpoint", "data"},
-    "distillation": {"errors", "files", "config", "distributed", "checkpoint", "data", "models"},
-    "evaluation": {"errors", "files", "provenance", "config", "checkpoint", "distributed", "data", "models"},
-    "progress": {"distributed"},
-    "run_directory": {"errors", "files", "provenance", "config", "checkpoint"},
-    "schedule": {"config", "checkpoint"},
-    "study": {
-        *("errors", "files", "provenance", "config", "distributed", "checkpoint", "data", "models"),
-        *("distillation", "evaluation", "run_directory", "schedule"),
-    },
+    "models": {*GROUND, "data"},
+    "training": GROUND,
+    "distillation": {*GROUND, "data", "models", "training"},
+    "evaluation": {*GROUND, "data", "models", "training", "distillation"},
+    "study": {*GROUND, "data", "models", "training", "distillation", "evaluation"},
 }
 EVALUATION_FLOORS = {  # the same within sleepkd/evaluation: rooms, and the files above them
     "scores": set(),
@@ -44,7 +40,7 @@ EVALUATION_FLOORS = {  # the same within sleepkd/evaluation: rooms, and the file
 }
 VERBS = {"simulate", "prepare", "predict", "reproduce"}
 SCRIPTS = {"train_ddp", "evaluate", "examples"}
-TOO_HEAVY = {"mne", "edfio", "yasa", "sleepecg", "matplotlib", "pandas", "numba"}
+TOO_HEAVY = {"mne", "edfio", "wfdb", "yasa", "sleepecg", "matplotlib", "pandas", "numba"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = sorted({path.parent for path in FILES})
 

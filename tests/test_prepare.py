@@ -16,7 +16,7 @@ from sleepkd.data.splits import read_split
 from sleepkd.data.store import Store, StoredRecording
 from sleepkd.data.windows import Windows
 from sleepkd.errors import UserError, run_command
-from tests.data.raw import DREAMS, START, channel, heartbeats, needs_dreams, write_psg, write_scoring
+from tests.cohorts.raw import DREAMS, START, channel, heartbeats, needs_dreams, write_psg, write_scoring
 
 SECONDS = 240
 

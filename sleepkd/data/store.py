@@ -178,7 +178,12 @@ class Store:
 
 
 def read_settings(path: Path) -> StoreSettings:
-    """The settings of the store at `path`. Raises UserError where there is none of this format."""
+    """The settings of the store at `path`. Raises UserError where there is none of this format or the one before."""
+    return _read_settings(path)[1]
+
+
+def _read_settings(path: Path) -> tuple[int, StoreSettings]:
+    """Its format as well."""
     try:
         content = json.loads((path / "store.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
@@ -186,9 +191,10 @@ def read_settings(path: Path) -> StoreSettings:
     except ValueError:  # no JSON, or no text
         raise UserError(f"{path / 'store.json'}: is damaged; prepare the store anew") from None
     try:
-        if content.pop("format") not in (FORMAT, WITHOUT_STATISTICS):
+        found = content.pop("format")
+        if found not in (FORMAT, WITHOUT_STATISTICS):
             raise KeyError("format")
-        return StoreSettings(**content)
+        return found, StoreSettings(**content)
     except (KeyError, TypeError, AttributeError):
         raise UserError(f"{path}: was prepared by another version of sleepkd; prepare it anew") from None
 
@@ -196,7 +202,11 @@ def read_settings(path: Path) -> StoreSettings:
 def create_store(path: Path, settings: StoreSettings) -> None:
     """Start a store, or check that the one at `path` was started with the same settings (UserError if not)."""
     if (path / "store.json").is_file():
-        present = read_settings(path)
+        found, present = _read_settings(path)
+        if found == WITHOUT_STATISTICS:
+            raise UserError(
+                f"{path}: was prepared by an earlier version; add what it lacks by python -m sleepkd.prepare --mend {path}"
+            )
         if present != settings:
             raise UserError(f"{path}: holds {asdict(present)}, this asks for {asdict(settings)}; choose another --out")
         return
@@ -204,6 +214,11 @@ def create_store(path: Path, settings: StoreSettings) -> None:
         (path / "recordings").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{path}: cannot be made: {error.strerror}") from None
+    write_settings(path, settings)
+
+
+def write_settings(path: Path, settings: StoreSettings) -> None:
+    """Say that the store at `path` is of this format, with these settings."""
     write_text_atomically(path / "store.json", json.dumps({"format": FORMAT, **asdict(settings)}, indent=1) + "\n")
 
 
@@ -225,10 +240,9 @@ def write_recording(
         for name, samples in signals.items():
             np.save(temporary / f"{name}.npy", samples)
         if beats is not None:
-            np.save(temporary / "beats.npy", np.asarray(beats, dtype=np.float64))
-            np.save(temporary / "beat_quality.npy", np.asarray(beat_quality, dtype=np.float32))
+            _save_beats(temporary, beats, beat_quality)
         _write_hypnogram(temporary / "hypnogram.tsv", hypnogram)
-        (temporary / "recording.json").write_text(json.dumps(asdict(info), indent=1) + "\n", encoding="utf-8")
+        (temporary / "recording.json").write_text(_facts(info), encoding="utf-8")
         temporary.chmod(0o755)
         final = parent / info.recording
         if final.exists():
@@ -237,6 +251,27 @@ def write_recording(
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def add_to_recording(
+    folder: Path, info: RecordingInfo, beats: np.ndarray | None = None, beat_quality: np.ndarray | None = None
+) -> None:
+    """New facts, and beats if given, for a recording that lies in `folder`; its signals and hypnogram stay untouched.
+
+    The facts come last, in one step: until then the recording is what it was.
+    """
+    if beats is not None:
+        _save_beats(folder, beats, beat_quality)
+    write_text_atomically(folder / "recording.json", _facts(info))
+
+
+def _save_beats(folder: Path, beats: np.ndarray, beat_quality: np.ndarray | None) -> None:
+    np.save(folder / "beats.npy", np.asarray(beats, dtype=np.float64))
+    np.save(folder / "beat_quality.npy", np.asarray(beat_quality, dtype=np.float32))
+
+
+def _facts(info: RecordingInfo) -> str:
+    return json.dumps(asdict(info), indent=1) + "\n"
 
 
 def _info_of(content: dict[str, Any]) -> RecordingInfo:

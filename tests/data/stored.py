@@ -4,14 +4,18 @@ from pathlib import Path
 
 import numpy as np
 
-from sleepkd.data.hypnogram import Hypnogram
+from sleepkd.data.hypnogram import UNSCORED, Hypnogram
 from sleepkd.data.store import RecordingInfo, SignalInfo, Store, StoreSettings, create_store, write_recording
 
 
 def signal_info(samples: np.ndarray, rate_hz: float, **changes) -> SignalInfo:
-    """By default the physical signal is the stored number, with median 0 and interquartile range 1."""
-    facts = {"scale": 1.0, "offset": 0.0, "median": 0.0, "iqr": 1.0, "polarity": 1, "unit": "uV"}
-    return SignalInfo(derivation="C3", recorded_hz=rate_hz, rate_hz=rate_hz, samples=len(samples), **(facts | changes))
+    """By default the physical signal is the stored number, with median 0 and interquartile range 1.
+
+    Statistics of the scored part are those of the night unless `changes` says otherwise.
+    """
+    facts = {"scale": 1.0, "offset": 0.0, "median": 0.0, "iqr": 1.0, "polarity": 1, "unit": "uV"} | changes
+    facts = {"scored_median": facts["median"], "scored_iqr": facts["iqr"]} | facts
+    return SignalInfo(derivation="C3", recorded_hz=rate_hz, rate_hz=rate_hz, samples=len(samples), **facts)
 
 
 def hypnogram(onset_s, duration_s=30.0, labels=None) -> Hypnogram:
@@ -31,13 +35,18 @@ def made_store(
     settings: StoreSettings | None = None,
     **changes,
 ) -> Store:
-    """A store whose recordings all hold the same int16 signals; `changes` are facts of the signals."""
+    """A store whose recordings all hold the same int16 signals; `changes` are facts of the signals.
+
+    A night whose sleep epochs are all unscored is one that nobody scored.
+    """
     create_store(path, settings or StoreSettings("made up", rate_hz))
     for name, night in nights.items():
         infos = {signal: signal_info(samples, rate_hz, **changes) for signal, samples in signals.items()}
         info = RecordingInfo(
             recording=name, subject=f"subject of {name}", subset="all", standard="aasm", source="PSG.edf",
-            scoring="Base.edf", signals=infos, ignored_annotations={},
+            scoring="Base.edf" if (night.labels != UNSCORED).any() else "",
+            seconds=max((len(samples) / rate_hz for samples in signals.values()), default=0.0),
+            signals=infos, ignored_annotations={},
         )  # fmt: skip
         write_recording(path, info, signals, night)
     return Store(path)

@@ -3,12 +3,14 @@ from datetime import UTC, timedelta
 import numpy as np
 import pytest
 
-from sleepkd.data.cohort import load_cohort
-from sleepkd.data.scoring import label_index, read_edf_annotations, read_values
+from sleepkd.cohorts.labels.edf_annotations import read_edf_annotations
+from sleepkd.cohorts.labels.scored import label_index
+from sleepkd.cohorts.labels.values import read_values
+from sleepkd.cohorts.layout import load_cohort
 from sleepkd.errors import UserError
-from tests.data.raw import DREAMS, START, channel, needs_dreams, write_psg, write_scoring
+from tests.cohorts.raw import DREAMS, START, channel, needs_dreams, write_psg, write_scoring
 
-MASS = load_cohort("mass").scoring.labels
+MASS = load_cohort("mass").scoring
 DREAMS_LAYOUT = load_cohort("dreams").scoring
 
 
@@ -113,8 +115,7 @@ def test_a_scoring_file_of_text_is_named(tmp_path):
 def values(tmp_path, text, epoch_seconds=20.0):
     path = tmp_path / "hypnogram.txt"
     path.write_bytes(text.encode("latin1"))
-    layout = DREAMS_LAYOUT
-    return read_values(path, layout.labels, epoch_seconds, layout.value_seconds, layout.header_lines)
+    return read_values(path, DREAMS_LAYOUT, epoch_seconds)
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
@@ -142,7 +143,7 @@ def test_values_that_make_no_night_are_named(tmp_path, text, message):
 
 def test_no_such_file_of_values(tmp_path):
     with pytest.raises(UserError, match=r"none\.txt: cannot be read: No such file"):
-        read_values(tmp_path / "none.txt", {}, 20.0, 5.0, 0)
+        read_values(tmp_path / "none.txt", DREAMS_LAYOUT, 20.0)
 
 
 def test_names_of_labels():
@@ -151,9 +152,8 @@ def test_names_of_labels():
 
 @needs_dreams
 def test_the_real_scoring_is_90_sleep_epochs():
-    layout = DREAMS_LAYOUT
     path = DREAMS / "Hypnogram_excerpt3.txt"
-    hypnogram = read_values(path, layout.labels, 20.0, layout.value_seconds, layout.header_lines).hypnogram
+    hypnogram = read_values(path, DREAMS_LAYOUT, 20.0).hypnogram
     assert len(hypnogram) == 90
     assert np.bincount(hypnogram.labels, minlength=5).tolist() == [8, 22, 56, 4, 0]
     assert (hypnogram.onset_s[-1], hypnogram.duration_s[-1]) == (1780, 20)

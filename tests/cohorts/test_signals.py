@@ -3,10 +3,12 @@ from datetime import UTC, timedelta
 import numpy as np
 import pytest
 
-from sleepkd.data.cohort import load_cohort
-from sleepkd.data.recording import Derivation, EdfFile, detect_polarity, resample_night
+from sleepkd.cohorts.condition import detect_polarity, resample_night
+from sleepkd.cohorts.layout import load_cohort
+from sleepkd.cohorts.signals import Derivation
+from sleepkd.cohorts.signals.edf import EdfFile
 from sleepkd.errors import UserError
-from tests.data.raw import DREAMS, START, channel, heartbeats, needs_dreams, write_psg
+from tests.cohorts.raw import DREAMS, START, channel, heartbeats, needs_dreams, write_psg
 
 RATE = 256
 SECONDS = 20

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sleepkd.data.cohort import DATASETS, find_recordings, load_cohort
-from sleepkd.data.recording import Derivation
+from sleepkd.cohorts.layout import DATASETS, find_recordings, load_cohort
+from sleepkd.cohorts.signals import Derivation
 from sleepkd.errors import UserError
 
 MASS = load_cohort("mass")
@@ -65,8 +65,10 @@ def test_the_four_names_of_a_scoring_file(tmp_path):
 
 def test_no_scoring_file_names_the_signals_and_what_was_looked_for(tmp_path):
     touch(tmp_path, "a/01-01-0001 PSG.edf", "b/01-01-0001 Base.edf")
-    with pytest.raises(UserError, match=r"a/01-01-0001 PSG\.edf: has no scoring file beside it \(01-01-0001 Base\.edf"):
-        find_recordings(MASS, tmp_path)[0].scoring_file()
+    files = find_recordings(MASS, tmp_path)[0]
+    assert files.scoring_file() is None
+    told = str(files.missing("scoring", files.scoring_names))
+    assert re.search(r"a/01-01-0001 PSG\.edf: has no scoring file beside it \(01-01-0001 Base\.edf", told)
 
 
 def test_a_recording_found_twice_is_an_error(tmp_path):
