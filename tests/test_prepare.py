@@ -11,10 +11,8 @@ import numpy as np
 import pytest
 
 from sleepkd import prepare
-from sleepkd.config import DataConfig
 from sleepkd.data.splits import read_split
-from sleepkd.data.store import Store, StoredRecording
-from sleepkd.data.windows import Windows
+from sleepkd.data.store import Night, Store
 from sleepkd.errors import UserError, run_command
 from tests.cohorts.raw import DREAMS, START, channel, heartbeats, needs_dreams, write_psg, write_scoring
 
@@ -92,8 +90,7 @@ def test_an_event_at_an_onset_lands_within_a_sample(tmp_path, rate_hz, first, st
     name, seconds = {"aasm": ("01-03-0001", 30.0), "rk": ("01-05-0001", 20.0)}[standard]
     annotations = sleep_epochs(first, int((SECONDS - first - 10) / seconds), seconds)
     onsets = [onset + shift_s for onset, _, _ in annotations]
-    later = [onset + 1.2345 for onset in onsets]
-    inside = [instant for instant in (*onsets, *later) if instant > 0.05]
+    inside = [onset for onset in onsets if onset > 0.05]
     signals = {"EEG C3-LER": with_pulses(inside, rate_hz), "ECG ECGI": with_pulses(inside, rate_hz, -1)}
     night(tmp_path, name, signals, annotations, rate_hz, scoring_start=START + timedelta(seconds=shift_s))
 
@@ -107,21 +104,6 @@ def test_an_event_at_an_onset_lands_within_a_sample(tmp_path, rate_hz, first, st
         assert (info.rate_hz, info.recorded_hz) == (200, rate_hz)
         for onset in inside:
             assert abs(centre_of_pulse(physical, 200 * onset) - 200 * onset) < 0.1
-
-    windows = Windows(store, (name,), DataConfig(clip=1e6), ("eeg", "ecg"), scored_only=False)
-    used = windows.table.sleep_epoch[:, 0]
-    widened = (30 - seconds) / 2
-    batch = windows[np.arange(len(used))]
-    assert len(used) >= 5
-    for signal in ("eeg", "ecg"):
-        x = batch.signals[signal][:, 0].numpy()
-        assert x.shape[1] == 6000
-        for window in range(len(used)):
-            # 1.2345 s after the onset, and the onset itself counted from there; a window begins on a whole sample
-            expected = 200 * (1.2345 + widened)
-            assert abs(centre_of_pulse(x[window], expected) - expected) < 0.6
-            if widened:
-                assert abs(centre_of_pulse(x[window], 200 * widened) - 200 * widened) < 0.6
 
 
 @pytest.mark.filterwarnings("ignore:Creating EDF")
@@ -140,20 +122,11 @@ def test_a_scoring_file_of_another_night_is_refused(tmp_path):
     )
 
 
-def test_a_last_sleep_epoch_that_outlasts_the_signal_is_kept_in_the_store_and_read_by_none(tmp_path):
+def test_a_last_sleep_epoch_that_outlasts_the_signal_is_kept_in_the_store(tmp_path):
     night(tmp_path, annotations=sleep_epochs(3.25, 8))  # the last: 213.25 to 243.25 of 240 s
-    store = run(tmp_path, tmp_path / "store")
-    assert len(store.open("01-03-0001").hypnogram) == 8
-    windows = Windows(store, ("01-03-0001",), DataConfig(), ("eeg",))
-    assert windows.table.sleep_epoch[:, 0].tolist() == list(range(7))
-
-
-def test_the_first_and_last_of_an_rk_night_are_read_by_none(tmp_path):
-    night(tmp_path, "01-05-0001", annotations=sleep_epochs(8.5, 11, 20.0))
-    store = run(tmp_path, tmp_path / "store")
-    windows = Windows(store, ("01-05-0001",), DataConfig(), ("eeg", "ecg"))
-    assert windows.table.sleep_epoch[:, 0].tolist() == list(range(1, 10))
-    assert store.info("01-05-0001").standard == "rk"
+    recording = run(tmp_path, tmp_path / "store").open("01-03-0001")
+    assert len(recording.hypnogram) == 8
+    assert recording.info.seconds == 240
 
 
 def test_unscored_and_other_annotations(tmp_path):
@@ -171,7 +144,7 @@ def test_unscored_and_other_annotations(tmp_path):
 # --- what is stored ---
 
 
-def stored_signal(recording: StoredRecording, name: str) -> np.ndarray:
+def stored_signal(recording: Night, name: str) -> np.ndarray:
     info = recording.info.signals[name]
     return recording.signal(name) * info.scale + info.offset
 
@@ -193,6 +166,8 @@ def test_montage_unit_and_rate_reach_the_store(tmp_path):
     assert np.abs(stored_signal(recording, "ecg") - lead_two / 1000).max() < 2e-4
     scored = (c4 - a1)[round(8.5 * 256) : round(208.5 * 256)]
     low, median, high = np.percentile(scored, (25, 50, 75))
+    assert (eeg.scored_median, eeg.scored_iqr) == pytest.approx((median, high - low), abs=0.02)
+    low, median, high = np.percentile(c4 - a1, (25, 50, 75))
     assert (eeg.median, eeg.iqr) == pytest.approx((median, high - low), abs=0.02)
 
 
@@ -241,8 +216,6 @@ def test_a_store_that_keeps_the_recorded_rate(tmp_path):
     assert recording.info.signals["eeg"].rate_hz == 255.5
     assert len(recording.signal("eeg")) == len(eeg)
     assert store.rate_hz == 200
-    batch = Windows(store, ("01-03-0001",), DataConfig(), ("eeg",))[np.array([0])]
-    assert batch.signals["eeg"].shape == (1, 1, 6000)
 
 
 def test_an_eeg_of_an_implausible_size_is_pointed_out(tmp_path, capsys):
@@ -266,7 +239,7 @@ def test_the_simulated_cohort_by_subset(cohort, store):
         "01-02-0001", "01-04-0001", "01-05-0001",
     }  # fmt: skip
     split = read_split(prepared, "default")
-    assert [len(split.part(part)) for part in ("train", "validation", "test")] == [4, 1, 1]
+    assert [len(split.parts[part]) for part in ("train", "validation", "test")] == [4, 1, 1]
     for recording in prepared.recordings:
         hypnogram = prepared.open(recording).hypnogram
         assert hypnogram.onset_s[0] % 1 != 0
@@ -508,11 +481,12 @@ def test_the_real_recording_with_no_word_of_mass(tmp_path):
     assert eeg.samples == ecg.samples == 1800 * 200
     assert (eeg.unit, ecg.unit, ecg.polarity) == ("uV", "arbitrary", -1)
     assert stored_signal(recording, "eeg").std() == pytest.approx(20.7, abs=0.1)
-    windows = Windows(store, ("excerpt3",), DataConfig(classes=4), ("eeg", "ecg"))
-    assert np.bincount(windows.table.labels[:, 0]).tolist() == [8, 76, 4]  # less the first and the last
-    ecg = windows[np.arange(88)].signals["ecg"][:, 0].numpy()
-    centred = ecg - np.median(ecg, axis=1, keepdims=True)
-    assert np.mean(centred.max(axis=1) > -centred.min(axis=1)) > 0.9  # turned: R waves now point up
+    beats = recording.beats()
+    assert 60 / recording.info.beats.median_s == pytest.approx(60 / np.median(np.diff(beats)), rel=0.05)
+    turned = -stored_signal(recording, "ecg")
+    at_beats = turned[np.rint(200 * beats).astype(int).clip(max=len(turned) - 1)]
+    assert np.mean(at_beats > np.percentile(turned, 95)) > 0.9  # turned: R waves now point up
+    assert recording.beat_quality().mean() > 0.9
 
 
 @needs_dreams

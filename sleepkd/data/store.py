@@ -5,7 +5,7 @@ STORE/recordings/<recording>/recording.json  whose night, and each signal's deri
                              eeg.npy, ecg.npy    int16, physical = scale * value + offset, as recorded
                              beats.npy           float64 (beats,): times of R peaks, s from the first sample
                              beat_quality.npy    float32 (N,): per line of the hypnogram, 0 none usable to 1 all
-                             hypnogram.tsv       onset_s, duration_s, sleep stage; all unscored for a night without labels
+                             hypnogram.tsv       onset_s, duration_s, sleep stage; without labels, all unscored
 STORE/splits/<name>/train.txt …          see splits.py
 
 Signals are memory-mapped. A recording has any of eeg, ecg and beats.
@@ -199,7 +199,7 @@ def create_store(path: Path, settings: StoreSettings) -> None:
         found, present = _read_settings(path)
         if found == WITHOUT_STATISTICS:
             raise UserError(
-                f"{path}: was prepared by an earlier version; add what it lacks by python -m sleepkd.prepare --mend {path}"
+                f"{path}: was prepared by an earlier version; mend it first: python -m sleepkd.prepare --mend {path}"
             )
         if present != settings:
             raise UserError(f"{path}: holds {asdict(present)}, this asks for {asdict(settings)}; choose another --out")

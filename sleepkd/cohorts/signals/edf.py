@@ -98,7 +98,7 @@ class EdfFile:
         channel = self._channels[index]
         low, high = channel.physical_min, channel.physical_max
         step = ((high - low) or 1.0) / ((channel.digital_max - channel.digital_min) or 1)
-        values = channel.digital * step
+        values = channel.get_digital_slice(0, self.seconds) * step  # .digital would be kept beside it
         values += low - channel.digital_min * step
         volts = _BY_WAY_OF_VOLTS.get(self.units[index], 1.0)
         values *= volts
