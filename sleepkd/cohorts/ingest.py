@@ -73,7 +73,7 @@ def ingest(store: Path, options: Options, files: RecordingFiles) -> str:
     polarity = {"eeg": 1, "ecg": _polarity(cohort, derived["ecg"]) if "ecg" in derived else 1}
     found = FoundBeats(None, None, None, "")
     if times is not None:
-        found = _check_beats(times, source, hypnogram)
+        found = _check_beats(times, source, hypnogram, seconds)
         if found.times is None:
             raise UserError(f"{files.beat_file()}: holds no beats that a heart could have made")
     elif options.beats and "ecg" in derived:
@@ -108,17 +108,18 @@ def find_beats(ecg: np.ndarray, rate_hz: float, polarity: int, hypnogram: Hypnog
     except Exception as error:  # whatever an odd ECG makes the detector do, the recording is worth keeping
         what = " ".join(f"{type(error).__name__}: {error}".split()).replace(";", ",")
         return FoundBeats(None, None, None, f"{WARNING}no beats were detected in the ECG ({what})")
-    return _check_beats(times, DETECTED, hypnogram)
+    return _check_beats(times, DETECTED, hypnogram, len(ecg) / rate_hz)
 
 
-def _check_beats(times: np.ndarray, source: str, hypnogram: Hypnogram) -> FoundBeats:
+def _check_beats(times: np.ndarray, source: str, hypnogram: Hypnogram, seconds: float) -> FoundBeats:
     median = median_interval(times)
-    quality = beat_quality(times, hypnogram.onset_s, hypnogram.duration_s)
-    if np.isnan(median) or float(quality.mean()) < ANY_BEATS:
+    share = float(beat_quality(times, np.zeros(1), np.full(1, seconds))[0])  # whatever part of it is scored
+    if np.isnan(median) or share < ANY_BEATS:
         return FoundBeats(None, None, None, f"{WARNING}no plausible beats in the ECG, so none are stored")
     note = f"{len(times)} beats ({source}), {60 / median:.0f} per minute"
-    if (share := float(quality.mean())) < ENOUGH_BEATS:
+    if share < ENOUGH_BEATS:
         note += f"; {WARNING}beats are plausible in {share:.0%} of the night only, check the ECG"
+    quality = beat_quality(times, hypnogram.onset_s, hypnogram.duration_s)
     return FoundBeats(times, quality, BeatsInfo(source, len(times), median), note)
 
 

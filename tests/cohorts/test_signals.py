@@ -167,6 +167,12 @@ def test_how_long_a_recording_lasts(tmp_path):
     assert psg(tmp_path, {"ECG": A}).seconds == SECONDS
 
 
+def test_a_decimal_comma_in_the_header_is_read(tmp_path):
+    path = psg(tmp_path, {"ECG": A}).path
+    path.write_bytes(path.read_bytes().replace(b"-500    ", b"-500,0  ", 1))
+    np.testing.assert_allclose(EdfFile(path).derive([Derivation("ECG")], "uV").samples, A, rtol=0, atol=STEP)
+
+
 def test_a_range_that_is_none_counts_as_one(tmp_path):
     path = psg(tmp_path, {"ECG": A}).path
     whole = path.read_bytes()
