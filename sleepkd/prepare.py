@@ -73,7 +73,7 @@ def _split(path: Path, shares: tuple[float, float, float], seed: int) -> None:
     if empty:
         subjects = {info.subject for info in map(store.info, store.recordings) if info.scoring}
         print(
-            f"{folder}: nothing for {' and '.join(empty)}, as {len(subjects)} subjects with labels are too few; "
+            f"{folder}: nothing for {' and '.join(empty)}, too few subjects have labels ({len(subjects)}); "
             "prepare more, delete this folder and run again, or write its text files by hand"
         )
 

@@ -51,7 +51,7 @@ FAR = 10.0
 """A piece so many times wider or narrower than the typical one is not the signal. From wakefulness to slow-wave sleep,
 an EEG widens about four-fold."""
 AT_ITS_ENDS = 0.25
-"""A piece is railed where more than this share of its samples lies at its highest or its lowest value; a sine has 4 %."""
+"""A piece is railed where more than this share of its samples lies at its highest or lowest value; a sine has 4 %."""
 MAINS = -0.5
 """A piece is hum where samples half a period of the mains apart are correlated less than this."""
 _BLOCK = 64  # pieces at a time

@@ -23,6 +23,8 @@ DETECTED = "sleepecg"
 PLAUSIBLE_EEG_IQR_UV = (2.0, 200.0)
 # Less of the night than this between plausible beats, and the ECG is in doubt.
 ENOUGH_BEATS = 0.5
+# Less than this, and they are no beats: two marks a second apart by chance.
+ANY_BEATS = 0.01
 UNITS = {"eeg": "uV", "ecg": "mV"}
 
 
@@ -71,9 +73,9 @@ def ingest(store: Path, options: Options, files: RecordingFiles) -> str:
     polarity = {"eeg": 1, "ecg": _polarity(cohort, derived["ecg"]) if "ecg" in derived else 1}
     found = FoundBeats(None, None, None, "")
     if times is not None:
-        found = _check_beats(times, source, hypnogram)
+        found = _check_beats(times, source, hypnogram, seconds)
         if found.times is None:
-            raise UserError(f"{files.beat_file()}: holds no two beats as far apart as a heart's")
+            raise UserError(f"{files.beat_file()}: holds no beats that a heart could have made")
     elif options.beats and "ecg" in derived:
         ecg = derived["ecg"]
         found = find_beats(ecg.samples, ecg.rate_hz, polarity["ecg"], hypnogram)
@@ -102,21 +104,22 @@ def ingest(store: Path, options: Options, files: RecordingFiles) -> str:
 def find_beats(ecg: np.ndarray, rate_hz: float, polarity: int, hypnogram: Hypnogram) -> FoundBeats:
     """The beats of an ECG (samples,) as recorded; none, and a note that warns, where none can be found."""
     try:
-        times = detect_beats(ecg if polarity > 0 else -ecg, rate_hz)
+        times = detect_beats(ecg, rate_hz, polarity)
     except Exception as error:  # whatever an odd ECG makes the detector do, the recording is worth keeping
         what = " ".join(f"{type(error).__name__}: {error}".split()).replace(";", ",")
         return FoundBeats(None, None, None, f"{WARNING}no beats were detected in the ECG ({what})")
-    return _check_beats(times, DETECTED, hypnogram)
+    return _check_beats(times, DETECTED, hypnogram, len(ecg) / rate_hz)
 
 
-def _check_beats(times: np.ndarray, source: str, hypnogram: Hypnogram) -> FoundBeats:
+def _check_beats(times: np.ndarray, source: str, hypnogram: Hypnogram, seconds: float) -> FoundBeats:
     median = median_interval(times)
-    if np.isnan(median):
+    share = float(beat_quality(times, np.zeros(1), np.full(1, seconds))[0])  # whatever part of it is scored
+    if np.isnan(median) or share < ANY_BEATS:
         return FoundBeats(None, None, None, f"{WARNING}no plausible beats in the ECG, so none are stored")
-    quality = beat_quality(times, hypnogram.onset_s, hypnogram.duration_s)
     note = f"{len(times)} beats ({source}), {60 / median:.0f} per minute"
-    if (share := float(quality.mean())) < ENOUGH_BEATS:
+    if share < ENOUGH_BEATS:
         note += f"; {WARNING}beats are plausible in {share:.0%} of the night only, check the ECG"
+    quality = beat_quality(times, hypnogram.onset_s, hypnogram.duration_s)
     return FoundBeats(times, quality, BeatsInfo(source, len(times), median), note)
 
 

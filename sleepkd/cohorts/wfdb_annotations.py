@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import wfdb
 
 from sleepkd.errors import UserError
 
@@ -14,8 +13,11 @@ def read_annotations(path: Path) -> tuple[np.ndarray, list[str], list[str]]:
     The rate is the annotation file's own or that of the header (.hea) beside it. Raises UserError: cannot be read, cut
     off, no rate.
     """
+    import wfdb  # here: it brings pandas and half a browser along, which no other format needs
+
     try:
-        if path.stat().st_size < 2 or path.read_bytes()[-2:] != b"\0\0":
+        content = path.read_bytes()
+        if len(content) % 2 or content[-2:] != b"\0\0":
             raise UserError(f"{path}: is cut off or no WFDB annotation file: it has no end mark")
         found = wfdb.rdann(str(path.with_suffix("")), path.suffix.removeprefix("."))
     except OSError as error:

@@ -57,7 +57,7 @@ def draw_folds(store: Store, folds: int, validation: float, seed: int) -> list[d
     by_subset = subjects.of_subset
     dealt = [name for subset in sorted(by_subset) for name in rng.permutation(sorted(by_subset[subset])).tolist()]
     if not 2 <= folds <= len(dealt):
-        raise UserError(f"{folds} folds of {len(dealt)} subjects: there must be at least 2, and a subject for each")
+        raise UserError(f"{folds} folds of {len(dealt)} subjects with labels: there must be 2 or more, one for each")
     splits = []
     for fold in range(folds):
         testing = set(dealt[fold::folds])

@@ -205,7 +205,7 @@ def create_store(path: Path, settings: StoreSettings) -> None:
         found, present = _read_settings(path)
         if found == WITHOUT_STATISTICS:
             raise UserError(
-                f"{path}: was prepared by an earlier version; add what it lacks by python -m sleepkd.prepare --mend {path}"
+                f"{path}: was prepared by an earlier version; mend it first: python -m sleepkd.prepare --mend {path}"
             )
         if present != settings:
             raise UserError(f"{path}: holds {asdict(present)}, this asks for {asdict(settings)}; choose another --out")

@@ -1,14 +1,20 @@
 from datetime import UTC, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
+import wfdb
 
+from sleepkd.cohorts.labels import LABELS, LabelLayout
 from sleepkd.cohorts.labels.edf_annotations import read_edf_annotations
 from sleepkd.cohorts.labels.scored import label_index
-from sleepkd.cohorts.labels.values import read_values
+from sleepkd.cohorts.labels.values import ValuesLayout, read_values
+from sleepkd.cohorts.labels.wfdb import read_wfdb
 from sleepkd.cohorts.layout import load_cohort
 from sleepkd.errors import UserError
 from tests.cohorts.raw import DREAMS, START, channel, needs_dreams, write_psg, write_scoring
+
+pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword")  # of wfdb
 
 MASS = load_cohort("mass").scoring
 DREAMS_LAYOUT = load_cohort("dreams").scoring
@@ -144,6 +150,68 @@ def test_values_that_make_no_night_are_named(tmp_path, text, message):
 def test_no_such_file_of_values(tmp_path):
     with pytest.raises(UserError, match=r"none\.txt: cannot be read: No such file"):
         read_values(tmp_path / "none.txt", DREAMS_LAYOUT, 20.0)
+
+
+# --- PhysioNet annotations ---
+
+SLPDB = load_cohort("slpdb").scoring
+
+
+def st(tmp_path, samples, notes, fs=250) -> Path:
+    wfdb.wrann("slp99", "st", np.array(samples), ['"'] * len(samples), aux_note=notes, fs=fs, write_dir=str(tmp_path))
+    return tmp_path / "slp99.st"
+
+
+def test_stages_of_a_wfdb_file_lie_where_they_are_marked(tmp_path):
+    """The first at sample 1, one missing, apneas and leg movements beside the stage."""
+    samples = [1, 7500, 15000, 30000, 37500, 45000, 52500, 60000]
+    notes = ["W", "1 H", "2 HA L", "3", "4 LA LA", "R", "MT", "M"]
+    path = st(tmp_path, samples, notes)
+    scored = LABELS["wfdb"].read(path, SLPDB, 30.0)
+    onsets = [1 / 250, 30, 60, 120, 150, 180, 210, 240]
+    assert_sleep_epochs(scored.hypnogram, onsets, [30.0] * 8, [0, 1, 2, 3, 3, 4, -1, -1])
+    assert (scored.start, scored.ignored) == (None, {})
+
+
+def test_other_notes_of_a_wfdb_file_are_counted(tmp_path):
+    path = st(tmp_path, [10, 20, 30], ["2", "HA", "X"], fs=10)
+    scored = read_wfdb(path, SLPDB, 30.0)
+    assert_sleep_epochs(scored.hypnogram, [1.0], [30.0], [2])
+    assert scored.ignored == {"HA": 1, "X": 1}
+
+
+def test_the_rate_of_a_wfdb_file_may_be_its_headers(tmp_path):
+    wfdb.wrann("a", "st", np.array([1, 600]), ['"'] * 2, aux_note=["W", "R"], write_dir=str(tmp_path))
+    with pytest.raises(UserError, match=r"a\.st: says no sampling frequency, and no header a\.hea is beside it"):
+        read_wfdb(tmp_path / "a.st", SLPDB, 30.0)
+    (tmp_path / "a.hea").write_text("a 0 20 1200\n")
+    assert_sleep_epochs(read_wfdb(tmp_path / "a.st", SLPDB, 30.0).hypnogram, [0.05, 30], [30.0] * 2, [0, 4])
+
+
+def test_a_wfdb_file_that_scores_no_night_is_named(tmp_path):
+    path = st(tmp_path, [10, 20], ["HA", "X"])
+    with pytest.raises(UserError, match=r"slp99\.st: holds no sleep stage; its annotations: 'HA', 'X'"):
+        read_wfdb(path, SLPDB, 30.0)
+    whole = path.read_bytes()
+    for size in (0, 1, len(whole) - 1, len(whole) - 2):
+        path.write_bytes(whole[:size])
+        with pytest.raises(UserError, match=r"slp99\.st: is cut off or no WFDB annotation file"):
+            read_wfdb(path, SLPDB, 30.0)
+    with pytest.raises(UserError, match=r"none\.st: cannot be read: No such file"):
+        read_wfdb(tmp_path / "none.st", SLPDB, 30.0)
+
+
+def test_every_format_is_called_alike(tmp_path):
+    (tmp_path / "a.txt").write_text("0\n1\n")
+    values = ValuesLayout(("a.txt",), {"0": "W", "1": "REM"}, "values", value_seconds=30)
+    files = {
+        "edf_annotations": (write_scoring(tmp_path / "a.edf", [(0, 60, "w"), (60, 60, "r")]), {"w": "W", "r": "REM"}),
+        "wfdb": (st(tmp_path, [1, 7500], ["W", "R"]), SLPDB.labels),
+    }
+    found = [LABELS["values"].read(tmp_path / "a.txt", values, 30.0)]
+    for name, (path, labels) in files.items():
+        found.append(LABELS[name].read(path, LabelLayout((path.name,), labels, name), 60.0 if name[0] == "e" else 30.0))
+    assert [scored.hypnogram.labels.tolist() for scored in found] == [[0, 4]] * 3
 
 
 def test_names_of_labels():

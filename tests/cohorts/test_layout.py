@@ -32,7 +32,7 @@ def touch(raw: Path, *names: str) -> None:
 
 def test_every_dataset_yaml_loads():
     names = {path.stem for path in DATASETS.glob("*.yaml")}
-    assert names >= {"mass", "dreams"}
+    assert names >= {"mass", "dreams", "slpdb"}
     assert {load_cohort(name).name for name in names} == names
 
 
@@ -106,6 +106,43 @@ def test_a_recording_names_a_folder(tmp_path):
     assert find_recordings(cohort, tmp_path)[0].recording == "night_of_Zoë__1_"
 
 
+def test_files_may_lie_in_a_folder_of_their_own(tmp_path):
+    """As NSRR keeps them: edfs/…/s1n1.edf and annotations/…/s1n1.xml."""
+    beats = {"files": ["beats/{recording}.csv"], "format": "table", "column": "seconds"}
+    scoring = {"files": ["annotations/{who}/{recording}.tal"], "labels": {"W": "W"}}
+    cohort = load_cohort(dataset(tmp_path, scoring=scoring, beats=beats))
+    raw = tmp_path / "raw"
+    touch(raw, "edfs/a/s1n1.edf")
+    files = find_recordings(cohort, raw)[0]
+    assert (files.scoring_file(), files.beat_file()) == (None, None)
+    told = str(files.missing("scoring", files.scoring_names))
+    assert told == (f"{raw}/edfs/a/s1n1.edf: has no scoring file beside it (annotations/s1/s1n1.tal), nor so in {raw}")
+    touch(raw, "annotations/s1/s1n1.tal", "beats/s1n1.csv")
+    assert files.scoring_file() == raw / "annotations/s1/s1n1.tal"
+    assert files.beat_file() == raw / "beats/s1n1.csv"
+    touch(raw, "edfs/a/annotations/s1/s1n1.tal")  # beside the signals comes first
+    assert files.scoring_file() == raw / "edfs/a/annotations/s1/s1n1.tal"
+
+
+@pytest.mark.parametrize("scoring", ["none", None])
+def test_a_cohort_that_nobody_scored(tmp_path, scoring):
+    cohort = load_cohort(dataset(tmp_path, scoring=scoring, eeg=None))
+    touch(tmp_path, "s1n1.edf")
+    files = find_recordings(cohort, tmp_path)[0]
+    assert cohort.scoring is None
+    assert (files.scoring_names, files.scoring_file()) == ((), None)
+    assert (files.eeg, files.ecg) == ((), (Derivation("ECG"),))
+
+
+def test_the_records_of_slpdb(tmp_path):
+    touch(tmp_path, "slp01a.hea", "slp01b.hea", "slp67x.hea", "slp04.hea", "slp04.st", "README.md")
+    found = find_recordings(load_cohort("slpdb"), tmp_path)
+    assert [(r.recording, r.subject, r.standard, r.epoch_seconds) for r in found] == [
+        ("slp01a", "slp01", "rk", 30), ("slp01b", "slp01", "rk", 30), ("slp04", "slp04", "rk", 30),
+        ("slp67x", "slp67", "rk", 30),
+    ]  # fmt: skip
+
+
 VALUES = {"files": ["x"], "labels": {"0": "W"}, "format": "values"}
 
 
@@ -127,6 +164,27 @@ VALUES = {"files": ["x"], "labels": {"0": "W"}, "format": "values"}
         ({"epoch_seconds": 0}, r"lab\.yaml: epoch_seconds: must be positive, is 0"),
         ({"subsets": {"a": {"epoch_seconds": -20}}}, r"lab\.yaml: epoch_seconds: must be positive, is -20"),
         ({"eeg": []}, r"lab\.yaml: eeg: lists no derivation"),
+        ({"eeg": None, "ecg": None}, r"lab\.yaml: eeg: is missing, and so is ecg"),
+        ({"format": "fif"}, r"lab\.yaml: format: must be one of edf, none; is 'fif'"),
+        ({"format": "none"}, r"lab\.yaml: format: none goes with beats alone"),
+        ({"format": "none", "eeg": None, "ecg": None}, r"lab\.yaml: beats: is missing"),
+        ({"scoring": "some"}, r"lab\.yaml: scoring: expected a section of keys, or none; got 'some'"),
+        ({"scoring": {"files": [], "labels": {}}}, r"lab\.yaml: scoring\.files: lists no file"),
+        (
+            {"scoring": {"files": ["x"], "labels": {}, "format": "xml"}},
+            r"scoring\.format: must be one of edf_annotatio",
+        ),
+        (
+            {"scoring": {"files": ["x"], "labels": {}, "header_lines": 1}},
+            r"scoring\.header_lines: unknown key",
+        ),
+        ({"beats": {"files": ["x"]}}, r"lab\.yaml: beats\.format: is missing"),
+        (
+            {"beats": {"files": ["x"], "format": "qrs"}},
+            r"beats\.format: must be one of wfdb, table; is",
+        ),
+        ({"beats": {"files": ["{a}"], "format": "wfdb"}}, r"beats\.files: .\{a\}. uses a name"),
+        ({"beats": {"files": ["a"], "format": "wfdb", "column": "t"}}, r"beats\.column: unknown key"),
         ({"ecg": []}, r"lab\.yaml: ecg: lists no derivation"),
         ({"eeg": [{"minus": "A2"}]}, r"eeg\[0\]\.plus: is missing"),
         ({"eeg": [{"plus": "C3", "unit": "nV"}]}, r"eeg\[0\]\.unit: must be one of header, uV, mV, V, arbitrary"),

@@ -1,14 +1,15 @@
 from datetime import UTC, timedelta
 
+import mne
 import numpy as np
 import pytest
 
-from sleepkd.cohorts.condition import detect_polarity, resample_night
+from sleepkd.cohorts.condition import detect_polarity
 from sleepkd.cohorts.layout import load_cohort
 from sleepkd.cohorts.signals import Derivation
 from sleepkd.cohorts.signals.edf import EdfFile
 from sleepkd.errors import UserError
-from tests.cohorts.raw import DREAMS, START, channel, heartbeats, needs_dreams, write_psg
+from tests.cohorts.raw import DREAMS, START, channel, needs_dreams, write_psg
 
 RATE = 256
 SECONDS = 20
@@ -140,6 +141,47 @@ def test_a_header_with_an_accent_and_no_time_is_read(tmp_path):
     assert edf.derive([Derivation("ECG")], "uV").derivation == "ECG"
 
 
+@pytest.mark.parametrize("rates", [(RATE, RATE), (RATE, 128), (128, RATE)])
+def test_of_two_channels_of_one_name_the_first_is_read(tmp_path, rates):
+    """By index, not by a label that both have: a dict of labels would hold the last one's unit and rate."""
+    channels = [
+        channel("ECG", wave(3, rate_hz=rates[0]), rates[0], "mV", full_scale=500),
+        channel("EMG", wave(9, 7), RATE),
+        channel("ECG", wave(5, rate_hz=rates[1]), rates[1], "uV", full_scale=700),
+    ]
+    derived = EdfFile(write_psg(tmp_path / "PSG.edf", channels)).derive([Derivation("ECG")], "mV")
+    assert (derived.rate_hz, derived.unit, derived.derivation) == (rates[0], "mV", "ECG")
+    np.testing.assert_allclose(derived.samples, wave(3, rate_hz=rates[0]), rtol=0, atol=STEP)
+
+
+def test_what_is_read_is_what_mne_reads_to_the_last_bit(tmp_path):
+    """As stores so far were: MNE goes by way of volts."""
+    for unit in ("uV", "mV", "UV"):
+        edf = psg(tmp_path, {"ECG": np.random.default_rng(0).normal(size=SECONDS * RATE)}, unit)
+        volts = {"uV": 1e-6, "mV": 1e-3, "UV": 1.0}[unit]
+        expected = mne.io.read_raw_edf(edf.path, include=["ECG"], verbose="error").get_data()[0] / volts
+        np.testing.assert_array_equal(edf.derive([Derivation("ECG", unit="arbitrary")], "mV").samples, expected)
+
+
+def test_how_long_a_recording_lasts(tmp_path):
+    assert psg(tmp_path, {"ECG": A}).seconds == SECONDS
+
+
+def test_a_decimal_comma_in_the_header_is_read(tmp_path):
+    path = psg(tmp_path, {"ECG": A}).path
+    path.write_bytes(path.read_bytes().replace(b"-500    ", b"-500,0  ", 1))
+    np.testing.assert_allclose(EdfFile(path).derive([Derivation("ECG")], "uV").samples, A, rtol=0, atol=STEP)
+
+
+def test_a_range_that_is_none_counts_as_one(tmp_path):
+    path = psg(tmp_path, {"ECG": A}).path
+    whole = path.read_bytes()
+    at = 256 + 16 + 80 + 8  # physical minimum, then maximum, of the only signal
+    path.write_bytes(whole[:at] + b"5".ljust(8) * 2 + whole[at + 16 :])
+    samples = EdfFile(path).derive([Derivation("ECG")], "uV").samples
+    assert np.ptp(samples) == pytest.approx(np.ptp(A) / 1000, rel=0.01)
+
+
 HEADER = 256 * 3
 
 
@@ -190,77 +232,6 @@ def test_an_interrupted_recording_is_refused(tmp_path):
     path.write_bytes(path.read_bytes().replace(b"+9.5\x14\x14", b"+9.6\x14\x14", 1))
     with pytest.raises(UserError, match=r"PSG\.edf: was interrupted \(EDF\+D\)"):
         EdfFile(path)
-
-
-# --- resampling ---
-
-
-def amplitude_db(samples: np.ndarray) -> float:
-    middle = samples[len(samples) // 8 : -len(samples) // 8]
-    return 20 * np.log10(np.sqrt(2) * middle.std())
-
-
-@pytest.mark.parametrize("rate_hz", [256, 512, 255.5])
-def test_what_would_alias_is_gone_and_what_would_not_stays(rate_hz):
-    for frequency in (101, 105, 110, 120):
-        assert amplitude_db(resample_night(wave(frequency, 1, rate_hz), rate_hz, 200.0)) < -60
-    for frequency in (0.5, 10, 40, 80, 90):
-        assert abs(amplitude_db(resample_night(wave(frequency, 1, rate_hz), rate_hz, 200.0))) < 0.02
-
-
-@pytest.mark.parametrize(
-    ("rate_hz", "target_hz"), [(256, 200), (512, 200), (255.5, 200), (256.013, 200), (100, 200), (256, 64), (200, 100)]
-)
-def test_sample_k_lies_at_k_over_the_rate(rate_hz, target_hz):
-    """A chirp, known at every instant, comes out as the same chirp: no delay, no drift, the right length."""
-    seconds = 600
-
-    def chirp(t):
-        return np.cos(2 * np.pi * (0.5 * t + 0.5 * 8 * t**2 / seconds))  # 0.5 to 8.5 Hz
-
-    n = int(seconds * rate_hz)
-    resampled = resample_night(chirp(np.arange(n) / rate_hz), rate_hz, target_hz)
-    assert abs(len(resampled) - n / rate_hz * target_hz) <= 1
-    inner = slice(target_hz, -target_hz)
-    t = np.arange(len(resampled)) / target_hz
-    # A tenth of a sample at 8.5 Hz.
-    np.testing.assert_allclose(resampled[inner], chirp(t)[inner], rtol=0, atol=0.1 * 2 * np.pi * 8.5 / target_hz)
-
-
-def test_the_same_rate_changes_nothing():
-    assert resample_night(A, 200.0, 200.0) is A
-
-
-def test_a_constant_stays_one_up_to_its_ends():
-    np.testing.assert_allclose(resample_night(np.full(5120, 1000.0), 256, 200.0), 1000.0, rtol=1e-12)
-
-
-def test_a_signal_is_held_beyond_its_ends():
-    """One that ends far from its median neither drops nor rings there."""
-    high_at_the_end = np.where(np.arange(5120) < 3000, 0.0, 1000.0)
-    resampled = resample_night(high_at_the_end, 256, 200.0)
-    np.testing.assert_allclose(resampled[:1000], 0, atol=1)
-    np.testing.assert_allclose(resampled[-1000:], 1000, rtol=1e-3)
-
-
-# --- polarity ---
-
-
-@pytest.mark.parametrize("wander", [0.0, 3.0])
-@pytest.mark.parametrize("rate_hz", [64, 200, 256])
-@pytest.mark.parametrize("sign", [1, -1])
-def test_polarity_is_seen_through_noise_and_wander(sign, rate_hz, wander):
-    ecg = heartbeats(seconds=120, rate_hz=rate_hz, seed=0)
-    t = np.arange(len(ecg)) / rate_hz
-    ecg = ecg + np.random.default_rng(1).normal(scale=0.05, size=len(t)) + wander * np.sin(2 * np.pi * 0.2 * t)
-    assert detect_polarity(sign * ecg, rate_hz) == sign
-
-
-def test_polarity_is_a_majority():
-    """Half a minute of electrode artefact, ten times as high, does not turn the night."""
-    ecg = heartbeats(seconds=120, rate_hz=200, seed=0)
-    ecg[: 30 * 200] *= -10
-    assert detect_polarity(ecg, 200) == 1
 
 
 # --- the real recording ---

@@ -12,7 +12,7 @@ from sleepkd.errors import UserError
 
 @dataclass(frozen=True)
 class TableLayout(BeatLayout):
-    """Times in seconds. column: the name of the CSV column; without it, each line is a time, and '#' begins a comment."""
+    """Times in seconds. column: of a CSV file, by name; without it each line is a time, and '#' begins a comment."""
 
     column: str = ""
     delimiter: str = ","

@@ -11,7 +11,8 @@ def read_wfdb(path: Path, layout: LabelLayout, epoch_seconds: float) -> ScoredFi
     """Each annotation whose text begins with a word of `layout.labels` is a sleep epoch from there on.
 
     What follows that word (apneas, leg movements) is left aside. Sleep epochs lie where their annotations do, whether
-    or not one is missing between two. Raises UserError where the file cannot be read or holds no sleep stage.
+    or not one is missing between two. A night scored from its start begins at sample 1, since the format keeps notes at
+    sample 0 for itself. Raises UserError where the file cannot be read or holds no sleep stage.
     """
     onsets, labels = [], []
     ignored: Counter[str] = Counter()

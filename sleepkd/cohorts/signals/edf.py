@@ -96,11 +96,17 @@ class EdfFile:
     def _numbers(self, index: int) -> np.ndarray:
         """The numbers that a channel's header makes of its samples; a range that is none counts as 1."""
         channel = self._channels[index]
-        low, high = channel.physical_min, channel.physical_max
-        step = ((high - low) or 1.0) / ((channel.digital_max - channel.digital_min) or 1)
-        values = channel.digital * step
-        values += low - channel.digital_min * step
+        # The header's own text: edfio's properties refuse a decimal comma.
+        low, high = _number(channel._physical_min), _number(channel._physical_max)
+        lowest, highest = _number(channel._digital_min), _number(channel._digital_max)
+        step = ((high - low) or 1.0) / ((highest - lowest) or 1.0)
+        values = channel.get_digital_slice(0, self.seconds) * step  # .digital would be kept beside it
+        values += low - lowest * step
         volts = _BY_WAY_OF_VOLTS.get(self.units[index], 1.0)
         values *= volts
         values /= volts
         return values
+
+
+def _number(field: bytes) -> float:
+    return float(field.decode("latin1").strip("\0 ").replace(",", "."))
