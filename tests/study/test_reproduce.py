@@ -97,8 +97,8 @@ def test_what_fails_is_reported_and_what_does_not_need_it_goes_on(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: list[str], capsys: pytest.CaptureFixture
 ) -> None:
     broken, child = tmp_path / "broken.yaml", tmp_path / "child.yaml"
-    broken.write_text("stage: {name: broken, signal: ecg, start_from: nowhere.pt}\n")
-    child.write_text("stage: {name: child, signal: ecg, start_from: broken}\n")
+    broken.write_text("stage: {name: broken, inputs: {ecg: {}}, start_from: nowhere.pt}\nloss: {ce: {weight: 1}}\n")
+    child.write_text("stage: {name: child, inputs: {ecg: {}}, start_from: broken}\nloss: {ce: {weight: 1}}\n")
     options = ("--rows", broken, child, "ecg_base", "--seeds", 0)
     assert table(monkeypatch, store, tmp_path / "out", *options) == 1
     assert started == ["broken-3class-seed0", "ecg_base-3class-seed0", "evaluate-3class-seed0"]
