@@ -161,9 +161,7 @@ def test_a_checkpoint_of_the_format_before_is_refused_by_name(tmp_path):
     """It says at which rate its network was trained, and not what else it saw."""
     content = {"format": 1, "config": {}, "rate_hz": 64.0, "model": {}, "position": {}, "scores": {}, "training": {}}
     torch.save(content, tmp_path / "best.pt")
-    with pytest.raises(
-        UserError, match=r"best\.pt: was trained by an earlier version .*; train it again, or "
-    ):
+    with pytest.raises(UserError, match=r"best\.pt: was trained by an earlier version .*; train it again, or "):
         read_checkpoint(tmp_path / "best.pt")
 
 
