@@ -18,6 +18,7 @@ import train_ddp
 from sleepkd import reproduce
 from sleepkd.errors import UserError
 from sleepkd.evaluation.predictions import read_predictions
+from sleepkd.study import estimate
 from sleepkd.study.runner import Runner
 
 ROWS = ("ecg_base", "feat_temp", "ecg_base_long")
@@ -121,6 +122,7 @@ def test_a_run_with_other_settings_is_not_written_over(
 def test_a_dry_run_prints_commands_and_hours_and_writes_nothing(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
+    monkeypatch.setattr(estimate, "time_update", lambda *_: 1.0)
     options = ("--rows", "feat_temp", "--seeds", 0, 1, "--folds", 3, "--nproc", 2, "--dry-run")
     assert table(monkeypatch, store, tmp_path / "out", *options) == 0
     lines = capsys.readouterr().out.splitlines()
