@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 import torch
 from launch import REPOSITORY, command, environment, run, tiny
-from sleepkd.checkpoint import Checkpoint, read_checkpoint
 
 import train_ddp
-from sleepkd import checkpoint
-from sleepkd.config import load_config
-from sleepkd.distillation.stage import Stage
+from sleepkd.distillation.settings import load_config
+from sleepkd.distillation.stage import STUDENT, Stage
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError
+from sleepkd.training import checkpoint
+from sleepkd.training.checkpoint import Checkpoint, read_checkpoint
 
 LONG = {"train__epochs": 8, "train__batch_size": 40}  # about 64 updates, 8 saves of last.pt
 
@@ -227,7 +227,8 @@ def test_a_cached_teacher_gives_the_same_losses_without_running(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     teacher = {"stage__teacher": train(tiny(store, tmp_path), "eeg_base")[0] / "best.pt", "train__epochs": 3}
-    both = {"loss__ce": 0.3, "loss__kd": 0.3, "loss__at": 0.4, "data__window": 2, "train__batch_size": 60}
+    both = {f"loss__{name}__weight": weight for name, weight in (("ce", 0.3), ("kd", 0.3), ("at", 0.4))}
+    both |= {"data__window": 2, "train__batch_size": 60}
 
     def losses(root: str, **more: object) -> np.ndarray:
         folder, _ = train(tiny(store, tmp_path / root, **teacher, **both, **more), "feat_train")
@@ -244,10 +245,10 @@ def test_a_cached_teacher_gives_the_same_losses_without_running(
         (folder / name).unlink()
     seen = []
     teach = Stage.teach
-    monkeypatch.setattr(Stage, "teach", lambda self, batch: seen.append(set(batch.signals)) or teach(self, batch))
-    monkeypatch.setattr(train_ddp.Stage, "to", lambda self, device, dtype: self.student.to(device, dtype))
+    monkeypatch.setattr(Stage, "teach", lambda self, batch: seen.append(set(batch.inputs)) or teach(self, batch))
+    monkeypatch.setattr(Stage, "to", lambda self, device, dtype: self.learner.to(device, dtype))
     np.testing.assert_allclose(losses("cached", distill__cache_teacher="true"), live, rtol=1e-6)
-    assert seen and all(signals == {"ecg"} for signals in seen)
+    assert seen and all(readers == {STUDENT} for readers in seen)
 
 
 def test_a_cache_of_another_teacher_is_not_used(store: Path, tmp_path: Path) -> None:
@@ -275,6 +276,6 @@ def test_two_processes_share_out_the_caching(store: Path, tmp_path: Path) -> Non
         root = tmp_path / f"on{processes}"
         overrides = tiny(store, root, distill__cache_teacher="true", **teacher)
         run("train_ddp.py", "--config", "kd_temp", "--set", *overrides, processes=processes)
-        caches.append(np.load(root / "3class" / "kd_temp" / "teacher" / "train" / "logits.npy"))
+        caches.append(np.load(root / "3class" / "kd_temp" / "teacher" / "train" / "kd.logits.npy"))
     np.testing.assert_allclose(caches[0], caches[1], rtol=1e-5, atol=1e-6)
     assert (caches[0] != 0).all()

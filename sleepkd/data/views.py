@@ -83,7 +83,7 @@ def places_of(
     ]
     places = _joined(parts, data)
     if scored_only:
-        labelled = np.array([night.has_labels for night in nights])[places.night]
+        labelled = np.array([night.has_labels for night in nights], dtype=bool)[places.night]
         keep = (places.labels != UNSCORED).any(axis=1) | ~labelled & places.present.any(axis=1)
         places = places.take(np.flatnonzero(keep))
     return places
@@ -187,7 +187,8 @@ def _rows(
 def _joined(parts: Sequence[Places], data: DataConfig) -> Places:
     """The rows of all nights, padded to the longest."""
     if not parts:
-        rows = _rows(0, Hypnogram(*(np.zeros(0) for _ in range(3))), [], data.window, data.classes)
+        nothing = Hypnogram(np.zeros(0), np.zeros(0), np.zeros(0, dtype=np.int8))
+        rows = _rows(0, nothing, [], data.window, data.classes)
         cells = np.zeros((0, data.window, 2 * (data.view == "night")), np.int32)
         return Places(**rows, start_s=np.zeros(0), cells=cells, mask=np.zeros((0, int(data.view == "night")), bool))
     fill = {"sleep_epoch": -1, "duration_s": EPOCH_SECONDS, "labels": UNSCORED}

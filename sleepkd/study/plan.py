@@ -58,9 +58,9 @@ class Group:
         return out / "results" / (self.fold or "single") / f"seed{self.seed}" / f"{self.classes}class"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Job:
-    """One training run. needs: the rows of its group that it starts from or learns from."""
+    """One training run, itself a key of dicts. needs: the rows of its group that it starts from or learns from."""
 
     row: str
     group: Group

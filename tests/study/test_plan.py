@@ -49,20 +49,22 @@ def test_the_equal_budget_baseline_gets_the_updates_of_both_stages() -> None:
 
 def test_the_ablations_differ_from_their_rows_in_one_setting() -> None:
     planned = jobs(*ROWS)
-    assert planned["feat_train_at_batch"].config.distill.at_normalisation == "batch"
+    assert planned["feat_train_at_batch"].config.loss["at"].normalisation == "batch"
     assert planned["feat_temp_at_batch"].needs == ("eeg_base", "feat_train_at_batch")
     for row in ("ecg_base", "feat_temp"):
-        assert planned[f"{row}_unweighted"].config.loss.class_weights == "none"
-        assert planned[row].config.loss.class_weights == "balanced"
+        assert planned[f"{row}_unweighted"].config.loss["ce"].class_weights == "none"
+        assert planned[row].config.loss["ce"].class_weights == "balanced"
     assert not planned["feat_train"].scored and all(planned[row].scored for row in ROWS if "feat_train" not in row)
 
 
 def test_a_stage_of_ones_own(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    path.write_text("stage: {name: mine, signal: ecg, teacher: eeg_base}\nloss: {ce: 0.9, kd: 0.1}\n")
+    path.write_text(
+        "stage: {name: mine, inputs: {ecg: {}}, teacher: eeg_base}\nloss: {ce: {weight: 0.9}, kd: {weight: 0.1}}\n"
+    )
     assert list(jobs(str(path))) == ["eeg_base", "mine"]
     after = tmp_path / "after.yaml"
-    after.write_text("stage: {name: after, signal: ecg, start_from: mine}\n")
+    after.write_text("stage: {name: after, inputs: {ecg: {}}, start_from: mine}\nloss: {ce: {weight: 1}}\n")
     assert list(jobs(str(after), str(path))) == ["eeg_base", "mine", "after"]
 
 
@@ -86,6 +88,6 @@ def test_what_cannot_be_planned(row: str, settings: tuple[str, ...], message: st
 
 def test_a_circle_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "ring.yaml"
-    path.write_text(f"stage: {{name: ring, signal: ecg, start_from: {path}}}\n")
+    path.write_text(f"stage: {{name: ring, inputs: {{ecg: {{}}}}, start_from: {path}}}\nloss: {{ce: {{weight: 1}}}}\n")
     with pytest.raises(UserError, match="cannot need itself"):
         jobs(str(path))

@@ -18,6 +18,7 @@ import train_ddp
 from sleepkd import reproduce
 from sleepkd.errors import UserError
 from sleepkd.evaluation.predictions import read_predictions
+from sleepkd.study import estimate
 from sleepkd.study.runner import Runner
 
 ROWS = ("ecg_base", "feat_temp", "ecg_base_long")
@@ -97,8 +98,8 @@ def test_what_fails_is_reported_and_what_does_not_need_it_goes_on(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: list[str], capsys: pytest.CaptureFixture
 ) -> None:
     broken, child = tmp_path / "broken.yaml", tmp_path / "child.yaml"
-    broken.write_text("stage: {name: broken, signal: ecg, start_from: nowhere.pt}\n")
-    child.write_text("stage: {name: child, signal: ecg, start_from: broken}\n")
+    broken.write_text("stage: {name: broken, inputs: {ecg: {}}, start_from: nowhere.pt}\nloss: {ce: {weight: 1}}\n")
+    child.write_text("stage: {name: child, inputs: {ecg: {}}, start_from: broken}\nloss: {ce: {weight: 1}}\n")
     options = ("--rows", broken, child, "ecg_base", "--seeds", 0)
     assert table(monkeypatch, store, tmp_path / "out", *options) == 1
     assert started == ["broken-3class-seed0", "ecg_base-3class-seed0", "evaluate-3class-seed0"]
@@ -121,6 +122,7 @@ def test_a_run_with_other_settings_is_not_written_over(
 def test_a_dry_run_prints_commands_and_hours_and_writes_nothing(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
+    monkeypatch.setattr(estimate, "time_update", lambda *_: 1.0)
     options = ("--rows", "feat_temp", "--seeds", 0, 1, "--folds", 3, "--nproc", 2, "--dry-run")
     assert table(monkeypatch, store, tmp_path / "out", *options) == 0
     lines = capsys.readouterr().out.splitlines()

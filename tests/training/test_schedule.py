@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import pytest
-from sleepkd.checkpoint import Position
-from sleepkd.schedule import is_finished, learning_rate, note_validation
 
-from sleepkd.config import TrainConfig
+from sleepkd.training.checkpoint import Position
+from sleepkd.training.schedule import is_finished, learning_rate, note_validation
+from sleepkd.training.settings import TrainConfig
 
 BASE = TrainConfig(learning_rate=0.1, epochs=10)
 

@@ -5,17 +5,17 @@ import resource
 
 import pytest
 import torch
-from sleepkd.checkpoint import Checkpoint, Position, load_weights, read_checkpoint, save_checkpoint
 from torch import nn
 
 from sleepkd.errors import UserError
+from sleepkd.training.checkpoint import Checkpoint, Position, load_weights, read_checkpoint, save_checkpoint
 
 
 def some_checkpoint(**changes) -> Checkpoint:
     weights = {"conv.weight": torch.arange(6.0).reshape(2, 3), "norm.count": torch.tensor(7)}
     checkpoint = Checkpoint(
         config={"data": {"classes": 4}, "model": {"filters": [16, 32]}},
-        rate_hz=200.0,
+        inputs={"ecg": {"rate": 200.0, "normalisation": "robust_night"}},
         model=weights,
         position=Position(epoch=3, update=2, seconds=1.5, best_score=0.6, best_epoch=1),
         scores={"kappa": 0.5},
@@ -28,7 +28,7 @@ def test_reads_back_what_was_written(tmp_path):
     written = some_checkpoint()
     save_checkpoint(tmp_path / "run" / "last.pt", written)  # the folder is made
     read = read_checkpoint(tmp_path / "run" / "last.pt")
-    for name in ("config", "rate_hz", "position", "scores"):
+    for name in ("config", "inputs", "position", "scores"):
         assert getattr(read, name) == getattr(written, name)
     assert read.model.keys() == written.model.keys()
     for name, weight in written.model.items():
@@ -54,7 +54,7 @@ def test_a_failure_in_the_middle_keeps_the_old_file_and_leaves_no_litter(tmp_pat
 
     monkeypatch.setattr(failing, half_written if failing == "torch.save" else fails)
     with pytest.raises(UserError, match=r"last\.pt: cannot be written: No space left on device"):
-        save_checkpoint(path, some_checkpoint(rate_hz=64.0))
+        save_checkpoint(path, some_checkpoint(inputs={"eeg": {"rate": 64.0}}))
     monkeypatch.undo()
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
@@ -107,7 +107,7 @@ class _RunsCode:
 @pytest.mark.parametrize("as_zip", [True, False])
 def test_code_in_a_checkpoint_is_refused_and_never_run(tmp_path, as_zip):
     path, target = tmp_path / "best.pt", tmp_path / "executed"
-    content = {"format": 1, "config": _RunsCode(target)}
+    content = {"format": 2, "config": _RunsCode(target)}
     if as_zip:
         torch.save(content, path)
     else:
@@ -142,10 +142,10 @@ def test_a_damaged_file_is_named(tmp_path, damage):
 @pytest.mark.parametrize(
     "content",
     [
-        {"format": 2},
+        {"format": 3},
         {"epoch": 3, "state_dict": {}},
-        {"format": 1, "config": {}},
-        {"format": 1, "config": {}, "rate_hz": 64.0, "model": {}, "position": {"lap": 1}},
+        {"format": 2, "config": {}},
+        {"format": 2, "config": {}, "inputs": {}, "model": {}, "position": {"lap": 1}},
         [1, 2],
         torch.zeros(3),
     ],
@@ -154,6 +154,14 @@ def test_a_damaged_file_is_named(tmp_path, damage):
 def test_a_file_of_another_format_is_named(tmp_path, content):
     torch.save(content, tmp_path / "best.pt")
     with pytest.raises(UserError, match=r"best\.pt: is not a checkpoint of this version"):
+        read_checkpoint(tmp_path / "best.pt")
+
+
+def test_a_checkpoint_of_the_format_before_is_refused_by_name(tmp_path):
+    """It says at which rate its network was trained, and not what else it saw."""
+    content = {"format": 1, "config": {}, "rate_hz": 64.0, "model": {}, "position": {}, "scores": {}, "training": {}}
+    torch.save(content, tmp_path / "best.pt")
+    with pytest.raises(UserError, match=r"best\.pt: was trained by an earlier version .*; train it again, or "):
         read_checkpoint(tmp_path / "best.pt")
 
 
