@@ -4,6 +4,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -267,6 +268,25 @@ def test_a_cache_of_another_teacher_is_not_used(store: Path, tmp_path: Path) -> 
     live = run_with(second, "live", cached=False)
     for name, value in live.model.items():
         torch.testing.assert_close(fresh.model[name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_a_cache_and_a_run_outlive_a_move_of_the_store_and_another_way_of_reading(store: Path, tmp_path: Path) -> None:
+    """What a resume may change is what the cache ignores: where files lie, and how they are read."""
+    teacher = train(tiny(store, tmp_path), "eeg_base")[0] / "best.pt"
+    common = {"stage__teacher": teacher, "distill__cache_teacher": "true"}
+    folder, _ = train(tiny(store, tmp_path / "moved", **common), "kd_temp")
+
+    def written() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in (folder / "teacher").rglob("*.*")}
+
+    before = written()
+    assert {path.name for path in before} == {"kd.logits.npy", "whole.json"} and len(before) == 4
+    shutil.copytree(store, tmp_path / "elsewhere")
+    free = {"train__epochs": 2, "train__log_every": 2, "data__pin_memory": "no", "data__prefetch": 2}
+    _, moved = train(tiny(tmp_path / "elsewhere", tmp_path / "moved", **common, **free), "kd_temp")
+    assert written() == before
+    _, straight = train(tiny(store, tmp_path / "straight", **common, train__epochs=2), "kd_temp")
+    assert same_model(moved, straight)
 
 
 def test_two_processes_share_out_the_caching(store: Path, tmp_path: Path) -> None:
