@@ -57,7 +57,8 @@ def test_two_processes_resume_bit_for_bit_too(store: Path, tmp_path: Path) -> No
         arguments = ("--config", "ecg_base", "--set", *tiny(store, tmp_path / root, **OPTIONS))
         done = subprocess.run(
             command("tests/forgetful.py", *arguments, processes=2),
-            cwd=REPOSITORY, env=environment() | {"STOP": str(stop)}, capture_output=True, text=True, timeout=120, check=False,
+            cwd=REPOSITORY, env=environment() | {"STOP": str(stop)},
+            capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         return done.stdout + done.stderr, tmp_path / root / "3class" / "ecg_base" / "last.pt"
 
