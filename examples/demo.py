@@ -11,12 +11,11 @@ import sys
 import time
 from pathlib import Path
 
-from sleepkd.checkpoint import read_checkpoint
-
-from sleepkd.config import load_config
+from sleepkd.distillation.settings import load_config
 from sleepkd.errors import UserError, run_command
 from sleepkd.files import write_text_atomically
 from sleepkd.provenance import shown, torchrun
+from sleepkd.training.checkpoint import read_checkpoint
 
 RUNS = Path("runs/demo")
 # Training epochs of each stage. The teacher's task is easy; the students get five each, which feat_train and feat_temp,

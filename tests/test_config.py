@@ -6,8 +6,9 @@ from typing import Literal
 
 import pytest
 
-from sleepkd.config import CONFIGS, find_config, flat, from_dict, merged, read_yaml, to_dict
+from sleepkd.config import CONFIGS, find_config, from_dict, merged, read_yaml, to_dict
 from sleepkd.errors import UserError
+from sleepkd.training.run_directory import flat
 
 
 def write(path: Path, text: str) -> str:

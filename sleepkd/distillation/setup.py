@@ -129,8 +129,6 @@ def set_up(config: Config, processes: Processes) -> Run:
     validation = None
     if train.validate_every:
         validation = Windows(open_nights(config.data.sources, "validation"), stage.readers, config.data)
-    for term in stage.terms.values():
-        term.fit(windows.places.labels)
 
     dtype = torch.float64 if train.precision == "fp64" else torch.float32
     stage.to(processes.device, dtype)
@@ -140,11 +138,13 @@ def set_up(config: Config, processes: Processes) -> Run:
     if resumed:
         load_weights(stage.student, resumed.model, config.run_directory / "last.pt")
         same_draws = state.load_state(resumed.training)
-    learner = wrap(stage, processes)
-
     updates = len(draw_epoch(windows, train.batch_size, train.seed, 0))
     done = position.epoch * updates + position.update
     directory = RunDirectory(config.run_directory, settings, processes.is_first, resumed_step=done)
+
+    for term in stage.terms.values():
+        term.fit(windows.places.labels)
+    learner = wrap(stage, processes)
     if processes.is_first:
         print(describe(stage, windows, validation, done, processes), flush=True)
         if not same_draws:
@@ -177,8 +177,6 @@ def wrap(stage: Stage, processes: Processes) -> nn.Module:
     """What the loop calls: SyncBatchNorm, compiled, in DDP, where each applies. Taps are registered before."""
     config, learner = stage.config, stage.learner
     if getattr(config.model, "norm", "") == "sync_batch":
-        if processes.device.type != "cuda":
-            raise UserError("model.norm: sync_batch needs CUDA; use batch or group")
         learner.student = nn.SyncBatchNorm.convert_sync_batchnorm(learner.student)
     if config.train.compile:
         learner.student.compile()

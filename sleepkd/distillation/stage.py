@@ -147,7 +147,12 @@ def build_stage(config: Config, rate_hz: float) -> Stage:
 
 
 def by_device(config: Config, device: torch.device) -> Config:
-    """The config with `train.precision: auto` settled for a device: what checkpoints remember and a resume holds to."""
+    """The config with `train.precision: auto` settled for a device: what checkpoints remember and a resume holds to.
+
+    Raises UserError for what the device cannot do.
+    """
+    if getattr(config.model, "norm", "") == "sync_batch" and device.type != "cuda":
+        raise UserError("model.norm: sync_batch needs CUDA; use batch or group")
     if config.train.precision != "auto":
         return config
     has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)

@@ -10,7 +10,7 @@ from sleepkd.data.inputs import InputSpec, input_spec, resolve
 from sleepkd.distillation.settings import Config, config_of
 from sleepkd.errors import UserError
 from sleepkd.models import build_network
-from sleepkd.training.checkpoint import Checkpoint, Position, best_or_last, load_weights, read_checkpoint
+from sleepkd.training.checkpoint import Checkpoint, Position, load_weights, read_checkpoint
 
 NETWORK = "network"
 """What a network by itself is called among the readers of its windows."""
@@ -40,7 +40,8 @@ class TrainedNetwork:
 def load_trained(path: Path) -> TrainedNetwork:
     """The network of a checkpoint, frozen and in evaluation mode, on the CPU; built from its own config."""
     checkpoint = read_checkpoint(path)
-    config, inputs = config_of(checkpoint.config), input_spec(checkpoint.inputs, f"{path}: inputs")
+    inputs = input_spec(checkpoint.inputs, f"{path}: inputs")
+    config = config_of(checkpoint.config)
     network = build_network(config.model, config.data.classes, inputs, config.data.view)
     load_weights(network, checkpoint.model, path)
     return TrainedNetwork(network.eval().requires_grad_(False), inputs, config, checkpoint, path)
@@ -71,6 +72,11 @@ def checkpoint_of(config: Config, name: str, key: str) -> Path:
     if not path.is_file():
         raise UserError(f"{key}: no checkpoint at {path}; {advice}")
     return path
+
+
+def best_or_last(folder: Path) -> Path:
+    """The checkpoint of a run that validation chose, or its last where nothing was validated; it may not be there."""
+    return next((folder / name for name in ("best.pt", "last.pt") if (folder / name).is_file()), folder / "best.pt")
 
 
 def check_classes(config: Config, other: Config, path: Path) -> None:

@@ -103,11 +103,6 @@ def _give_name(path: Path, name: Path) -> None:
     os.replace(temporary, name)
 
 
-def best_or_last(folder: Path) -> Path:
-    """The checkpoint of a run that validation chose, or its last where nothing was validated; it may not be there."""
-    return next((folder / name for name in ("best.pt", "last.pt") if (folder / name).is_file()), folder / "best.pt")
-
-
 def load_weights(module: nn.Module, weights: dict[str, Tensor], source: Path) -> None:
     """Load weights strictly; UserError lists the names that are missing, extra, or of another shape."""
     own = module.state_dict()

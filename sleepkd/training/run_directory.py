@@ -10,7 +10,6 @@ import numpy as np
 import yaml
 from torch.utils.tensorboard import SummaryWriter
 
-from sleepkd.config import flat
 from sleepkd.errors import UserError
 from sleepkd.files import write_text_atomically
 from sleepkd.provenance import environment
@@ -29,6 +28,14 @@ def computed(config: dict[str, Any]) -> dict[str, Any]:
     values = {key: value for key, value in flat(config).items() if key not in FREE}
     values["data.nights"] = [entry | {"store": ""} for entry in values["data.nights"]]
     return values
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values by dotted key."""
+    out = {}
+    for key, value in values.items():
+        out |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return out
 
 
 class RunDirectory:

@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sleepkd.config import CONFIGS, flat, to_dict
+from sleepkd.config import CONFIGS, to_dict
 from sleepkd.data.inputs import BeatsInput, SignalInput
 from sleepkd.data.settings import DataConfig, Source
 from sleepkd.distillation.settings import check, config_of, load_config
 from sleepkd.distillation.terms import TERMS
 from sleepkd.errors import UserError
+from sleepkd.training.run_directory import flat
 
 STAGES = {
     # stage: input, teacher, start_from, weights of ce, kd, at, monitor; from method.md, "Recipes"
