@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from sleepkd.checkpoint import Checkpoint, read_checkpoint
 
 from benchmarks.training import make_store
+from sleepkd.training.checkpoint import Checkpoint, read_checkpoint
 
 
 def main() -> None:

@@ -68,10 +68,9 @@ class UpdateLog:
         self._reset()
         return values, first_broken
 
-    @property
-    def pending(self) -> bool:
-        """Whether any update has ended since the last flush."""
-        return bool(self._updates)
+    def forget(self) -> None:
+        """Leave out the updates since the last flush."""
+        self._reset()
 
     def _reset(self) -> None:
         self._update: Tensor | None = None
