@@ -11,25 +11,26 @@ Under torchrun the windows are shared out, and each scored sleep epoch counts on
 """
 
 import argparse
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sleepkd.config import Config
 from sleepkd.data.hypnogram import UNSCORED
-from sleepkd.data.splits import read_split
-from sleepkd.data.store import Store, Stores
+from sleepkd.data.nights import open_nights
+from sleepkd.data.settings import Source
 from sleepkd.data.windows import Windows
-from sleepkd.distillation.stage import checkpoint_of
+from sleepkd.distillation.settings import Config
+from sleepkd.distillation.trained import TrainedNetwork, checkpoint_of, load_trained
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError, run_command
-from sleepkd.evaluation.calibration import fit_temperature, read_temperature, write_temperature
-from sleepkd.evaluation.groups import participants_of
-from sleepkd.evaluation.inference import Evaluated, predict
-from sleepkd.evaluation.predictions import NightPredictions
-from sleepkd.evaluation.runs import Again, Run, Scoring, check_same_classes, name_runs, name_sides
-from sleepkd.models.build import TrainedNetwork, load_trained
+from sleepkd.evaluation.distillation.inside import Evaluated
+from sleepkd.evaluation.inference import predict
+from sleepkd.evaluation.runs import Again, Protocol, Run, check_same_classes, name_runs, name_sides
+from sleepkd.evaluation.scores.calibration import fit_temperature, read_temperature, write_temperature
+from sleepkd.evaluation.scores.groups import participants_of
+from sleepkd.provenance import shown, torchrun
+
+AT_A_TIME = {"epochs": 256, "night": 4}
 
 
 def main() -> int:
@@ -45,75 +46,73 @@ def main() -> int:
     windows = {path: windows_of(network, args.store, args.split) for path, network in networks.items()}
     validation = {run: windows_of(run.trained, args.store, "validation") for run in runs if args.calibrate}
     temperatures = {run: read_temperature(run.trained.path) for run in runs if args.temperature and not args.calibrate}
-    participants = participants_of(args.participants, args.store or [runs[0].trained.config.data.store])
+    participants = participants_of(
+        args.participants, args.store or [source.store for source in runs[0].trained.config.data.sources]
+    )
 
     processes = Processes(args.device)
     with processes.group():
         for run, unseen in validation.items():
-            nights = predict(run.trained, unseen, processes, args.batch_size)
+            nights = predict(run.trained, unseen, processes, rows_at_a_time(run.trained, args))
             if processes.is_first:
                 fitted = fit_temperature(nights)
                 write_temperature(run.trained.path, fitted)
                 temperatures |= {run: fitted["temperature"]} if args.temperature else {}
                 print(f"{run.name}: temperature {fitted['temperature']:.3f} of the validation nights", flush=True)
         seen = {
-            path: Evaluated(network, windows[path], predict(network, windows[path], processes, args.batch_size))
+            path: Evaluated(
+                network, windows[path], predict(network, windows[path], processes, rows_at_a_time(network, args))
+            )
             for path, network in networks.items()
         }
         if processes.is_first:
             from sleepkd.evaluation.results import write_all  # with YASA and matplotlib: on this process only
 
-            scoring = Scoring(args.split, participants, args.draws, args.seed)
+            protocol = Protocol(args.split, participants, args.draws, args.seed)
             again = None
             if not args.only_scores:
                 lineage = dict.fromkeys(path for run in runs for path in _lineage(run.trained))
                 again = Again(tuple(lineage), _command(processes))
-            lines = write_all(sides, seen, companions, temperatures, scoring, args.out, bool(args.compare), again)
+            lines = write_all(sides, seen, companions, temperatures, protocol, args.out, bool(args.compare), again)
             for line in lines:
                 print(line, flush=True)
         processes.wait()
     return 0
 
 
-def evaluate(
-    trained: TrainedNetwork, stores: Sequence[str] | None, part: str, processes: Processes, batch_size: int
-) -> list[NightPredictions]:
-    """Predict the nights of one part of a store's split; complete on the first process."""
-    return predict(trained, windows_of(trained, stores, part), processes, batch_size)
-
-
 def windows_of(trained: TrainedNetwork, stores: Sequence[str] | None, part: str) -> Windows:
     """The nights of one part of the stores' splits, read as the checkpoint's network was trained to see them.
 
-    stores: others than the one that it was trained on; of each the default split is used.
+    stores: others than those that it was trained on; of each the default split is used. Nights without labels are left
+    out. UserError where none is left.
     """
     data = trained.config.data
-    opened = [Store(path) for path in stores or [data.store]]
-    recordings: list[str] = []
-    for store in opened:
-        trained.check_rate(store.rate_hz)
-        split = "default" if stores else data.split
-        recordings += store.recordings if part == "all" else read_split(store, split).part(part)
-    together = Stores(opened) if len(opened) > 1 else opened[0]
-    windows = Windows(together, tuple(recordings), data, (trained.config.stage.signal,), scored_only=False)
-    if not (windows.table.labels != UNSCORED).any():
-        named = " and ".join(str(store.path) for store in opened)
+    sources = tuple(Source(path) for path in stores) if stores else data.sources
+    nights = [night for night in open_nights(sources, part) if night.has_labels]
+    windows = Windows(nights, trained.readers, data, scored_only=False)
+    if not (windows.places.labels != UNSCORED).any():
+        named = " and ".join(source.store for source in sources)
         raise UserError(f"{named}: the {part} recordings hold no scored sleep epoch")
     return windows
+
+
+def rows_at_a_time(trained: TrainedNetwork, args: argparse.Namespace) -> int:
+    """--batch-size, or what the view of a network suggests."""
+    return args.batch_size or AT_A_TIME[trained.config.data.view]
 
 
 def companions_of(sides: list[list[Run]], args: argparse.Namespace) -> dict[Run, dict[str, TrainedNetwork]]:
     """{run: its teacher and baseline, where there are any}, for the first run of each side that has a teacher.
 
     The teacher is --teacher, or the one that the run's config names; the baseline --baseline, or A of a comparison, or
-    <signal>_base among the run's neighbours.
+    <inputs>_base among the run's neighbours.
     """
     found = {}
     for i, run in enumerate(side[0] for side in sides):
         config, own = run.trained.config, run.trained.path.resolve()
         teacher = args.teacher or _neighbour(config, config.stage.teacher)
         baseline = args.baseline or (
-            args.compare[0] if args.compare and i else _neighbour(config, f"{config.stage.signal}_base")
+            args.compare[0] if args.compare and i else _neighbour(config, f"{'_'.join(run.trained.inputs)}_base")
         )
         paths = {"teacher": teacher, "baseline": baseline}
         kept = {part: path for part, path in paths.items() if path and path.resolve() != own}
@@ -138,17 +137,12 @@ def _lineage(trained: TrainedNetwork) -> list[Path]:
     return [*(path for parent in earlier if parent for path in _lineage(load_trained(parent))), trained.path]
 
 
-def write_results(trained: TrainedNetwork, nights: list[NightPredictions], folder: Path, part: str) -> str:
-    """Write one checkpoint's metrics.json, predictions/, pictures and hypnograms/; returns a line to print."""
-    from sleepkd.evaluation.results import write_run
-
-    return write_run(Run(trained.config.stage.name, folder, trained), nights, Scoring(part)).line
-
-
 def _command(processes: Processes) -> str:
     """The command line of this evaluation, to be run again."""
-    torchrun = f"torchrun --standalone --nproc_per_node={processes.world}"
-    return shlex.join([*(torchrun.split() if processes.distributed else ["python"]), "evaluate.py", *sys.argv[1:]])
+    arguments = sys.argv[1:]
+    if processes.distributed:
+        return shown(torchrun("evaluate.py", processes.world, arguments))
+    return shown([sys.executable, "evaluate.py", *arguments])
 
 
 def _parse() -> argparse.Namespace:
@@ -160,7 +154,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--store", nargs="+", help="other stores than the one trained on (their default splits)")
     parser.add_argument("--split", default="test", choices=("train", "validation", "test", "all"))
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
-    parser.add_argument("--participants", type=Path, help="a table of subjects to group by (STORE/participants.tsv)")
+    parser.add_argument("--participants", type=Path, help="a TSV of subjects to group by (STORE/participants.tsv)")
     parser.add_argument("--calibrate", action="store_true", help="fit a temperature on the validation nights first")
     parser.add_argument("--temperature", action="store_true", help="apply the temperature stored beside the checkpoint")
     parser.add_argument("--teacher", type=Path, help="another teacher than the checkpoint's config names")
@@ -170,10 +164,14 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--only-scores", action="store_true", help="metrics.json and predictions/, no picture and no report"
     )
-    parser.add_argument("--batch-size", type=int, default=256, help="windows at a time on each process")
+    parser.add_argument("--batch-size", type=int, help="at a time on each process (256 cuts, or 4 nights)")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     args = parser.parse_args()
-    for option, value, least in (("batch-size", args.batch_size, 1), ("draws", args.draws, 1), ("seed", args.seed, 0)):
+    for option, value, least in (
+        ("batch-size", 1 if args.batch_size is None else args.batch_size, 1),
+        ("draws", args.draws, 1),
+        ("seed", args.seed, 0),
+    ):
         if value < least:
             raise UserError(f"--{option}: must be at least {least}")
     if args.against and not args.compare:

@@ -23,8 +23,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.training import RESULTS, STAGES, bare_step, loop_seconds, machine, make_store, timed, untrained
-from sleepkd.config import Config, load_config
+from benchmarks.training import RESULTS, STAGES, bare_step, loop_seconds, machine, make_store, timed, write_untrained
+from sleepkd.distillation.settings import Config, load_config
 from sleepkd.files import write_text_atomically
 
 VARIANTS = {
@@ -86,9 +86,9 @@ def measure(
             f"train.batch_size={batch}", f"train.log_every={updates}", "train.validate_every=0", "train.epochs=1",
         ]  # fmt: skip
         config = load_config([stage], overrides)
-        untrained(config, store)
+        write_untrained(config, store)
         seconds = float(np.median(loop_seconds(config, updates)))
-        flops, moved = work(config, store, device)
+        flops, moved = work(config)
         row[name] = {
             "seconds": seconds, "sleep_epochs_per_s": batch / seconds, "flops": flops, "bytes_unfused": moved,
             "share_of_matrix_rate": flops / seconds / rates[name], "share_of_bandwidth": moved / seconds / bandwidth,
@@ -96,9 +96,9 @@ def measure(
     return row | {"ratio": row["plain"]["seconds"] / row["fast"]["seconds"]}
 
 
-def work(config: Config, store: Path, device: torch.device) -> tuple[int, int]:
+def work(config: Config) -> tuple[int, int]:
     """Floating-point operations of an update, and the bytes its operators read and write."""
-    step = bare_step(config, store, device)
+    step = bare_step(config)
     with FlopCounterMode(display=False) as flops, Traffic() as traffic:
         step()
     return flops.get_total_flops(), traffic.bytes

@@ -25,9 +25,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 from sleepkd.data.hypnogram import CLASS_NAMES
-from sleepkd.evaluation.comparison import paired_intervals
-from sleepkd.evaluation.predictions import NightPredictions, read_predictions, write_predictions
-from sleepkd.evaluation.statistics import (
+from sleepkd.evaluation.predictions import read_predictions, write_predictions
+from sleepkd.evaluation.scores.comparison import paired_intervals
+from sleepkd.evaluation.scores.night import NightPredictions
+from sleepkd.evaluation.scores.statistics import (
     LEVEL,
     expanded_interval,
     intervals,
@@ -117,7 +118,7 @@ def paired_coverage(
     return {name: n / cohorts for name, n in hits.items()}
 
 
-def report_coverage(cohorts: int, draws: int) -> None:
+def print_coverage(cohorts: int, draws: int) -> None:
     """Print the coverage of scores."""
     print(f"{cohorts} cohorts each, {draws} draws, kappa; share of 95 % intervals that hold the truth, in %\n")
     print("| subjects | recordings of each | mean | median | pooled | plain percentile: mean | median | pooled |")
@@ -129,7 +130,7 @@ def report_coverage(cohorts: int, draws: int) -> None:
             print(f"| {subjects} | {'1' if most == 1 else f'1 to {most}'} | {_cells(cells)} |", flush=True)
 
 
-def report_paired(cohorts: int, draws: int) -> None:
+def print_paired(cohorts: int, draws: int) -> None:
     """Print the coverage of paired differences."""
     print("| subjects | seeds | spread of a seed's effect, nats | mean difference | median difference | pooled |")
     print("|---|---|---|---|---|---|")
@@ -178,8 +179,8 @@ def evaluate_stored(folder: Path, out: Path) -> None:
         last = time.process_time()
 
     from sleepkd.evaluation.analysis import analyse, draw, draw_together
-    from sleepkd.evaluation.html_report import Provenance, write_report
-    from sleepkd.evaluation.report import write_metrics
+    from sleepkd.evaluation.pages.report import Provenance, write_report
+    from sleepkd.evaluation.scores.summary import write_metrics
 
     lap("importing pandas, YASA, matplotlib")
     nights, class_names = read_predictions(folder)
@@ -194,7 +195,7 @@ def evaluate_stored(folder: Path, out: Path) -> None:
     lap("report.html")
 
 
-def report_speed(n: int) -> None:
+def print_speed(n: int) -> None:
     """Print seconds and peak memory of `evaluate_stored` in a process of its own, and of the bootstrap alone."""
     nights = stored_nights(n)
     matrices, subjects = np.array([night.confusion for night in nights]), [night.subject for night in nights]
@@ -224,11 +225,11 @@ def main() -> None:
     parser.add_argument("--nights", type=int, default=200)
     args = parser.parse_args()
     if args.what == "coverage":
-        report_coverage(args.cohorts, args.draws)
+        print_coverage(args.cohorts, args.draws)
     elif args.what == "paired":
-        report_paired(args.cohorts, args.draws)
+        print_paired(args.cohorts, args.draws)
     elif args.what == "speed":
-        report_speed(args.nights)
+        print_speed(args.nights)
     else:
         evaluate_stored(args.folder / "predictions", args.folder / "out")
 

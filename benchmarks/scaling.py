@@ -9,12 +9,22 @@ it as it lasts (DDP sends buckets while it computes).
 """
 
 import argparse
+import contextlib
+import tempfile
+from pathlib import Path
 
-from sleepkd.config import load_config
-from sleepkd.estimate import time_update
+import numpy as np
+import torch
+
+from benchmarks.training import bare_step, make_store, timed, write_untrained
+from sleepkd.distillation.settings import load_config
+from sleepkd.distillation.setup import set_up
+from sleepkd.distributed import Processes
+from train_ddp import forward
 
 GRADIENT_BYTES = 4 * 4_813_240  # the published network for four classes, in float32
 BATCH = 256
+TIMED = 3
 PROCESSES = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -25,12 +35,12 @@ def main() -> None:
     parser.add_argument("--gb-per-s", type=float, required=True, help="bandwidth between processes, each way")
     parser.add_argument("--latency-us", type=float, required=True, help="of one message")
     args = parser.parse_args()
-    config = load_config([args.stage], [])
+    torch.set_num_threads(1)
     print("| processes | windows each | computing | all-reduce | update | speed-up | efficiency |")
     print("|---:|---:|---:|---:|---:|---:|---:|")
     alone = None
     for p in PROCESSES:
-        compute, forward = (1e3 * seconds for seconds in time_update(config, 200.0, BATCH // p))
+        compute, forward = (1e3 * seconds for seconds in time_update(args.stage, BATCH // p))
         reduce = all_reduce_ms(p, args.gb_per_s, args.latency_us)
         update = compute + max(0.0, reduce - (compute - forward))
         alone = alone or update
@@ -39,6 +49,31 @@ def main() -> None:
             f"{alone / update / p:.0%} |",
             flush=True,
         )
+
+
+def time_update(stage: str, rows: int) -> tuple[float, float]:
+    """Seconds of an update of so many windows at 200 Hz, and of its forward part alone."""
+    with tempfile.TemporaryDirectory() as name:
+        store = make_store(Path(name) / "store", nights=1, hours=(rows + 1) / 120, rate_hz=200)
+        settings = [
+            f"data.store={store}", f"runs_root={name}/runs", f"train.batch_size={rows}", "train.validate_every=0",
+        ]  # fmt: skip
+        config = load_config([stage], settings)
+        write_untrained(config, store)
+        step = bare_step(config)
+        timed(step)
+        seconds = timed(step, TIMED)
+        with contextlib.redirect_stdout(None):
+            run = set_up(config, Processes(config.train.device))
+        chosen = np.arange(rows)
+        batch = run.windows[chosen].to(run.processes.device, run.dtype)
+        divisors = run.stage.counts(run.windows.places.take(chosen))
+
+        def ahead() -> None:
+            float(forward(run.stage, run.learner, batch, divisors)[1])
+
+        ahead()
+        return seconds, timed(ahead, TIMED)
 
 
 def all_reduce_ms(processes: int, gb_per_s: float, latency_us: float) -> float:

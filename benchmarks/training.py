@@ -26,28 +26,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
-from sleepkd.checkpoint import Checkpoint, save_checkpoint
-from sleepkd.config import Config, DataConfig, load_config, to_dict
 from sleepkd.data.hypnogram import Hypnogram
+from sleepkd.data.inputs import SignalInput, resolve
+from sleepkd.data.nights import open_nights
+from sleepkd.data.settings import DataConfig, Source
 from sleepkd.data.splits import write_split
-from sleepkd.data.store import (
-    RecordingInfo,
-    SignalInfo,
-    Store,
-    StoreSettings,
-    create_store,
-    write_recording,
-)
+from sleepkd.data.store import RecordingInfo, SignalInfo, Store, StoreSettings, create_store, write_recording
 from sleepkd.data.windows import Windows
-from sleepkd.distillation.losses import balanced_class_weights, normalisers, unique_taps
-from sleepkd.distillation.stage import build_stage
-from sleepkd.distillation.taps import Taps
+from sleepkd.distillation.settings import Config, DistillConfig, load_config
+from sleepkd.distillation.setup import set_up
+from sleepkd.distillation.trained import untrained
 from sleepkd.distributed import Processes
 from sleepkd.files import write_text_atomically
-from sleepkd.models.build import build_network
-from train_ddp import forward, train
+from sleepkd.training.checkpoint import save_checkpoint
+from train_ddp import train, update
 
 RESULTS = Path(__file__).parent / "results"
 STAGES = ("eeg_base", "ecg_base", "kd_temp", "feat_train", "feat_wce", "feat_temp")
@@ -87,9 +80,9 @@ def loop(folder: Path, updates: int = 8, repeats: int = 3) -> list[dict]:
         for repeat in range(repeats):
             root = folder / f"{name}{repeat}"
             config = load_config([name], [*overrides, f"runs_root={root}"])
-            untrained(config, store)
+            write_untrained(config, store)
             in_loop += loop_seconds(config, updates)
-            bare.append(bare_seconds(config, store, updates))
+            bare.append(bare_seconds(config, updates))
         ratio = float(np.median(in_loop) / np.median(bare))
         rows.append(
             {"stage": name, "loop_s": float(np.median(in_loop)), "bare_s": float(np.median(bare)), "ratio": ratio}
@@ -106,32 +99,31 @@ def loop_seconds(config: Config, updates: int) -> list[float]:
     return [(b[1] - a[1]) / (b[0] - a[0]) for a, b in pairwise(times)]
 
 
-def bare_seconds(config: Config, store: Path, updates: int) -> float:
+def bare_seconds(config: Config, updates: int) -> float:
     """Seconds per update of a bare step, after as many to warm up as `loop_seconds` leaves out."""
-    step = bare_step(config, store, torch.device("cpu"))
+    step = bare_step(config)
     timed(step, updates)
     return timed(step, updates)
 
 
-def bare_step(config: Config, store: Path, device: torch.device) -> Callable[[], None]:
-    """Forward, losses, backward and Adam alone, on one batch of a store's windows that is in memory."""
-    opened = Store(store)
-    stage = build_stage(config, opened.rate_hz)
-    stage.to(device, torch.float32)
-    stage.train_mode()
-    windows = Windows(opened, tuple(opened.recordings), config.data, stage.signals)
-    weights = balanced_class_weights(windows.table.labels, config.data.classes)
-    batch = windows[np.arange(config.train.batch_size)]
-    divisors = normalisers(batch.labels.numpy(), batch.present.numpy(), weights)
-    batch = batch.to(device, torch.float32)
-    class_weights = torch.as_tensor(weights, dtype=torch.float32, device=device)
-    optimizer = torch.optim.Adam([p for p in stage.student.parameters() if p.requires_grad])
+def bare_step(config: Config) -> Callable[[], None]:
+    """The loop's own `update` on one batch that is in memory: no reading, no log, no checkpoint.
+
+    The run is set up in a folder of its own beside that of the config.
+    """
+    config = replace(config, runs_root=f"{config.runs_root}_bare", train=replace(config.train, accumulate=1))
+    for earlier in (config.stage.teacher, config.stage.start_from):
+        if earlier:
+            write_untrained(config, Path(config.data.store))
+    with contextlib.redirect_stdout(None):
+        run = set_up(config, Processes(config.train.device))
+    run.begin_epoch()
+    rows = np.arange(min(config.train.batch_size, len(run.windows)))
+    batch = run.windows[rows].to(run.processes.device, run.dtype)
 
     def step() -> None:
-        _, sums = forward(stage, stage.student, batch, class_weights)
-        sum(getattr(config.loss, name) * value / divisors[name] for name, value in sums.items()).backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        update(run, rows, iter([batch]))
+        run.log.forget()
 
     return step
 
@@ -144,7 +136,8 @@ def reading(folder: Path) -> list[dict]:
         for threads in (1, 2):
             torch.set_num_threads(threads)
             config = DataConfig(normalisation=normalisation)
-            windows = Windows(store, tuple(store.recordings), config, ("eeg", "ecg"))
+            spec = resolve({"eeg": SignalInput(), "ecg": SignalInput()}, config, store.rate_hz)
+            windows = Windows(open_nights((Source(str(store.path)),), "all"), {"both": spec}, config)
             order = np.random.default_rng(0).permutation(len(windows))
             batches = [order[i : i + 256] for i in range(0, len(order), 256)]
 
@@ -245,7 +238,7 @@ def cache(folder: Path, updates: int = 8, repeats: int = 3) -> list[dict]:
                     f"distill.cache_teacher={cached}",
                 ]  # fmt: skip
                 config = load_config([name], overrides)
-                untrained(config, store)
+                write_untrained(config, store)
                 found += loop_seconds(config, updates)
         files = list((config.run_directory / "teacher" / "train").glob("*.npy"))
         windows = len(np.load(files[0], mmap_mode="r"))
@@ -254,20 +247,21 @@ def cache(folder: Path, updates: int = 8, repeats: int = 3) -> list[dict]:
             {
                 "stage": name, "teacher_run_s": run, "teacher_cached_s": read, "saved": 1 - read / run,
                 "bytes_per_window": sum(file.stat().st_size for file in files) / windows,
-                "full_size_bytes_per_window": 4 * full_size_floats(config),
+                "full_size_bytes_per_window": 4 * full_size_floats(config, folder / f"full_{name}"),
             }
         )  # fmt: skip
     return rows
 
 
-def full_size_floats(config: Config) -> int:
-    """The cached numbers per window at 200 Hz: the logits, and each tap's energies over time."""
-    x = torch.zeros(1, 1, 6000)
-    network = build_network(config, 200.0).eval()
-    taps = Taps(network, unique_taps(config.distill.at_taps) if config.loss.at else ())
-    with torch.no_grad():
-        logits = network(x)
-    return logits.numel() + sum(feature.shape[-1] for feature in taps.pop().values())
+def full_size_floats(config: Config, folder: Path) -> int:
+    """The cached numbers per window at 200 Hz: what the terms keep of one window's teacher."""
+    store = make_store(folder / "full", nights=1, hours=0.1, rate_hz=200)
+    data = replace(config.data, store=str(store))
+    config = replace(config, data=data, runs_root=f"{config.runs_root}_full", train=replace(config.train, batch_size=1))
+    write_untrained(config, store)
+    with contextlib.redirect_stdout(None):
+        run = set_up(replace(config, distill=DistillConfig(cache_teacher=False)), Processes("cpu"))
+    return sum(x.numel() for x in run.stage.teach(run.windows[np.array([0])]).values())
 
 
 def make_store(path: Path, nights: int, hours: float, rate_hz: float, sparse: bool = False) -> Path:
@@ -277,11 +271,14 @@ def make_store(path: Path, nights: int, hours: float, rate_hz: float, sparse: bo
     n = int(hours * 120)
     rng = np.random.default_rng(0)
     hypnogram = Hypnogram(30.0 * np.arange(n), np.full(n, 30.0), rng.integers(0, 5, n).astype(np.int8))
-    fact = SignalInfo("C3-A2", "uV", rate_hz, rate_hz, samples, scale=0.1, offset=0, median=0, iqr=30)
+    fact = SignalInfo(
+        "C3-A2", "uV", rate_hz, rate_hz, samples, scale=0.1, offset=0, median=0, iqr=30, scored_median=0, scored_iqr=30
+    )
     names = [f"n{night:03d}" for night in range(nights)]
     for name in names:
         signal = np.zeros(1, np.int16) if sparse else rng.integers(-3000, 3000, samples).astype(np.int16)
-        info = RecordingInfo(name, name, "all", "aasm", "", "", {"eeg": fact, "ecg": replace(fact, unit="mV")}, {})
+        signals = {"eeg": fact, "ecg": replace(fact, unit="mV")}
+        info = RecordingInfo(name, name, "all", "aasm", "noise", "drawn", 3600 * hours, signals, {})
         write_recording(path, info, {"eeg": signal, "ecg": signal}, hypnogram)
         if sparse:
             for kind in ("eeg", "ecg"):
@@ -291,15 +288,13 @@ def make_store(path: Path, nights: int, hours: float, rate_hz: float, sparse: bo
     return path
 
 
-def untrained(config: Config, store: Path) -> None:
+def write_untrained(config: Config, store: Path) -> None:
     """Checkpoints of the earlier stages, with first weights: speed does not depend on them."""
     rate = Store(store).rate_hz
     for name in EARLIER:
-        earlier = load_config([name], [f"data.classes={config.data.classes}"])
-        network: nn.Module = build_network(earlier, rate)
-        content = Checkpoint(to_dict(earlier), rate, network.state_dict())
         if name != config.stage.name:
-            save_checkpoint(config.stage_directory(name) / "best.pt", content)
+            earlier = load_config([name], [f"data.classes={config.data.classes}"])
+            save_checkpoint(config.stage_directory(name) / "best.pt", untrained(earlier, rate))
 
 
 def timed(work: Callable[[], None], calls: int = 1) -> float:

@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sleepkd.data.batches import load
-from sleepkd.data.splits import read_split
-from sleepkd.data.store import Store
+from sleepkd.data.batches import each_once
+from sleepkd.data.nights import open_nights
 from sleepkd.data.windows import Windows
-from sleepkd.distillation.losses import attention_map, attention_sum
-from sleepkd.distillation.stage import Stage, build_stage, energies
-from sleepkd.models.build import load_trained
+from sleepkd.distillation.stage import STUDENT, Stage, build_stage
+from sleepkd.distillation.terms.at import AttentionTransferSettings, attention_energy, attention_map, map_distance_sum
+from sleepkd.distillation.trained import load_trained
+from sleepkd.distributed import Processes
 
 BATCH = 256
 Energies = dict[str, Tensor]
@@ -45,10 +45,9 @@ def row(checkpoint: Path) -> dict[str, float]:
     """The four losses of one student."""
     trained = load_trained(checkpoint)
     config = trained.config
-    store = Store(config.data.store)
-    stage = build_stage(config, store.rate_hz)  # its student is untrained
-    split = read_split(store, config.data.split)
-    windows = {part: Windows(store, split.part(part), config.data, stage.signals) for part in ("train", "validation")}
+    nights = {part: open_nights(config.data.sources, part) for part in ("train", "validation")}
+    stage = build_stage(config, nights["train"][0].rate_hz)  # its student is untrained
+    windows = {part: Windows(of_part, stage.readers, config.data) for part, of_part in nights.items()}
     taught = {part: maps_of(stage, chosen, "teacher") for part, chosen in windows.items()}
     first = maps_of(stage, windows["validation"], "student")
     stage.student.load_state_dict(trained.network.state_dict())
@@ -60,23 +59,32 @@ def row(checkpoint: Path) -> dict[str, float]:
     others = {tap: maps[order] for tap, maps in held_out.items()}
 
     def loss(maps: Energies) -> float:
-        return float(attention_sum(maps, held_out, config.distill.at_taps)) / n
+        return distance(maps, held_out, config.loss["at"]) / n
 
     return {"first": loss(first), "trained": loss(after), "same map": loss(same), "other window": loss(others)}
+
+
+def distance(student: Energies, teacher: Energies, settings: AttentionTransferSettings) -> float:
+    """The attention transfer loss of two sets of maps (W, L) by tap, summed over windows."""
+
+    def of_pair(pair: tuple[str, str]) -> float:
+        a, b = student[pair[0]], teacher[pair[1]]
+        return float(map_distance_sum(a, b, torch.ones_like(a, dtype=torch.bool)))
+
+    return float(np.mean([np.mean([of_pair(pair) for pair in group]) for group in settings.pairs]))
 
 
 @torch.no_grad()
 def maps_of(stage: Stage, windows: Windows, whose: str) -> Energies:
     """The attention maps (W, L) of the student or the teacher, by tap."""
     stage.student.eval()
-    batches = [np.arange(i, min(i + BATCH, len(windows))) for i in range(0, len(windows), BATCH)]
     found: dict[str, list[Tensor]] = {}
-    for batch in load(windows, batches, stage.config.data, torch.device("cpu")):
+    for _, batch in each_once(windows, Processes("cpu"), BATCH):
         if whose == "teacher":
-            of_batch = stage.teach(batch).energies
+            of_batch = {name.removeprefix("at."): energy for name, energy in stage.teach(batch).items()}
         else:
-            stage.student(batch.signals[stage.config.stage.signal])
-            of_batch = energies(stage.student_taps)
+            stage.student(batch.inputs[STUDENT])
+            of_batch = {tap: attention_energy(feature) for tap, feature in stage.student_taps.pop().items()}
         for tap, energy in of_batch.items():
             found.setdefault(tap, []).append(attention_map(energy))
     return {tap: torch.cat(parts) for tap, parts in found.items()}

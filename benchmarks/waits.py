@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from benchmarks.training import STAGES, make_store, untrained
-from sleepkd.config import load_config
+from benchmarks.training import STAGES, make_store, write_untrained
+from sleepkd.distillation.settings import load_config
 from sleepkd.distributed import Processes
 from train_ddp import train
 
@@ -88,7 +88,7 @@ def profile(stage: str, folder: Path, processes: Processes) -> list[tuple[str, s
         ],
     )  # fmt: skip
     if processes.is_first:
-        untrained(config, store)
+        write_untrained(config, store)
     processes.wait()
     with contextlib.redirect_stdout(None), Waits() as waits:
         train(config, processes)

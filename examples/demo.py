@@ -11,10 +11,11 @@ import sys
 import time
 from pathlib import Path
 
-from sleepkd.checkpoint import read_checkpoint
-from sleepkd.config import load_config
+from sleepkd.distillation.settings import load_config
 from sleepkd.errors import UserError, run_command
 from sleepkd.files import write_text_atomically
+from sleepkd.provenance import shown, torchrun
+from sleepkd.training.checkpoint import read_checkpoint
 
 RUNS = Path("runs/demo")
 # Training epochs of each stage. The teacher's task is easy; the students get five each, which feat_train and feat_temp,
@@ -23,7 +24,7 @@ EPOCHS = {"eeg_base": 3, "ecg_base": 5, "kd_temp": 5, "feat_train": 2, "feat_tem
 SCORES = (("accuracy", "accuracy"), ("kappa", "kappa"), ("weighted F1", "weighted_f1"), ("macro F1", "macro_f1"))
 NIGHTS, HOURS, SEED = 48, 2, 1
 RECORDED_HZ, STORED_HZ = 128, 32
-TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
+PROCESSES = 2
 
 
 def main() -> None:
@@ -31,23 +32,29 @@ def main() -> None:
     started = time.monotonic()
     raw, store = RUNS / "raw", RUNS / "store"
     if not (raw / "participants.tsv").is_file():
-        run("-m", "sleepkd.simulate", "--out", raw, "--nights", NIGHTS, "--hours", HOURS, "--seed", SEED,
-            "--channels", "needed", "--rate", RECORDED_HZ, "--jobs", 2)  # fmt: skip
-    run("-m", "sleepkd.prepare", "--dataset", "mass", "--raw", raw, "--out", store, "--jobs", 2, "--rate", STORED_HZ,
-        "--split", 0.7, 0.1, 0.2)  # fmt: skip
+        python("-m", "sleepkd.simulate", "--out", raw, "--nights", NIGHTS, "--hours", HOURS, "--seed", SEED,
+               "--channels", "needed", "--rate", RECORDED_HZ, "--jobs", 2)  # fmt: skip
+    python("-m", "sleepkd.prepare", "--dataset", "mass", "--raw", raw, "--out", store, "--jobs", 2, "--rate", STORED_HZ,
+           "--split", 0.7, 0.1, 0.2)  # fmt: skip
     for stage, epochs in EPOCHS.items():
-        run(*TORCHRUN, "train_ddp.py", "--config", f"{stage}.yaml", "demo.yaml", "--set", f"train.epochs={epochs}")
+        arguments = ("--config", f"{stage}.yaml", "demo.yaml", "--set", f"train.epochs={epochs}")
+        run(torchrun("train_ddp.py", PROCESSES, arguments))
     checkpoints = {stage: load_config([stage, "demo"], []).run_directory / "best.pt" for stage in EPOCHS}
-    run(*TORCHRUN, "evaluate.py", "--checkpoint", *checkpoints.values(), "--out", RUNS / "results")
+    arguments = ("--checkpoint", *checkpoints.values(), "--out", RUNS / "results")
+    run(torchrun("evaluate.py", PROCESSES, arguments))
     rows = [row(stage, checkpoint) for stage, checkpoint in checkpoints.items()]
     write_text_atomically(RUNS / "table.json", json.dumps(rows, indent=1) + "\n")
     show(rows, (time.monotonic() - started) / 60)
 
 
-def run(*arguments: object) -> None:
+def python(*arguments: object) -> None:
     """Run Python with these arguments; UserError where it fails."""
-    command = [sys.executable, *map(str, arguments)]
-    print(f"\n$ python {' '.join(command[1:])}", flush=True)
+    run([sys.executable, *map(str, arguments)])
+
+
+def run(command: list[str]) -> None:
+    """Print a command and run it; UserError where it fails."""
+    print(f"\n$ {shown(command)}", flush=True)
     # One thread per process: two processes on two cores otherwise fight over them.
     code = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False).returncode
     if code:

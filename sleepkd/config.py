@@ -1,161 +1,30 @@
-"""What a run can be told: frozen dataclasses are schema and defaults; YAML files and --set fill them in, strictly."""
+"""Typed configuration: frozen dataclasses are schema and defaults; YAML files and --set fill them in, strictly.
+
+Each part of the project owns its settings (data/settings.py, models/*.py, distillation/terms/*.py, …); here is what
+they share: reading, merging, typing.
+"""
 
 import dataclasses
 import difflib
-import math
+import re
 import types
 import typing
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 
 from sleepkd.errors import UserError
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
-
-Signal = Literal["eeg", "ecg"]
-
-
-@dataclass(frozen=True)
-class StageConfig:
-    """One training stage. `teacher` and `start_from` name an earlier stage of the same `runs_root`, or a checkpoint."""
-
-    name: str = ""
-    signal: Signal = "ecg"
-    teacher: str = ""
-    start_from: str = ""
+_YES_NO = {True: ("yes", "true", "on"), False: ("no", "false", "off")}
 
 
-@dataclass(frozen=True)
-class DataConfig:
-    """Which windows a network sees. `classes` 3: W NREM REM; 4: W light deep REM; 5: W N1 N2 N3 REM.
-
-    workers: reading processes per training process, -1: four on CUDA, none on CPU; prefetch: batches each reads ahead.
-    """
-
-    store: str = "store"
-    split: str = "default"
-    classes: Literal[3, 4, 5] = 4
-    window: int = 1
-    normalisation: Literal["robust_night", "minmax_window"] = "robust_night"
-    clip: float = 20.0
-    ecg_polarity: Literal["corrected", "as_recorded", "inverted"] = "corrected"
-    alignment: Literal["exact", "truncated"] = "exact"
-    workers: int = -1
-    prefetch: int = 4
-    pin_memory: Literal["auto", "yes", "no"] = "auto"
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """U-Time's size; the defaults are the published ones (method.md, 'Network')."""
-
-    filters: tuple[int, ...] = (16, 32, 64, 128, 256)
-    pools: tuple[int, ...] = (3, 2, 2, 2, 2)
-    bottom_filters: int = 512
-    kernel: int = 5
-    dilation: int = 2
-    norm: Literal["batch", "sync_batch", "group"] = "batch"
-
-
-# Joshi et al.: five groups of features, each the mean over its members, the loss the mean over the groups.
-ATTENTION_TAPS = (
-    ("encoder.0.pool", "encoder.1.pool", "encoder.2.pool", "encoder.3.pool", "encoder.4.pool"),
-    ("bottom",),
-    ("decoder.0", "decoder.1", "decoder.2", "decoder.3", "decoder.4"),
-    ("decoder.4",),
-    ("dense",),
-)
-
-
-@dataclass(frozen=True)
-class LossConfig:
-    """The weights of the three terms. A term of weight 0 is not computed."""
-
-    ce: float = 1.0
-    kd: float = 0.0
-    at: float = 0.0
-    class_weights: Literal["balanced", "none"] = "balanced"
-
-
-@dataclass(frozen=True)
-class DistillConfig:
-    """How the terms that need a teacher are defined.
-
-    cache_teacher: keep what the teacher says of every window on disk, and run it once only.
-    """
-
-    temperature: float = 2.0
-    kd_mean: Literal["sleep_epoch", "element"] = "sleep_epoch"
-    at_normalisation: Literal["window", "batch"] = "window"
-    at_taps: tuple[tuple[str, ...], ...] = ATTENTION_TAPS
-    cache_teacher: bool = False
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """The loop. `batch_size` is global: processes and micro-batches (`accumulate`) share it out.
-
-    schedule, stop_patience, ema_decay and clip_norm are off by default, as published. Patience is counted in
-    validations. ema_decay: what is validated and kept as best.pt is a moving average of the student's weights.
-    precision: auto is bf16 on a CUDA device that computes in it, else fp32; losses are in float32 at least.
-    timeout_minutes: how long processes wait for one another before they fail, for torchrun to restart them.
-    """
-
-    epochs: int = 150
-    batch_size: int = 256
-    accumulate: int = 1
-    learning_rate: float = 1e-3
-    schedule: Literal["constant", "cosine", "plateau"] = "constant"
-    warmup_updates: int = 0
-    plateau_patience: int = 5
-    plateau_factor: float = 0.1
-    stop_patience: int = 0
-    ema_decay: float = 0.0
-    clip_norm: float = 0.0
-    precision: Literal["auto", "fp32", "bf16", "fp16", "fp64"] = "auto"
-    compile: bool = False
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    seed: int = 0
-    validate_every: int = 2
-    monitor: Literal["weighted_f1", "loss"] = "weighted_f1"
-    log_every: int = 10
-    timeout_minutes: float = 10.0
-
-
-@dataclass(frozen=True)
-class Config:
-    """A whole run."""
-
-    runs_root: str = "runs"
-    stage: StageConfig = field(default_factory=StageConfig)
-    data: DataConfig = field(default_factory=DataConfig)
-    model: ModelConfig = field(default_factory=ModelConfig)
-    loss: LossConfig = field(default_factory=LossConfig)
-    distill: DistillConfig = field(default_factory=DistillConfig)
-    train: TrainConfig = field(default_factory=TrainConfig)
-
-    @property
-    def run_directory(self) -> Path:
-        """Where this run keeps its checkpoints and logs."""
-        return self.stage_directory(self.stage.name)
-
-    def stage_directory(self, stage: str) -> Path:
-        """The run directory of a stage of the same `runs_root` and number of classes."""
-        return Path(self.runs_root) / f"{self.data.classes}class" / stage
-
-
-def load_config(files: list[str], overrides: list[str]) -> Config:
-    """Merge YAML files left to right, then `a.b=value` overrides, over the defaults.
-
-    Raises UserError naming the file or key: no such file, unknown key, wrong type, impossible value.
-    """
-    merged: dict[str, Any] = {}
+def merged(files: list[str], overrides: list[str]) -> dict[str, Any]:
+    """YAML files merged left to right, then `a.b=value` overrides; UserError names the file or the override."""
+    values: dict[str, Any] = {}
     for name in files:
-        path = find_config(name)
-        _merge(merged, read_yaml(path))
+        _merge(values, read_yaml(find_config(name)))
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals:
@@ -163,10 +32,8 @@ def load_config(files: list[str], overrides: list[str]) -> Config:
         value: Any = _parse(text, f"--set {override}")
         for part in reversed(key.split(".")):
             value = {part: value}
-        _merge(merged, value)
-    config = from_dict(Config, merged)
-    check(config)
-    return config
+        _merge(values, value)
+    return values
 
 
 def find_config(name: str, folder: Path = CONFIGS) -> Path:
@@ -192,60 +59,6 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def check(config: Config) -> None:
-    """Refuse impossible values by key, before anything is loaded."""
-    stage, data, model, train = config.stage, config.data, config.model, config.train
-    loss, distill = config.loss, config.distill
-    _require(bool(stage.name), "stage.name", "is missing: give a stage's config, for example --config feat_temp.yaml")
-    is_folder = stage.name.strip(".") and not set("/\\") & set(stage.name)
-    _require(bool(is_folder), "stage.name", f"{stage.name!r} cannot name a folder of runs_root")
-    for key, value in (
-        ("data.window", data.window),
-        ("train.epochs", train.epochs),
-        ("train.batch_size", train.batch_size),
-        ("train.accumulate", train.accumulate),
-        ("train.log_every", train.log_every),
-        ("train.plateau_patience", train.plateau_patience),
-        ("data.prefetch", data.prefetch),
-        ("model.bottom_filters", model.bottom_filters),
-        ("model.dilation", model.dilation),
-    ):
-        _require(value >= 1, key, f"must be at least 1, is {value}")
-    for key, number in (
-        ("train.warmup_updates", train.warmup_updates),
-        ("train.stop_patience", train.stop_patience),
-        ("train.ema_decay", train.ema_decay),
-        ("train.validate_every", train.validate_every),
-        ("train.clip_norm", train.clip_norm),
-        ("train.seed", train.seed),
-        ("loss.ce", loss.ce),
-        ("loss.kd", loss.kd),
-        ("loss.at", loss.at),
-    ):
-        _require(0 <= number < math.inf, key, f"must be 0 or more, is {number}")
-    for key, number in (
-        ("data.clip", data.clip),
-        ("train.learning_rate", train.learning_rate),
-        ("train.timeout_minutes", train.timeout_minutes),
-        ("distill.temperature", distill.temperature),
-    ):
-        _require(0 < number < math.inf, key, f"must be positive, is {number}")
-    _require(loss.ce + loss.kd + loss.at > 0, "loss", "ce, kd and at are all 0: nothing to train on")
-    _require(data.workers >= -1, "data.workers", f"must be -1 (by device) or more, is {data.workers}")
-    _require(train.ema_decay < 1, "train.ema_decay", f"must be below 1, is {train.ema_decay}")
-    _require(
-        0 < train.plateau_factor < 1, "train.plateau_factor", f"must lie between 0 and 1, is {train.plateau_factor}"
-    )
-    needs_teacher = loss.kd > 0 or loss.at > 0
-    _require(not needs_teacher or bool(stage.teacher), "stage.teacher", "is missing, and loss.kd or loss.at needs one")
-    full = bool(distill.at_taps) and all(distill.at_taps)
-    _require(loss.at == 0 or full, "distill.at_taps", "has no taps or an empty group")
-    _require(len(model.filters) == len(model.pools) >= 1, "model.pools", "must have one value per model.filters")
-    _require(min(model.filters) >= 1, "model.filters", "must all be at least 1")
-    _require(min(model.pools) >= 1, "model.pools", "must all be at least 1")
-    _require(model.kernel >= 1 and model.kernel % 2 == 1, "model.kernel", f"must be odd, is {model.kernel}")
-
-
 def to_dict(config: Any) -> dict[str, Any]:
     """A config dataclass as plain values (tuples as lists) for YAML and checkpoints."""
     return _plain(dataclasses.asdict(config))
@@ -256,7 +69,7 @@ Schema = TypeVar("Schema")
 
 def from_dict(schema: type[Schema], values: dict[str, Any], prefix: str = "") -> Schema:
     """Fill a dataclass from nested mappings; UserError names the dotted key that is unknown or of a wrong type."""
-    hints = typing.get_type_hints(schema)
+    hints = typing.get_type_hints(schema, include_extras=True)
     for key in values:
         if key not in hints:
             nearest = difflib.get_close_matches(str(key), hints, n=1, cutoff=0.0)
@@ -273,12 +86,16 @@ def _has_no_default(f: dataclasses.Field) -> bool:
 
 def _typed(hint: Any, value: Any, key: str) -> Any:
     origin = typing.get_origin(hint)
+    if origin is Annotated:  # a section whose schema a registry knows: (value, key) -> what it means
+        return hint.__metadata__[0](value, key)
     if dataclasses.is_dataclass(hint):
         if not isinstance(value, dict):
             raise UserError(f"{key}: expected a section of keys, got {value!r}")
         return from_dict(hint, value, prefix=f"{key}.")
     if origin is Literal:
         allowed = typing.get_args(hint)
+        if isinstance(value, bool):  # true is meant as yes where yes is a choice
+            value = next((word for word in _YES_NO[value] if word in allowed), value)
         if not any(value == choice and type(value) is type(choice) for choice in allowed):
             raise UserError(f"{key}: must be one of {', '.join(map(str, allowed))}; is {value!r}")
         return value
@@ -294,6 +111,8 @@ def _typed(hint: Any, value: Any, key: str) -> Any:
         return {str(name): _typed(item, entry, f"{key}.{name}") for name, entry in value.items()}
     if origin in (types.UnionType, typing.Union):  # T | None
         return None if value is None else _typed(typing.get_args(hint)[0], value, key)
+    if hint is bool and isinstance(value, str):  # yes and no are text to the reader below
+        value = next((meant for meant, words in _YES_NO.items() if value.lower() in words), value)
     if hint is float and not isinstance(value, bool):
         try:
             return float(value)  # YAML 1.1 reads 1e-3 as text
@@ -305,14 +124,30 @@ def _typed(hint: Any, value: Any, key: str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe, and strict: a key given twice is an error, not the last one's win."""
+    """Safe, and strict: a key given twice is an error, not the last one's win, and every key is the text it was.
+
+    As in YAML 1.2, true and false alone are truth values: yes, no, on and off are words, which label and choose things.
+    """
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 (pyyaml's own way to say it)
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                key.tag = "tag:yaml.org,2002:str"
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         for key in keys:
             if keys.count(key) > 1:
                 raise yaml.constructor.ConstructorError(None, None, f"{key} is given twice", node.start_mark)
         return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
 
 
 def _parse(text: str, source: str) -> Any:
@@ -338,6 +173,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _require(holds: bool, key: str, problem: str) -> None:
+def require(holds: bool, key: str, problem: str) -> None:
+    """UserError naming the key where something does not hold."""
     if not holds:
         raise UserError(f"{key}: {problem}")

@@ -1,5 +1,6 @@
 """Processes of one run: ranks, devices, collectives, and the flag that stops them together."""
 
+import gc
 import os
 import signal
 import time
@@ -59,7 +60,9 @@ class Processes:
         try:
             yield self
         finally:
+            gc.collect()  # a DDP module that a cycle keeps alive would hold gloo's threads past the interpreter's end
             dist.destroy_process_group()
+            gc.collect()
 
     def sum(self, tensor: Tensor) -> Tensor:
         """Add a tensor up over all processes, in place; returned for convenience."""

@@ -15,13 +15,13 @@ def run_command(main: Callable[[], int | None]) -> None:
     try:
         code = main() or 0
     except UserError as error:
-        sys.exit(report(error))
+        sys.exit(print_error(error))
     except KeyboardInterrupt:
         code = 130
     sys.exit(code)
 
 
-def report(error: UserError) -> int:
+def print_error(error: UserError) -> int:
     """Print a mistake as one line on stderr and return the exit code that goes with it."""
     print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
     return EXIT_USER_ERROR

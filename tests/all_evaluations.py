@@ -3,15 +3,16 @@
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
-import numpy as np
 import torch
 
 from evaluate import windows_of
+from sleepkd.data.windows import Windows
 from sleepkd.distillation.stage import build_stage
+from sleepkd.distillation.trained import load_trained
 from sleepkd.distributed import Processes
 from sleepkd.evaluation.inference import predict
-from sleepkd.models.build import load_trained
 from train_ddp import validate
 
 if __name__ == "__main__":
@@ -22,9 +23,17 @@ if __name__ == "__main__":
             trained = load_trained(Path(checkpoint))
             windows = windows_of(trained, [store], "all")
             nights = predict(trained, windows, processes, batch_size=3)
-            stage = build_stage(trained.config, trained.checkpoint.rate_hz)
-            ones = np.ones(trained.config.data.classes)
-            result = validate(stage, trained.network, windows, torch.ones(len(ones)), ones, processes)
+            stage = build_stage(trained.config, windows.nights[0].rate_hz)
+            stage.to(processes.device, torch.float32)
+            run = SimpleNamespace(  # as much of a run as validation looks at
+                config=trained.config,
+                stage=stage,
+                validation=Windows(windows.nights, stage.readers, trained.config.data, scored_only=False),
+                processes=processes,
+                dtype=torch.float32,
+                state=SimpleNamespace(kept=trained.network),
+            )
+            result = validate(run)
             found[Path(store).name] = {
                 "windows": len(windows),
                 "evaluated": sum(night.confusion for night in nights).tolist() if nights else None,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from launch import STAGES
 
-from sleepkd.config import Config, load_config
+from sleepkd.distillation.settings import Config, load_config
 from sleepkd.distributed import Processes
 from train_ddp import train
 

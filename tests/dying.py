@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 import train_ddp
-from sleepkd import checkpoint
 from sleepkd.errors import run_command
+from sleepkd.training import checkpoint
 
 
 def dying(function: Callable, left: int) -> Callable:

@@ -1,6 +1,6 @@
 import pytest
 
-from sleepkd.errors import UserError, report, run_command
+from sleepkd.errors import UserError, print_error, run_command
 
 
 def leave(main) -> int:
@@ -15,7 +15,7 @@ def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(capsys):
 
     assert leave(main) == 2
     assert capsys.readouterr() == ("", "error: night.edf: is damaged: no header\n")
-    assert report(UserError("x")) == 2
+    assert print_error(UserError("x")) == 2
 
 
 @pytest.mark.parametrize(("returned", "code"), [(None, 0), (0, 0), (2, 2), (143, 143)])

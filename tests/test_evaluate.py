@@ -15,13 +15,14 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, cohen_kappa
 
 import evaluate
 import train_ddp
-from sleepkd.config import load_config
 from sleepkd.data.splits import read_split
-from sleepkd.data.store import Store
+from sleepkd.data.store import Store, StoreSettings
+from sleepkd.distillation.settings import load_config
+from sleepkd.distillation.trained import load_trained
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError
 from sleepkd.evaluation import predictions
-from sleepkd.evaluation.inference import Evaluated, look_inside
+from sleepkd.evaluation.distillation.inside import Evaluated, look_inside
 from tests.data.stored import hypnogram, made_store
 
 
@@ -135,11 +136,33 @@ def test_two_cohorts_are_scored_together_and_apart(
     assert {night.cohort for night in predictions.read_predictions(tmp_path / "predictions")[0]} == {"made up", "mass"}
 
     made_store(tmp_path / "again", {"b": night}, signals, 64.0, iqr=3000.0)
-    with pytest.raises(UserError, match=r"holds a recording b, as .*other does"):
+    with pytest.raises(UserError, match=r"again.*/b: cohort made up has a recording of this name in .*other.*/b too"):
         main(monkeypatch, *common, "--store", tmp_path / "other", tmp_path / "again")
     made_store(tmp_path / "slow", {"c": night}, signals, 32.0)
-    with pytest.raises(UserError, match="32 Hz"):
+    with pytest.raises(UserError, match="c: is read at 32 Hz, the network was made for 64 Hz"):
         main(monkeypatch, *common, "--store", tmp_path / "other", tmp_path / "slow")
+
+
+def test_nights_of_one_name_in_two_cohorts_are_two_nights(
+    checkpoints: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(1)
+    night = hypnogram(30.0 * np.arange(20), labels=np.arange(20) % 5)
+    for cohort, names in (("one", "ab"), ("two", "bc")):
+        signal = rng.integers(-3000, 3000, 20 * 30 * 64).astype(np.int16)
+        nights, settings = dict.fromkeys(names, night), StoreSettings(cohort, 64.0)
+        made_store(tmp_path / cohort, nights, {"eeg": signal}, 64.0, settings, iqr=3000.0)
+    out = tmp_path / "out"
+    arguments = ["--checkpoint", checkpoints[0], "--split", "all", "--draws", 100, "--out", out]
+    assert main(monkeypatch, *arguments, "--store", tmp_path / "one", tmp_path / "two") == 0
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert list(metrics["by_recording"]) == ["a", "one/b", "two/b", "c"]
+    read, _ = predictions.read_predictions(out / "predictions")
+    of_name = {night.recording: night for night in read}
+    assert set(of_name) == set(metrics["by_recording"])
+    assert [of_name[name].cohort for name in metrics["by_recording"]] == ["one", "one", "two", "two"]
+    assert not np.array_equal(of_name["one/b"].probabilities, of_name["two/b"].probabilities)
+    assert len(list((out / "hypnograms").rglob("*.png"))) == 4
 
 
 def test_every_usable_sleep_epoch_is_predicted_once(results: Path, store: Path) -> None:
@@ -178,11 +201,11 @@ def test_two_processes_give_the_same_files(results: Path, checkpoints: list[Path
 
 
 def test_the_parts_of_the_split_are_kept_apart(checkpoints: list[Path], store: Path, tmp_path: Path) -> None:
-    trained = evaluate.load_trained(checkpoints[0])
+    trained = load_trained(checkpoints[0])
     split = read_split(Store(store), "default")
     for part in ("train", "validation", "test"):
-        nights = evaluate.evaluate(trained, None, part, Processes("cpu"), batch_size=64)
-        assert [night.recording for night in nights] == list(split.part(part))
+        nights = evaluate.predict(trained, evaluate.windows_of(trained, None, part), Processes("cpu"), 64)
+        assert [night.recording for night in nights] == list(split.parts[part])
 
 
 def main(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
@@ -239,14 +262,18 @@ def test_a_student_is_shown_beside_its_teacher_and_its_baseline(
     assert "distillation" not in json.loads((out / "metrics.json").read_text())
 
 
-def test_a_hook_sees_the_sleep_epochs_that_were_asked_for(checkpoints: list[Path]) -> None:
-    """With windows of five: the logits, taken by a hook, give the probabilities that were predicted there."""
-    trained = evaluate.load_trained(checkpoints[1])
+def test_a_hook_sees_the_sleep_epochs_that_were_asked_for(
+    checkpoints: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With rows of five, and a network that names its classifier as the place to look into: logits, taken by a hook,
+    give the probabilities that were predicted there."""
+    trained = load_trained(checkpoints[1])
+    monkeypatch.setattr(trained.network, "bottleneck", "segment_classifier")
     windows = evaluate.windows_of(trained, None, "all")
     nights = evaluate.predict(trained, windows, Processes("cpu"), 64)
     chosen = [(night.recording, i) for night in nights[::-1] for i in (7, 0, len(night) - 1)]
     model = Evaluated(trained, windows, nights)
-    signals, logits = look_inside(model, chosen * 5, "segment_classifier", lambda feature: feature.squeeze(-1))
+    signals, logits = look_inside(model, chosen * 5, lambda feature: feature.squeeze(-1))
     of_night = {night.recording: night for night in nights}
     expected = [of_night[recording].probabilities[i] for recording, i in chosen * 5]
     np.testing.assert_allclose(softmax(logits, axis=1), expected, atol=1e-5)
@@ -302,7 +329,10 @@ def test_bad_input_is_one_line_that_names_it(
     cases = [
         (["--checkpoint", tmp_path / "gone.pt"], "gone.pt: no such checkpoint"),
         (["--checkpoint", eeg, "--store", tmp_path / "nowhere"], "nowhere: no such store"),
-        (["--checkpoint", eeg, "--store", other_rate], "was trained on signals at 64 Hz, the store holds 200 Hz"),
+        (
+            ["--checkpoint", eeg, "--store", other_rate],
+            "is read at 200 Hz, the network was made for 64 Hz; prepare",
+        ),
         (["--checkpoint", eeg, "--store", no_test], "test.txt: lists no recording"),
         (["--checkpoint", eeg, eeg], "several of stage eeg_base"),
         (["--checkpoint", eeg, "--batch-size", 0], "--batch-size: must be at least 1"),

@@ -1,69 +1,18 @@
-"""From EDF files to a store: where labels land, and what becomes of recordings that cannot be prepared."""
+"""From EDF files to a store: where labels land, what is stored, and what running again does."""
 
 import csv
-import itertools
 import re
 import shutil
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sleepkd import prepare
-from sleepkd.config import DataConfig
 from sleepkd.data.splits import read_split
-from sleepkd.data.store import Store, StoredRecording
-from sleepkd.data.windows import Windows
-from sleepkd.errors import UserError, run_command
-from tests.data.raw import DREAMS, START, channel, heartbeats, needs_dreams, write_psg, write_scoring
-
-SECONDS = 240
-
-
-def run(raw: Path, out: Path, *more: object, dataset: str = "mass", code: int = 0) -> Store | None:
-    arguments = ["--dataset", dataset, "--raw", raw, "--out", out, *more]
-    assert prepare.main([str(argument) for argument in arguments]) == code
-    return Store(out) if any((out / "recordings").iterdir()) else None
-
-
-def summary(store: Path) -> dict[str, dict[str, str]]:
-    with open(store / "summary.tsv", newline="", encoding="utf-8") as file:
-        return {row["recording"]: row for row in csv.DictReader(file, delimiter="\t")}
-
-
-def files_below(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
-def noise(seconds: float = SECONDS, rate_hz: float = 256, scale: float = 10, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(scale=scale, size=round(seconds * rate_hz))
-
-
-def sleep_epochs(first: float, count: int, seconds: float = 30.0, stages: str = "W123R") -> list:
-    texts = itertools.cycle(f"Sleep stage {stage}" for stage in stages)
-    return [(round(first + seconds * k, 6), seconds, next(texts)) for k in range(count)]
-
-
-def night(
-    raw: Path,
-    name: str = "01-03-0001",
-    signals: dict[str, np.ndarray] | None = None,
-    annotations: list | None = None,
-    rate_hz: float = 256,
-    start: datetime = START,
-    scoring_start: datetime = START,
-) -> Path:
-    """A recording of MASS's layout; by default C3-LER and an ECG for 4 minutes, scored in 30-s sleep epochs."""
-    if signals is None:
-        signals = {"EEG C3-LER": noise(rate_hz=rate_hz), "ECG ECGI": 1000 * heartbeats(SECONDS, rate_hz, 0)}
-    record_seconds = None if float(rate_hz).is_integer() else 2
-    channels = [channel(label, samples, rate_hz) for label, samples in signals.items()]
-    psg = write_psg(raw / f"{name} PSG.edf", channels, start, record_seconds)
-    scored = sleep_epochs(3.25, 7) if annotations is None else annotations
-    write_scoring(raw / f"{name} Base.edf", scored, scoring_start)
-    return psg
-
+from sleepkd.data.store import Night, Store
+from tests.cohorts.mass import SECONDS, files_below, night, noise, run, sleep_epochs, summary, two_nights
+from tests.cohorts.raw import DREAMS, START, heartbeats, needs_dreams
 
 # --- an event at a label's onset lands where the store says ---
 
@@ -92,8 +41,7 @@ def test_an_event_at_an_onset_lands_within_a_sample(tmp_path, rate_hz, first, st
     name, seconds = {"aasm": ("01-03-0001", 30.0), "rk": ("01-05-0001", 20.0)}[standard]
     annotations = sleep_epochs(first, int((SECONDS - first - 10) / seconds), seconds)
     onsets = [onset + shift_s for onset, _, _ in annotations]
-    later = [onset + 1.2345 for onset in onsets]
-    inside = [instant for instant in (*onsets, *later) if instant > 0.05]
+    inside = [onset for onset in onsets if onset > 0.05]
     signals = {"EEG C3-LER": with_pulses(inside, rate_hz), "ECG ECGI": with_pulses(inside, rate_hz, -1)}
     night(tmp_path, name, signals, annotations, rate_hz, scoring_start=START + timedelta(seconds=shift_s))
 
@@ -107,21 +55,6 @@ def test_an_event_at_an_onset_lands_within_a_sample(tmp_path, rate_hz, first, st
         assert (info.rate_hz, info.recorded_hz) == (200, rate_hz)
         for onset in inside:
             assert abs(centre_of_pulse(physical, 200 * onset) - 200 * onset) < 0.1
-
-    windows = Windows(store, (name,), DataConfig(clip=1e6), ("eeg", "ecg"), scored_only=False)
-    used = windows.table.sleep_epoch[:, 0]
-    widened = (30 - seconds) / 2
-    batch = windows[np.arange(len(used))]
-    assert len(used) >= 5
-    for signal in ("eeg", "ecg"):
-        x = batch.signals[signal][:, 0].numpy()
-        assert x.shape[1] == 6000
-        for window in range(len(used)):
-            # 1.2345 s after the onset, and the onset itself counted from there; a window begins on a whole sample
-            expected = 200 * (1.2345 + widened)
-            assert abs(centre_of_pulse(x[window], expected) - expected) < 0.6
-            if widened:
-                assert abs(centre_of_pulse(x[window], 200 * widened) - 200 * widened) < 0.6
 
 
 @pytest.mark.filterwarnings("ignore:Creating EDF")
@@ -140,20 +73,11 @@ def test_a_scoring_file_of_another_night_is_refused(tmp_path):
     )
 
 
-def test_a_last_sleep_epoch_that_outlasts_the_signal_is_kept_in_the_store_and_read_by_none(tmp_path):
+def test_a_last_sleep_epoch_that_outlasts_the_signal_is_kept_in_the_store(tmp_path):
     night(tmp_path, annotations=sleep_epochs(3.25, 8))  # the last: 213.25 to 243.25 of 240 s
-    store = run(tmp_path, tmp_path / "store")
-    assert len(store.open("01-03-0001").hypnogram) == 8
-    windows = Windows(store, ("01-03-0001",), DataConfig(), ("eeg",))
-    assert windows.table.sleep_epoch[:, 0].tolist() == list(range(7))
-
-
-def test_the_first_and_last_of_an_rk_night_are_read_by_none(tmp_path):
-    night(tmp_path, "01-05-0001", annotations=sleep_epochs(8.5, 11, 20.0))
-    store = run(tmp_path, tmp_path / "store")
-    windows = Windows(store, ("01-05-0001",), DataConfig(), ("eeg", "ecg"))
-    assert windows.table.sleep_epoch[:, 0].tolist() == list(range(1, 10))
-    assert store.info("01-05-0001").standard == "rk"
+    recording = run(tmp_path, tmp_path / "store").open("01-03-0001")
+    assert len(recording.hypnogram) == 8
+    assert recording.info.seconds == 240
 
 
 def test_unscored_and_other_annotations(tmp_path):
@@ -171,7 +95,7 @@ def test_unscored_and_other_annotations(tmp_path):
 # --- what is stored ---
 
 
-def stored_signal(recording: StoredRecording, name: str) -> np.ndarray:
+def stored_signal(recording: Night, name: str) -> np.ndarray:
     info = recording.info.signals[name]
     return recording.signal(name) * info.scale + info.offset
 
@@ -193,6 +117,8 @@ def test_montage_unit_and_rate_reach_the_store(tmp_path):
     assert np.abs(stored_signal(recording, "ecg") - lead_two / 1000).max() < 2e-4
     scored = (c4 - a1)[round(8.5 * 256) : round(208.5 * 256)]
     low, median, high = np.percentile(scored, (25, 50, 75))
+    assert (eeg.scored_median, eeg.scored_iqr) == pytest.approx((median, high - low), abs=0.02)
+    low, median, high = np.percentile(c4 - a1, (25, 50, 75))
     assert (eeg.median, eeg.iqr) == pytest.approx((median, high - low), abs=0.02)
 
 
@@ -241,8 +167,6 @@ def test_a_store_that_keeps_the_recorded_rate(tmp_path):
     assert recording.info.signals["eeg"].rate_hz == 255.5
     assert len(recording.signal("eeg")) == len(eeg)
     assert store.rate_hz == 200
-    batch = Windows(store, ("01-03-0001",), DataConfig(), ("eeg",))[np.array([0])]
-    assert batch.signals["eeg"].shape == (1, 1, 6000)
 
 
 def test_an_eeg_of_an_implausible_size_is_pointed_out(tmp_path, capsys):
@@ -266,7 +190,7 @@ def test_the_simulated_cohort_by_subset(cohort, store):
         "01-02-0001", "01-04-0001", "01-05-0001",
     }  # fmt: skip
     split = read_split(prepared, "default")
-    assert [len(split.part(part)) for part in ("train", "validation", "test")] == [4, 1, 1]
+    assert [len(split.parts[part]) for part in ("train", "validation", "test")] == [4, 1, 1]
     for recording in prepared.recordings:
         hypnogram = prepared.open(recording).hypnogram
         assert hypnogram.onset_s[0] % 1 != 0
@@ -275,11 +199,7 @@ def test_the_simulated_cohort_by_subset(cohort, store):
 
 @pytest.fixture
 def two(tmp_path) -> Path:
-    """Two good recordings, to stand beside a bad one."""
-    raw = tmp_path / "raw"
-    night(raw, "01-03-0001")
-    night(raw, "01-05-0001", annotations=sleep_epochs(8.5, 10, 20.0))
-    return raw
+    return two_nights(tmp_path / "raw")
 
 
 def test_jobs_change_nothing(two, tmp_path):
@@ -324,175 +244,6 @@ def test_again_prepares_anew(two, tmp_path):
     assert {row["status"] for row in summary(out).values()} == {"prepared"}
 
 
-# --- what cannot be prepared: one clear line each, exit code 2, nothing half-written, the others go on ---
-
-
-def no_scoring(raw: Path) -> None:
-    night(raw, "01-01-0009")
-    (raw / "01-01-0009 Base.edf").unlink()
-
-
-def cut(name: str, size: int):
-    def make(raw: Path) -> None:
-        night(raw, "01-01-0009")
-        path = raw / f"01-01-0009 {name}.edf"
-        path.write_bytes(path.read_bytes()[:size])
-
-    return make
-
-
-def signals(**labels: np.ndarray):
-    def make(raw: Path) -> None:
-        night(raw, "01-01-0009", {label.replace("_", "-").replace("9", " "): x for label, x in labels.items()})
-
-    return make
-
-
-def scored(annotations: list):
-    return lambda raw: night(raw, "01-01-0009", annotations=annotations)
-
-
-def two_rates(raw: Path) -> None:
-    night(raw, "01-01-0009")
-    channels = [
-        channel("EEG C3-CLE", noise(rate_hz=256), 256),
-        channel("EEG A2-CLE", noise(rate_hz=128), 128),
-        channel("ECG ECGI", noise(rate_hz=256), 256),
-    ]
-    write_psg(raw / "01-01-0009 PSG.edf", channels)
-
-
-def no_length(raw: Path) -> None:
-    path = night(raw, "01-01-0009")
-    whole = path.read_bytes()
-    path.write_bytes(whole[:236] + b"0".ljust(8) + whole[244 : 256 * 3])
-
-
-def one_record(raw: Path) -> None:
-    short = {"EEG C3-LER": noise(1), "ECG ECGI": noise(1)}
-    night(raw, "01-01-0009", short)
-
-
-def slow_ecg(raw: Path) -> None:
-    """An ECG of 1 Hz, in which no filter of ours finds a band."""
-    night(raw, "01-01-0009")
-    channels = [channel("EEG C3-LER", noise(), 256), channel("ECG ECGI", noise(rate_hz=1), 1)]
-    write_psg(raw / "01-01-0009 PSG.edf", channels)
-
-
-GOOD = noise()
-FLAT = np.full(SECONDS * 256, 3.0)
-PSG, BASE = r"01-01-0009 PSG\.edf: ", r"01-01-0009 Base\.edf: "
-BAD = {
-    "no scoring file": (no_scoring, PSG + r"has no scoring file beside it \(01-01-0009 Base\.edf or"),
-    "empty file": (cut("PSG", 0), PSG + "is damaged or no EDF"),
-    "cut in the fixed header": (cut("PSG", 200), PSG + "is damaged or no EDF"),
-    "cut in the signals' header": (cut("PSG", 700), PSG + "is damaged or no EDF"),
-    "cut after the header": (cut("PSG", 768), PSG + "is cut off"),
-    "cut in the signals": (cut("PSG", 100_001), PSG + "is cut off: EDF header indicates 240 data records"),
-    "a byte short": (cut("PSG", -1), PSG + "is cut off"),
-    "scoring cut off": (cut("Base", -40), BASE + "is cut off"),
-    "scoring empty": (cut("Base", 0), BASE + "is damaged or no EDF"),
-    "no EEG that fits": (signals(EEG9O1_LER=GOOD, ECG9ECGI=GOOD), PSG + "no channel fits .*C3-LER; it has EEG O1-LER"),
-    "no ECG that fits": (signals(EEG9C3_LER=GOOD, EMG=GOOD), PSG + "no channel fits .*I; it has EEG C3-LER, EMG"),
-    "no sleep stage": (scored([(1.0, 2.0, "Spindle")]), BASE + "holds no sleep stage; its annotations: 'Spindle'"),
-    "scored beyond its end": (scored(sleep_epochs(300.5, 5)), PSG + "eeg: no sleep epoch lies within its 240 s"),
-    "scored before its start": (scored([(-90.5, 30.0, "Sleep stage W")]), PSG + "eeg: no sleep epoch lies within"),
-    "flat EEG": (signals(EEG9C3_LER=FLAT, ECG9ECGI=GOOD), PSG + "eeg: EEG C3-LER is flat"),
-    "flat ECG": (signals(EEG9C3_LER=GOOD, ECG9ECGI=FLAT), PSG + "ecg: ECG ECGI is flat"),
-    "EEG and reference at two rates": (two_rates, PSG + "EEG C3-CLE and EEG A2-CLE were recorded at different rates"),
-    "no length": (no_length, PSG + "holds no data record"),
-    "a second long": (one_record, PSG + "eeg: no sleep epoch lies within its 1 s"),
-    "anything else": (slow_ecg, PSG + "cannot be prepared: ValueError: "),
-}
-
-
-@pytest.mark.parametrize("what", BAD)
-def test_a_bad_recording_is_told_in_one_line_and_stops_no_other(two, tmp_path, capsys, what):
-    make, message = BAD[what]
-    make(two)
-    out = tmp_path / "store"
-    store = run(two, out, code=2)
-    assert store.recordings == ["01-03-0001", "01-05-0001"]
-    assert sorted(path.name for path in (out / "recordings").iterdir()) == store.recordings  # nothing half-written
-    row = summary(out)["01-01-0009"]
-    assert row["status"] == "skipped"
-    printed = [line for line in capsys.readouterr().out.splitlines() if "01-01-0009" in line]
-    assert printed == [f"skipped 01-01-0009: {row['note']}"]
-    assert re.search(message, row["note"]), row["note"]
-
-
-def test_a_bad_recording_stops_no_other_process_either(two, tmp_path):
-    for k, make in enumerate((no_scoring, cut("PSG", 100_001), slow_ecg)):
-        make(two)
-        for path in two.glob("01-01-0009*"):
-            path.rename(path.with_name(path.name.replace("01-01-0009", f"01-01-000{k}")))
-    store = run(two, tmp_path / "store", "--jobs", 2, code=2)
-    assert store.recordings == ["01-03-0001", "01-05-0001"]
-    assert [row["status"] for row in summary(store.path).values()].count("skipped") == 3
-
-
-def test_nothing_that_can_be_prepared_draws_no_split(tmp_path):
-    one_record(tmp_path)
-    assert run(tmp_path, tmp_path / "store", code=2) is None
-    assert not (tmp_path / "store" / "splits").exists()
-
-
-def test_a_recording_gone_bad_keeps_what_was_prepared(two, tmp_path):
-    out = tmp_path / "store"
-    run(two, out)
-    before = files_below(out / "recordings")
-    psg = two / "01-03-0001 PSG.edf"
-    psg.write_bytes(psg.read_bytes()[:-1])
-    run(two, out, "--again", code=2)
-    assert files_below(out / "recordings") == before
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--raw", "{tmp}/none"], "none: no such folder"),
-        (["--raw", "{tmp}"], "no file here or below is named like"),
-        (["--dataset", "shhs"], "shhs: no such config, here or in datasets/"),
-        (["--rate", "0"], "--jobs and --rate must be positive"),
-        (["--rate", "nan"], "--jobs and --rate must be positive"),
-        (["--jobs", "0"], "--jobs and --rate must be positive"),
-        (["--split", "0.8", "0.1", "0.2"], "--split: the three shares must not be negative and add up to 1"),
-        (["--split", "1.2", "-0.1", "-0.1"], "--split: the three shares must not be negative"),
-        (["--split", "nan", "0", "0"], "--split: the three shares must not be negative"),
-    ],
-)
-def test_a_mistake_on_the_command_line_writes_nothing(tmp_path, capsys, arguments, message):
-    (tmp_path / "raw").mkdir()
-    arguments = [argument.format(tmp=tmp_path / "raw") for argument in arguments]
-    given = ["--dataset", "mass", "--raw", str(tmp_path / "raw"), "--out", str(tmp_path / "store"), *arguments]
-    with pytest.raises(SystemExit) as leaving:
-        run_command(lambda: prepare.main(given))
-    assert leaving.value.code == 2
-    error = capsys.readouterr().err
-    assert error.startswith("error: ") and message in error and error.count("\n") == 1
-    assert not (tmp_path / "store").exists()
-
-
-@pytest.mark.parametrize(
-    "arguments", [["--rate", "100"], ["--resample", "each_window"]], ids=["another rate", "another resampling"]
-)
-def test_a_store_of_other_settings_is_left_alone(two, tmp_path, arguments):
-    out = tmp_path / "store"
-    run(two, out)
-    before = files_below(out)
-    with pytest.raises(UserError, match=r"store: holds .* this asks for .*; choose another --out"):
-        run(two, out, *arguments)
-    assert files_below(out) == before
-
-
-def test_a_store_in_the_place_of_a_file_is_refused(two, tmp_path):
-    (tmp_path / "file").write_text("mine")
-    with pytest.raises(UserError, match="file: cannot be made"):
-        run(two, tmp_path / "file")
-    assert (tmp_path / "file").read_text() == "mine"
-
-
 # --- the real recording ---
 
 
@@ -508,11 +259,12 @@ def test_the_real_recording_with_no_word_of_mass(tmp_path):
     assert eeg.samples == ecg.samples == 1800 * 200
     assert (eeg.unit, ecg.unit, ecg.polarity) == ("uV", "arbitrary", -1)
     assert stored_signal(recording, "eeg").std() == pytest.approx(20.7, abs=0.1)
-    windows = Windows(store, ("excerpt3",), DataConfig(classes=4), ("eeg", "ecg"))
-    assert np.bincount(windows.table.labels[:, 0]).tolist() == [8, 76, 4]  # less the first and the last
-    ecg = windows[np.arange(88)].signals["ecg"][:, 0].numpy()
-    centred = ecg - np.median(ecg, axis=1, keepdims=True)
-    assert np.mean(centred.max(axis=1) > -centred.min(axis=1)) > 0.9  # turned: R waves now point up
+    beats = recording.beats()
+    assert 60 / recording.info.beats.median_s == pytest.approx(60 / np.median(np.diff(beats)), rel=0.05)
+    turned = -stored_signal(recording, "ecg")
+    at_beats = turned[np.rint(200 * beats).astype(int).clip(max=len(turned) - 1)]
+    assert np.mean(at_beats > np.percentile(turned, 95)) > 0.9  # turned: R waves now point up
+    assert recording.beat_quality().mean() > 0.9
 
 
 @needs_dreams

@@ -9,10 +9,13 @@ from launch import REPOSITORY, tiny
 import evaluate
 import train_ddp
 from sleepkd import prepare
-from sleepkd.checkpoint import read_checkpoint
-from sleepkd.config import load_config
 from sleepkd.data.hypnogram import CLASS_NAMES
+from sleepkd.distillation.settings import load_config
+from sleepkd.distillation.trained import load_trained
 from sleepkd.distributed import Processes
+from sleepkd.evaluation.results import write_run
+from sleepkd.evaluation.runs import Protocol, Run
+from sleepkd.training.checkpoint import read_checkpoint
 
 DREAMS = REPOSITORY.parent / "shared" / "data" / "dreams_excerpt3"
 pytestmark = pytest.mark.skipif(not DREAMS.is_dir(), reason=f"the DREAMS excerpt is not at {DREAMS}")
@@ -31,10 +34,10 @@ def test_a_network_trained_elsewhere_is_evaluated_and_fine_tuned_on_it(
 ) -> None:
     config = load_config([stage], tiny(store, tmp_path, data__classes=4))
     train_ddp.train(config, Processes("cpu"))
-    trained = evaluate.load_trained(config.run_directory / "best.pt")
+    trained = load_trained(config.run_directory / "best.pt")
 
-    nights = evaluate.evaluate(trained, [str(dreams)], "all", Processes("cpu"), batch_size=64)
-    evaluate.write_results(trained, nights, tmp_path / "results", "all")
+    nights = evaluate.predict(trained, evaluate.windows_of(trained, [str(dreams)], "all"), Processes("cpu"), 64)
+    write_run(Run(stage, tmp_path / "results", trained), nights, Protocol("all"))
     metrics = json.loads((tmp_path / "results" / "metrics.json").read_text())
     # 90 sleep epochs of 20 s: W 8, S1 22, S2 56, S3 4; the first (S1) and the last (S2) are dropped
     support = {name: metrics["overall"]["per_class"][name]["support"] for name in CLASS_NAMES[4]}

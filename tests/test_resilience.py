@@ -4,6 +4,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -15,12 +16,12 @@ import torch
 from launch import REPOSITORY, command, environment, run, tiny
 
 import train_ddp
-from sleepkd import checkpoint
-from sleepkd.checkpoint import Checkpoint, read_checkpoint
-from sleepkd.config import load_config
-from sleepkd.distillation.stage import Stage
+from sleepkd.distillation.settings import load_config
+from sleepkd.distillation.stage import STUDENT, Stage
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError
+from sleepkd.training import checkpoint
+from sleepkd.training.checkpoint import Checkpoint, read_checkpoint
 
 LONG = {"train__epochs": 8, "train__batch_size": 40}  # about 64 updates, 8 saves of last.pt
 
@@ -227,7 +228,8 @@ def test_a_cached_teacher_gives_the_same_losses_without_running(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     teacher = {"stage__teacher": train(tiny(store, tmp_path), "eeg_base")[0] / "best.pt", "train__epochs": 3}
-    both = {"loss__ce": 0.3, "loss__kd": 0.3, "loss__at": 0.4, "data__window": 2, "train__batch_size": 60}
+    both = {f"loss__{name}__weight": weight for name, weight in (("ce", 0.3), ("kd", 0.3), ("at", 0.4))}
+    both |= {"data__window": 2, "train__batch_size": 60}
 
     def losses(root: str, **more: object) -> np.ndarray:
         folder, _ = train(tiny(store, tmp_path / root, **teacher, **both, **more), "feat_train")
@@ -244,10 +246,10 @@ def test_a_cached_teacher_gives_the_same_losses_without_running(
         (folder / name).unlink()
     seen = []
     teach = Stage.teach
-    monkeypatch.setattr(Stage, "teach", lambda self, batch: seen.append(set(batch.signals)) or teach(self, batch))
-    monkeypatch.setattr(train_ddp.Stage, "to", lambda self, device, dtype: self.student.to(device, dtype))
+    monkeypatch.setattr(Stage, "teach", lambda self, batch: seen.append(set(batch.inputs)) or teach(self, batch))
+    monkeypatch.setattr(Stage, "to", lambda self, device, dtype: self.learner.to(device, dtype))
     np.testing.assert_allclose(losses("cached", distill__cache_teacher="true"), live, rtol=1e-6)
-    assert seen and all(signals == {"ecg"} for signals in seen)
+    assert seen and all(readers == {STUDENT} for readers in seen)
 
 
 def test_a_cache_of_another_teacher_is_not_used(store: Path, tmp_path: Path) -> None:
@@ -268,6 +270,25 @@ def test_a_cache_of_another_teacher_is_not_used(store: Path, tmp_path: Path) -> 
         torch.testing.assert_close(fresh.model[name], value, rtol=1e-4, atol=1e-6)
 
 
+def test_a_cache_and_a_run_outlive_a_move_of_the_store_and_another_way_of_reading(store: Path, tmp_path: Path) -> None:
+    """What a resume may change is what the cache ignores: where files lie, and how they are read."""
+    teacher = train(tiny(store, tmp_path), "eeg_base")[0] / "best.pt"
+    common = {"stage__teacher": teacher, "distill__cache_teacher": "true"}
+    folder, _ = train(tiny(store, tmp_path / "moved", **common), "kd_temp")
+
+    def written() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in (folder / "teacher").rglob("*.*")}
+
+    before = written()
+    assert {path.name for path in before} == {"kd.logits.npy", "whole.json"} and len(before) == 4
+    shutil.copytree(store, tmp_path / "elsewhere")
+    free = {"train__epochs": 2, "train__log_every": 2, "data__pin_memory": "no", "data__prefetch": 2}
+    _, moved = train(tiny(tmp_path / "elsewhere", tmp_path / "moved", **common, **free), "kd_temp")
+    assert written() == before
+    _, straight = train(tiny(store, tmp_path / "straight", **common, train__epochs=2), "kd_temp")
+    assert same_model(moved, straight)
+
+
 def test_two_processes_share_out_the_caching(store: Path, tmp_path: Path) -> None:
     teacher = {"stage__teacher": train(tiny(store, tmp_path), "eeg_base")[0] / "best.pt"}
     caches = []
@@ -275,6 +296,6 @@ def test_two_processes_share_out_the_caching(store: Path, tmp_path: Path) -> Non
         root = tmp_path / f"on{processes}"
         overrides = tiny(store, root, distill__cache_teacher="true", **teacher)
         run("train_ddp.py", "--config", "kd_temp", "--set", *overrides, processes=processes)
-        caches.append(np.load(root / "3class" / "kd_temp" / "teacher" / "train" / "logits.npy"))
+        caches.append(np.load(root / "3class" / "kd_temp" / "teacher" / "train" / "kd.logits.npy"))
     np.testing.assert_allclose(caches[0], caches[1], rtol=1e-5, atol=1e-6)
     assert (caches[0] != 0).all()

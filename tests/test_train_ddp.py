@@ -13,11 +13,12 @@ import torch
 from launch import REPOSITORY, STAGES, command, environment, run, tiny, wait_for_updates
 
 import train_ddp
-from sleepkd.checkpoint import Checkpoint, read_checkpoint
-from sleepkd.config import Config, load_config
-from sleepkd.distillation.stage import Stage, build_stage
+from sleepkd.distillation import setup
+from sleepkd.distillation.settings import Config, load_config
+from sleepkd.distillation.stage import STUDENT, Stage, build_stage
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError
+from sleepkd.training.checkpoint import Checkpoint, read_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +47,9 @@ def test_every_stage_runs_on_two_processes(two_process_runs: Path, stage: str) -
     lines = [json.loads(line) for line in (two_process_runs / stage / "metrics.jsonl").read_text().splitlines()]
     updates = [line for line in lines if line["kind"] == "train"]
     assert [line["step"] for line in updates] == [1, 2]
-    weights = load_config([stage], []).loss
-    terms = {name for name in ("ce", "kd", "at") if getattr(weights, name)}
-    assert terms == updates[0].keys() & {"ce", "kd", "at"}
-    expected = sum(getattr(weights, name) * updates[0][name] for name in terms)
+    terms = load_config([stage], []).terms
+    assert terms.keys() == updates[0].keys() & {"ce", "kd", "at"}
+    expected = sum(settings.weight * updates[0][name] for name, settings in terms.items())
     assert updates[0]["loss"] == pytest.approx(expected, rel=1e-5)
     assert all(line["gradient_norm"] > 0 and line["sleep_epochs_per_second"] > 0 for line in updates)
     best = read_checkpoint(two_process_runs / stage / "best.pt")
@@ -91,7 +91,7 @@ def captured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Stage, dict, dict]]:
         stages.append((stage, *copies))
         return stage
 
-    monkeypatch.setattr(train_ddp, "build_stage", build)
+    monkeypatch.setattr(setup, "build_stage", build)
     return stages
 
 
@@ -128,7 +128,7 @@ def test_frozen_normalisation_does_not_move_either(
     """With taps on the encoder alone, the whole decoder is the tail, running statistics included."""
     overrides = [
         *tiny(store, tmp_path),
-        "distill.at_taps=[[bottom]]",
+        "loss.at.taps=[[bottom]]",
         f"stage.teacher={two_process_runs / 'eeg_base' / 'best.pt'}",
     ]
     train("feat_train", overrides)
@@ -146,7 +146,7 @@ def test_stages_without_a_teacher_load_none(
     train("ecg_base", [*tiny(store, tmp_path), "stage.teacher=nowhere.pt"])
     stage = captured[0][0]
     assert stage.teacher is None
-    assert stage.signals == ("ecg",)
+    assert {reader: list(spec) for reader, spec in stage.readers.items()} == {STUDENT: ["ecg"]}
 
 
 def test_start_from_takes_the_weights_of_the_earlier_stage(two_process_runs: Path, store: Path, captured: list) -> None:
@@ -183,13 +183,13 @@ def test_compiled_the_hooks_fire_and_the_losses_are_the_same(store: Path, tmp_pa
     small = {
         "model__filters": "[2,2]",
         "model__pools": "[3,2]",
-        "distill__at_taps": "[[encoder.0.pool],[bottom],[decoder.1]]",
+        "loss__at__taps": "[[encoder.0.pool],[bottom],[decoder.1]]",
     }
     train("eeg_base", tiny(store, tmp_path, **small))
     losses = {}
     for compiled in ("false", "true"):
         options = {"stage__teacher": tmp_path / "3class" / "eeg_base" / "best.pt", "train__compile": compiled}
-        train("feat_train", tiny(store, tmp_path / compiled, **small, **options, loss__kd=1.0))
+        train("feat_train", tiny(store, tmp_path / compiled, **small, **options, loss__kd__weight=1.0))
         lines = (tmp_path / compiled / "3class" / "feat_train" / "metrics.jsonl").read_text().splitlines()
         losses[compiled] = [json.loads(line)[term] for line in lines for term in ("at", "kd")]
     assert losses["true"] == pytest.approx(losses["false"], rel=1e-3) and min(losses["true"]) > 0
@@ -312,7 +312,7 @@ def test_the_loop_has_no_branch_on_a_stage_name() -> None:
 
 def test_class_weights_reach_the_loss(store: Path, tmp_path: Path) -> None:
     def first_loss(kind: str) -> float:
-        train("ecg_base", tiny(store, tmp_path / kind, loss__class_weights=kind))
+        train("ecg_base", tiny(store, tmp_path / kind, loss__ce__class_weights=kind))
         lines = (tmp_path / kind / "3class" / "ecg_base" / "metrics.jsonl").read_text().splitlines()
         return json.loads(lines[0])["ce"]
 
@@ -338,7 +338,7 @@ def test_the_loop_reads_no_value_but_when_it_logs(
 
     for name in ("item", "tolist", "cpu", "nonzero", "__bool__", "__float__", "__int__"):
         counted(name)
-    options = {"train__batch_size": 30, "train__log_every": 1000, "train__validate_every": 0, "loss__at": 0.5}
+    options = {"train__batch_size": 30, "train__log_every": 1000, "train__validate_every": 0, "loss__at__weight": 0.5}
     teacher = f"stage.teacher={two_process_runs / 'eeg_base' / 'best.pt'}"
     train("kd_temp", [*tiny(store, tmp_path, **options), teacher])
     log = (tmp_path / "3class" / "kd_temp" / "metrics.jsonl").read_text().splitlines()

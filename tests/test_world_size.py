@@ -7,7 +7,7 @@ import torch
 from launch import STAGES, run, tiny
 
 from sleepkd import prepare
-from sleepkd.checkpoint import Checkpoint, read_checkpoint
+from sleepkd.training.checkpoint import Checkpoint, read_checkpoint
 
 # (processes, micro-batches); 21 or 22 windows a batch are not all a multiple of 3
 SHALLOW_TAPS = "[[encoder.0.pool,encoder.1.pool],[bottom],[decoder.0,decoder.1],[dense]]"
@@ -45,7 +45,7 @@ def runs(store: Path, small: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     """
     root = tmp_path_factory.mktemp("layouts")
     common = {"model__norm": "group", "data__window": 3, "train__validate_every": 0}
-    shallow = common | {"model__filters": "[8,8]", "model__pools": "[3,2]", "distill__at_taps": SHALLOW_TAPS}
+    shallow = common | {"model__filters": "[8,8]", "model__pools": "[3,2]", "loss__at__taps": SHALLOW_TAPS}
     run(
         "tests/all_stages.py", "-",
         *tiny(store, root / "earlier_fp64", **common), "+", *tiny(small, root / "earlier_fp32", **shallow),

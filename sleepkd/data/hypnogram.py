@@ -30,7 +30,7 @@ def merge_labels(labels: np.ndarray, classes: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Hypnogram:
-    """The scored sleep epochs of one night, in time order.
+    """The sleep epochs of one night, in time order; all unscored where nobody scored it.
 
     onset_s: (N,) float64, seconds from the first sample of the recording, fractions kept.
     duration_s: (N,) float64, 30 for AASM and 20 for most R&K nights.
@@ -49,3 +49,11 @@ class Hypnogram:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+
+def unscored_night(seconds: float, epoch_seconds: float) -> Hypnogram:
+    """The hypnogram of a night without labels: whole sleep epochs from its first sample to its end, all unscored."""
+    n = int(seconds / epoch_seconds + 1e-6)
+    return Hypnogram(
+        np.arange(n) * float(epoch_seconds), np.full(n, float(epoch_seconds)), np.full(n, UNSCORED, np.int8)
+    )

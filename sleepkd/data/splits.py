@@ -20,81 +20,100 @@ class Split:
     source: Path
     parts: dict[str, tuple[str, ...]]
 
-    def part(self, name: str) -> tuple[str, ...]:
-        """The recordings of one part, or of "all" parts; UserError where there is none."""
-        recordings = sum(self.parts.values(), ()) if name == "all" else self.parts.get(name)
-        if recordings is None:
-            raise UserError(f"split: no part {name!r}; there are {', '.join(PARTS)} and all")
-        if not recordings:
-            where = self.source if name == "all" else self.source / f"{name}.txt"
-            raise UserError(f"{where}: lists no recording; add some, or draw another split")
-        return recordings
+    def where(self, part: str) -> Path:
+        """The file that lists a part."""
+        return self.source / f"{part}.txt"
+
+
+@dataclass(frozen=True)
+class _Subjects:
+    """The recordings of each subject; the subjects of each subset, and those of whom no night has labels."""
+
+    recordings: dict[str, list[str]]
+    of_subset: dict[str, set[str]]
+    unscored: list[str]
 
 
 def draw_split(store: Store, shares: tuple[float, float, float], seed: int) -> dict[str, tuple[str, ...]]:
     """Share the subjects of each subset out to train, validation and test, at random.
 
     Counts follow the shares over all subsets so far, so that the whole comes out right and no subset is off by more
-    than one subject. All recordings of a subject go the same way.
+    than one subject. All recordings of a subject go the same way. No part that has a share stays empty where there are
+    subjects enough. A subject without any labels trains, since neither validation nor test can use it.
     """
-    recordings, subjects = _subjects_of(store)
-    return _share_out(recordings, subjects, shares, np.random.default_rng(seed))
+    subjects = _subjects_of(store)
+    return _share_out(subjects, subjects.of_subset, shares, np.random.default_rng(seed))
 
 
 def draw_folds(store: Store, folds: int, validation: float, seed: int) -> list[dict[str, tuple[str, ...]]]:
-    """Cross-validation by subject: `folds` splits, each subject tests in exactly one of them.
+    """Cross-validation by subject: `folds` splits, each subject with labels tests in exactly one of them.
 
     The subjects of each subset are dealt out in turn, so that folds differ by one subject at most, over all and in each
     subset. validation: the share of a fold's other subjects that validate, drawn as `draw_split` does.
     Raises UserError where there are fewer subjects than folds.
     """
-    recordings, subjects = _subjects_of(store)
+    subjects = _subjects_of(store)
     rng = np.random.default_rng(seed)
-    dealt = [name for subset in sorted(subjects) for name in rng.permutation(sorted(subjects[subset])).tolist()]
+    by_subset = subjects.of_subset
+    dealt = [name for subset in sorted(by_subset) for name in rng.permutation(sorted(by_subset[subset])).tolist()]
     if not 2 <= folds <= len(dealt):
-        raise UserError(f"{folds} folds of {len(dealt)} subjects: there must be at least 2, and a subject for each")
+        raise UserError(f"{folds} folds of {len(dealt)} subjects with labels: there must be 2 or more, one for each")
     splits = []
     for fold in range(folds):
         testing = set(dealt[fold::folds])
-        others = {subset: names - testing for subset, names in subjects.items()}
+        others = {subset: names - testing for subset, names in by_subset.items()}
         share = max(validation, 1 / (len(dealt) - len(testing)))
-        parts = _share_out(recordings, others, (1 - share, share, 0.0), np.random.default_rng((seed, fold)))
-        tested = sorted(recording for subject in testing for recording in recordings[subject])
+        parts = _share_out(subjects, others, (1 - share, share, 0.0), np.random.default_rng((seed, fold)))
+        tested = sorted(recording for subject in testing for recording in subjects.recordings[subject])
         splits.append(parts | {"test": tuple(tested)})
     return splits
 
 
-def _subjects_of(store: Store) -> tuple[dict[str, list[str]], dict[str, set[str]]]:
-    """The recordings of each subject, and the subjects of each subset."""
+def _subjects_of(store: Store) -> _Subjects:
     recordings: dict[str, list[str]] = defaultdict(list)
-    subjects: dict[str, set[str]] = defaultdict(set)
+    subset_of: dict[str, str] = {}
+    scored = set()
     for recording in store.recordings:
         info = store.info(recording)
-        if info.subject not in recordings:  # one who was recorded in two subsets counts in the first
-            subjects[info.subset].add(info.subject)
+        subset_of.setdefault(info.subject, info.subset)  # one who was recorded in two subsets counts in the first
         recordings[info.subject].append(recording)
-    return recordings, subjects
+        if info.scoring:
+            scored.add(info.subject)
+    of_subset: dict[str, set[str]] = defaultdict(set)
+    for subject in scored:
+        of_subset[subset_of[subject]].add(subject)
+    return _Subjects(recordings, of_subset, [subject for subject in recordings if subject not in scored])
 
 
 def _share_out(
-    recordings: dict[str, list[str]],
-    subjects: dict[str, set[str]],
-    shares: tuple[float, float, float],
-    rng: np.random.Generator,
+    subjects: _Subjects, of_subset: dict[str, set[str]], shares: tuple[float, float, float], rng: np.random.Generator
 ) -> dict[str, tuple[str, ...]]:
     """The recordings of each part, by shares of the subjects of each subset."""
     parts: dict[str, list[str]] = {part: [] for part in PARTS}
-    taken = dict.fromkeys(PARTS, 0)
     seen = 0
-    for subset in sorted(subjects):
-        shuffled = rng.permutation(sorted(subjects[subset])).tolist()
+    for subset in sorted(of_subset):
+        shuffled = rng.permutation(sorted(of_subset[subset])).tolist()
         seen += len(shuffled)
         for part, share in zip(("test", "validation"), (shares[2], shares[1]), strict=True):
-            count = max(0, min(round(share * seen) - taken[part], len(shuffled)))
-            taken[part] += count
-            parts[part] += [recording for _ in range(count) for recording in recordings[shuffled.pop()]]
-        parts["train"] += [recording for subject in shuffled for recording in recordings[subject]]
-    return {part: tuple(sorted(chosen)) for part, chosen in parts.items()}
+            count = max(0, min(round(share * seen) - len(parts[part]), len(shuffled)))
+            parts[part] += [shuffled.pop() for _ in range(count)]
+        parts["train"] += shuffled
+    _leave_none_empty(parts, [part for part, share in zip(PARTS, shares, strict=True) if share > 0], rng)
+    parts["train"] += subjects.unscored
+    return {
+        part: tuple(sorted(recording for subject in chosen for recording in subjects.recordings[subject]))
+        for part, chosen in parts.items()
+    }
+
+
+def _leave_none_empty(parts: dict[str, list[str]], wanted: list[str], rng: np.random.Generator) -> None:
+    """Give each empty part that is wanted a subject of the largest part, where there is one for each."""
+    if sum(map(len, parts.values())) < len(wanted):
+        return
+    for part in wanted:
+        if not parts[part]:
+            largest = max(parts.values(), key=len)
+            parts[part].append(largest.pop(int(rng.integers(len(largest)))))
 
 
 def write_split(folder: Path, parts: dict[str, tuple[str, ...]], comment: str) -> None:

@@ -1,20 +1,23 @@
-"""The prepared store: continuous signals at one rate and five-class labels, one folder per recording, memory-mapped.
+"""The prepared store: continuous signals at one rate, beats and five-class labels, one folder per recording.
 
 STORE/store.json                         format, cohort, rate, how signals were resampled
 STORE/recordings/<recording>/recording.json  whose night, and each signal's derivation, unit, scale, statistics
                              eeg.npy, ecg.npy    int16, physical = scale * value + offset, as recorded
-                             hypnogram.tsv       onset_s, duration_s, sleep stage
+                             beats.npy           float64 (beats,): times of R peaks, s from the first sample
+                             beat_quality.npy    float32 (N,): per line of the hypnogram, 0 none usable to 1 all
+                             hypnogram.tsv       onset_s, duration_s, sleep stage; a night without labels: unscored
 STORE/splits/<name>/train.txt …          see splits.py
+
+Signals are memory-mapped. A recording has any of eeg, ecg and beats.
 """
 
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -22,12 +25,14 @@ from sleepkd.data.hypnogram import SLEEP_STAGES, UNSCORED, UNSCORED_NAME, Hypnog
 from sleepkd.errors import UserError
 from sleepkd.files import write_text_atomically
 
-FORMAT = 1
+FORMAT = 2
+WITHOUT_STATISTICS = 1
+"""Stores of this format have no statistics but of the scored part, and no beats."""
 
 
 @dataclass(frozen=True)
 class StoreSettings:
-    """What holds for the whole store. resample "each_window": signals stay at their recorded rate (see windows.py)."""
+    """What holds for the whole store. resample "each_window": signals stay at their recorded rate (see inputs.py)."""
 
     cohort: str
     rate_hz: float = 200.0
@@ -39,7 +44,8 @@ class SignalInfo:
     """One stored signal: physical value = scale * stored + offset, in `unit`.
 
     polarity: -1 where the recording is upside down (ECG), to be applied when reading.
-    median, iqr: of the physical signal over the scored part of the night.
+    median, iqr: of the physical signal over the night, without labels; None in a store of format 1.
+    scored_median, scored_iqr: over the scored part of the night; None for a night without labels.
     """
 
     derivation: str
@@ -49,14 +55,28 @@ class SignalInfo:
     samples: int
     scale: float
     offset: float
-    median: float
-    iqr: float
+    median: float | None
+    iqr: float | None
+    scored_median: float | None = None
+    scored_iqr: float | None = None
     polarity: int = 1
 
 
 @dataclass(frozen=True)
+class BeatsInfo:
+    """Where the beats come from, how many there are, and the night's median plausible interval between two, s."""
+
+    source: str
+    count: int
+    median_s: float
+
+
+@dataclass(frozen=True)
 class RecordingInfo:
-    """One night: whose, from which files, scored by which standard, and its signals by name ("eeg", "ecg")."""
+    """One night: whose, from which files, scored by which standard, its signals by name ("eeg", "ecg"), its beats.
+
+    scoring: the file of its labels, "" for a night without labels. seconds: from the first sample to the last.
+    """
 
     recording: str
     subject: str
@@ -64,26 +84,60 @@ class RecordingInfo:
     standard: str
     source: str
     scoring: str
+    seconds: float
     signals: dict[str, SignalInfo]
     ignored_annotations: dict[str, int]
+    beats: BeatsInfo | None = None
 
 
 @dataclass(frozen=True)
-class StoredRecording:
-    """A recording of the store, opened: its facts and its hypnogram; signals are mapped when asked for."""
+class Night:
+    """A recording of a store, opened: its facts and its hypnogram; signals and beats are mapped when asked for.
+
+    rate_hz: samples per second at which its signals are read. source: which entry of `data.nights` it belongs to.
+    """
 
     folder: Path
     info: RecordingInfo
     hypnogram: Hypnogram
     cohort: str
+    rate_hz: float
+    source: int = 0
+    _maps: dict[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_maps": {}}  # a map pickles as all of its bytes
+
+    @property
+    def key(self) -> str:
+        """What tells it from every other night: cohort/recording."""
+        return f"{self.cohort}/{self.info.recording}"
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether a person scored it."""
+        return bool(self.info.scoring)
 
     def signal(self, name: str) -> np.ndarray:
         """The stored int16 samples (samples,), memory-mapped and read-only; a plain ndarray view of the map."""
-        path = self.folder / f"{name}.npy"
-        try:
-            return np.asarray(np.load(path, mmap_mode="r"))
-        except (OSError, EOFError, ValueError) as error:
-            raise UserError(f"{path}: cannot be read; prepare again with --again: {error}") from None
+        return self._mapped(f"{name}.npy")
+
+    def beats(self) -> np.ndarray:
+        """The times of its R peaks (beats,) float64, s from the first sample, memory-mapped and read-only."""
+        return self._mapped("beats.npy")
+
+    def beat_quality(self) -> np.ndarray:
+        """(N,) float32 per sleep epoch of the hypnogram: which share of it lies between plausible beats."""
+        return self._mapped("beat_quality.npy")
+
+    def _mapped(self, file: str) -> np.ndarray:
+        if file not in self._maps:
+            path = self.folder / file
+            try:
+                self._maps[file] = np.asarray(np.load(path, mmap_mode="r"))
+            except (OSError, EOFError, ValueError) as error:
+                raise UserError(f"{path}: cannot be read; prepare again with --again: {error}") from None
+        return self._maps[file]
 
 
 class Store:
@@ -107,48 +161,29 @@ class Store:
         """The facts of one recording, without its signals. Raises UserError where the store does not hold it."""
         path = self._folder(recording) / "recording.json"
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            content["signals"] = {name: SignalInfo(**signal) for name, signal in content["signals"].items()}
-            return RecordingInfo(**content)
+            return _info_of(json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             raise UserError(f"{self.path}: holds no recording {recording}") from None
         except (ValueError, KeyError, TypeError, AttributeError):
             raise UserError(f"{path}: is damaged; prepare again with --again") from None
 
-    def open(self, recording: str) -> StoredRecording:
+    def open(self, recording: str, source: int = 0) -> Night:
         """One recording with its hypnogram; its signals stay on disk."""
-        info = self.info(recording)
-        folder = self._folder(recording)
-        return StoredRecording(folder, info, _read_hypnogram(folder / "hypnogram.tsv"), self.settings.cohort)
+        info, folder = self.info(recording), self._folder(recording)
+        hypnogram = _read_hypnogram(folder / "hypnogram.tsv")
+        return Night(folder, info, hypnogram, self.settings.cohort, self.rate_hz, source)
 
     def _folder(self, recording: str) -> Path:
         return self.path / "recordings" / recording
 
 
-class Stores:
-    """Several stores read as one, for evaluating on several cohorts at once: as much of a `Store` as windows need.
-
-    Raises UserError where two hold signals at different rates, or a recording of the same name.
-    """
-
-    def __init__(self, stores: Sequence[Store]):
-        self.path = stores[0].path
-        self.rate_hz = stores[0].rate_hz
-        self._of: dict[str, Store] = {}
-        for store in stores:
-            if store.rate_hz != self.rate_hz:
-                raise UserError(f"{store.path}: holds {store.rate_hz:g} Hz, {self.path} {self.rate_hz:g} Hz")
-            for recording in store.recordings:
-                if (other := self._of.setdefault(recording, store)) is not store:
-                    raise UserError(f"{store.path}: holds a recording {recording}, as {other.path} does; rename one")
-
-    def open(self, recording: str) -> StoredRecording:
-        """One recording of any of the stores."""
-        return self._of[recording].open(recording)
-
-
 def read_settings(path: Path) -> StoreSettings:
-    """The settings of the store at `path`. Raises UserError where there is none of this format."""
+    """The settings of the store at `path`. Raises UserError where there is none of this format or the one before."""
+    return _read_settings(path)[1]
+
+
+def _read_settings(path: Path) -> tuple[int, StoreSettings]:
+    """Its format as well."""
     try:
         content = json.loads((path / "store.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
@@ -156,9 +191,10 @@ def read_settings(path: Path) -> StoreSettings:
     except ValueError:  # no JSON, or no text
         raise UserError(f"{path / 'store.json'}: is damaged; prepare the store anew") from None
     try:
-        if content.pop("format") != FORMAT:
+        found = content.pop("format")
+        if found not in (FORMAT, WITHOUT_STATISTICS):
             raise KeyError("format")
-        return StoreSettings(**content)
+        return found, StoreSettings(**content)
     except (KeyError, TypeError, AttributeError):
         raise UserError(f"{path}: was prepared by another version of sleepkd; prepare it anew") from None
 
@@ -166,7 +202,11 @@ def read_settings(path: Path) -> StoreSettings:
 def create_store(path: Path, settings: StoreSettings) -> None:
     """Start a store, or check that the one at `path` was started with the same settings (UserError if not)."""
     if (path / "store.json").is_file():
-        present = read_settings(path)
+        found, present = _read_settings(path)
+        if found == WITHOUT_STATISTICS:
+            raise UserError(
+                f"{path}: was prepared by an earlier version; mend it first: python -m sleepkd.prepare --mend {path}"
+            )
         if present != settings:
             raise UserError(f"{path}: holds {asdict(present)}, this asks for {asdict(settings)}; choose another --out")
         return
@@ -174,21 +214,35 @@ def create_store(path: Path, settings: StoreSettings) -> None:
         (path / "recordings").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{path}: cannot be made: {error.strerror}") from None
+    write_settings(path, settings)
+
+
+def write_settings(path: Path, settings: StoreSettings) -> None:
+    """Say that the store at `path` is of this format, with these settings."""
     write_text_atomically(path / "store.json", json.dumps({"format": FORMAT, **asdict(settings)}, indent=1) + "\n")
 
 
-def write_recording(store: Path, info: RecordingInfo, signals: dict[str, np.ndarray], hypnogram: Hypnogram) -> None:
+def write_recording(
+    store: Path,
+    info: RecordingInfo,
+    signals: dict[str, np.ndarray],
+    hypnogram: Hypnogram,
+    beats: np.ndarray | None = None,
+    beat_quality: np.ndarray | None = None,
+) -> None:
     """Write one recording whole or not at all: a temporary folder beside its place, then a rename.
 
-    signals: int16 arrays (samples,) by name.
+    signals: int16 arrays (samples,) by name. beats, beat_quality: as `Night.beats` and `Night.beat_quality`.
     """
     parent = store / "recordings"
     temporary = Path(tempfile.mkdtemp(dir=parent, prefix=f".{info.recording}."))
     try:
         for name, samples in signals.items():
             np.save(temporary / f"{name}.npy", samples)
+        if beats is not None:
+            _save_beats(temporary, beats, beat_quality)
         _write_hypnogram(temporary / "hypnogram.tsv", hypnogram)
-        (temporary / "recording.json").write_text(json.dumps(asdict(info), indent=1) + "\n", encoding="utf-8")
+        (temporary / "recording.json").write_text(_facts(info), encoding="utf-8")
         temporary.chmod(0o755)
         final = parent / info.recording
         if final.exists():
@@ -197,6 +251,39 @@ def write_recording(store: Path, info: RecordingInfo, signals: dict[str, np.ndar
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def add_to_recording(
+    folder: Path, info: RecordingInfo, beats: np.ndarray | None = None, beat_quality: np.ndarray | None = None
+) -> None:
+    """New facts, and beats if given, for a recording that lies in `folder`; its signals and hypnogram stay untouched.
+
+    The facts come last, in one step: until then the recording is what it was.
+    """
+    if beats is not None:
+        _save_beats(folder, beats, beat_quality)
+    write_text_atomically(folder / "recording.json", _facts(info))
+
+
+def _save_beats(folder: Path, beats: np.ndarray, beat_quality: np.ndarray | None) -> None:
+    np.save(folder / "beats.npy", np.asarray(beats, dtype=np.float64))
+    np.save(folder / "beat_quality.npy", np.asarray(beat_quality, dtype=np.float32))
+
+
+def _facts(info: RecordingInfo) -> str:
+    return json.dumps(asdict(info), indent=1) + "\n"
+
+
+def _info_of(content: dict[str, Any]) -> RecordingInfo:
+    """The facts in a recording.json, of this format or of the one before, whose statistics are of the scored part."""
+    signals = content["signals"]
+    if "seconds" not in content:
+        content["seconds"] = max(signal["samples"] / signal["rate_hz"] for signal in signals.values())
+        for signal in signals.values():
+            signal |= {"scored_median": signal["median"], "scored_iqr": signal["iqr"], "median": None, "iqr": None}
+    content["signals"] = {name: SignalInfo(**signal) for name, signal in signals.items()}
+    content["beats"] = BeatsInfo(**content["beats"]) if content.get("beats") else None
+    return RecordingInfo(**content)
 
 
 def to_int16(signal: np.ndarray) -> tuple[np.ndarray, float, float]:

@@ -1,36 +1,40 @@
-"""Windows of n consecutive sleep epochs, read from the store in batches."""
+"""Rows of a view, read in batches: what every network of a stage sees of the same stretch of a night."""
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from scipy.signal import resample
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from sleepkd.config import DataConfig
-from sleepkd.data.hypnogram import EPOCH_SECONDS, UNSCORED, Hypnogram, merge_labels
-from sleepkd.data.store import SignalInfo, Store, StoredRecording, Stores
+from sleepkd.data.hypnogram import EPOCH_SECONDS
+from sleepkd.data.inputs import InputSpec
+from sleepkd.data.settings import DataConfig
+from sleepkd.data.store import Night
+from sleepkd.data.views import CELL_SECONDS, Places, places_of
 from sleepkd.errors import UserError
-
-CONTIGUOUS_SECONDS = 0.05
-"""How far the end of one sleep epoch may lie from the next one's onset for the two to count as consecutive."""
 
 
 class Batch(NamedTuple):
-    """B windows of n sleep epochs.
+    """B rows of n sleep epochs.
 
-    signals: float32 (B, n, samples) by name; labels: int64 (B, n), -1 unscored;
-    present: bool (B, n), false where a window reaches past the end of a run of sleep epochs (signal 0, unscored);
-    extras: rows (B, …) of the arrays that `Windows.extras` names, if any.
+    inputs: what each reader sees, {reader: {signal: float32}}: (B, n, samples) in view `epochs`, (B, 1, samples) in
+    view `night`; beats have their channels before the samples. labels: int64 (B, n), -1 unscored; present: bool (B, n),
+    false where a row is padded (signal 0, unscored). cells: int64 (B, n, 2), first cell and number of cells of each
+    sleep epoch (view `night`, else (B, n, 0)); mask: bool (B, C), which cells hold signal (else (B, 0)).
+    taught: rows (B, …) of the arrays that `Windows.taught` names, if any.
     """
 
-    signals: dict[str, Tensor]
+    inputs: dict[str, dict[str, Tensor]]
     labels: Tensor
     present: Tensor
-    extras: dict[str, Tensor]
+    cells: Tensor
+    mask: Tensor
+    taught: dict[str, Tensor]
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "Batch":
         """The batch on a device, its signals in a dtype; copies from pinned memory do not wait."""
@@ -38,188 +42,121 @@ class Batch(NamedTuple):
         def move(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             return {name: x.to(device, dtype, non_blocking=True) for name, x in tensors.items()}
 
-        labels, present = (x.to(device, non_blocking=True) for x in (self.labels, self.present))
-        return Batch(move(self.signals), labels, present, move(self.extras))
+        inputs = {reader: move(signals) for reader, signals in self.inputs.items()}
+        facts = (x.to(device, non_blocking=True) for x in (self.labels, self.present, self.cells, self.mask))
+        return Batch(inputs, *facts, move(self.taught))
+
+    def per_sleep_epoch(self, logits: Tensor) -> Tensor:
+        """A network's answers as (B, n, K): on the 10-s grid of view `night`, the mean over the cells of each."""
+        if not self.cells.shape[-1]:
+            return logits
+        first, count = self.cells.unbind(-1)
+        most = CELLS_AT_MOST
+        step = torch.arange(most, device=logits.device)
+        index_BNM = (first[..., None] + step).clamp_max(logits.shape[1] - 1)
+        inside = (step < count[..., None]).to(logits.dtype)
+        rows = torch.arange(len(logits), device=logits.device)[:, None, None]
+        total = (logits[rows, index_BNM] * inside[..., None]).sum(dim=2)
+        return total / count.clamp(1, most)[..., None]
+
+    def positions(self, length: int) -> Tensor:
+        """Which positions of a tapped feature (stretches, C, length) hold signal: bool (stretches, length).
+
+        Stretches are the B * n cuts of view `epochs`, the B rows of view `night`.
+        """
+        if not self.mask.shape[-1]:
+            return self.present.flatten()[:, None].expand(-1, length)
+        return F.interpolate(self.mask[:, None].float(), size=length, mode="nearest")[:, 0] > 0
 
 
-@dataclass(frozen=True)
-class WindowTable:
-    """Where every window lies: W windows of n sleep epochs, -1 (or unscored) where a window is padded.
-
-    recording: (W,) index into the recordings; sleep_epoch: (W, n) index into that night's hypnogram;
-    start_s: (W, n) float64, where the 30 s that a network sees begin; labels: (W, n) int8.
-    """
-
-    recording: np.ndarray
-    sleep_epoch: np.ndarray
-    start_s: np.ndarray
-    labels: np.ndarray
-
-    @property
-    def present(self) -> np.ndarray:
-        """(W, n) bool, false where a window is padded."""
-        return self.sleep_epoch >= 0
-
-    def scored(self) -> "WindowTable":
-        """Only the windows that hold at least one scored sleep epoch."""
-        return self.take(np.flatnonzero((self.labels != UNSCORED).any(axis=1)))
-
-    def take(self, chosen: np.ndarray) -> "WindowTable":
-        """Some of the windows, by index."""
-        return WindowTable(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
+CELLS_AT_MOST = 12
+"""Of one sleep epoch: two minutes. Scorings have 20 or 30 s."""
 
 
 class Windows(Dataset):
-    """The windows of some recordings. Index it with an array of window numbers to get a `Batch`.
+    """The rows of some nights. Index it with an array of row numbers to get a `Batch`.
 
-    Holds indices only: signals are memory-mapped, and mapped anew in every loader process.
+    readers: what each network wants to see, by its part in the stage ("student", "teacher"). Holds indices only:
+    signals are memory-mapped, and mapped anew in every loader process.
     """
 
     def __init__(
         self,
-        store: Store | Stores,
-        recordings: tuple[str, ...],
-        config: DataConfig,
-        signals: tuple[str, ...],
+        nights: Sequence[Night],
+        readers: Mapping[str, InputSpec],
+        data: DataConfig,
         scored_only: bool = True,
+        unlabelled: bool = False,
     ):
-        self.nights = [store.open(recording) for recording in recordings]
-        self.config = config
-        self.signals = signals
-        self.samples = round(EPOCH_SECONDS * store.rate_hz)
+        self.nights, self.data = tuple(nights), data
+        self.readers = dict(readers)
         for night in self.nights:
-            for signal in signals:
-                if signal not in night.info.signals:
-                    raise UserError(f"{night.folder}: holds no {signal}; prepare it with a channel for it")
-        table = _concatenate([_windows_of(i, night, config, signals) for i, night in enumerate(self.nights)])
-        self.table = table.scored() if scored_only else table
+            for spec in self.readers.values():
+                for name, item in spec.items():
+                    item.check(name, night)
+        self.places = places_of(self.nights, self.readers, data, scored_only, unlabelled)
         if scored_only and not len(self):
-            raise UserError(f"{store.path}: none of {', '.join(recordings)} holds a scored sleep epoch to use")
-        self.extras: dict[str, Path] = {}  # .npy arrays with a row per window, to be read beside the signals
-        self._maps: dict[Any, np.ndarray] = {}
+            named = ", ".join(night.key for night in self.nights[:8])
+            raise UserError(f"none of {named} holds a scored sleep epoch to use")
+        self.taught: dict[str, Path] = {}  # .npy arrays with a row per row, to be read in the teacher's place
+        self._maps: dict[str, np.ndarray] = {}
 
     def __len__(self) -> int:
-        return len(self.table.recording)
+        return len(self.places)
 
     def __getitem__(self, chosen: np.ndarray) -> Batch:
-        rows = self.table.take(np.asarray(chosen))
+        chosen = np.asarray(chosen)
+        rows = self.places.take(chosen)
+        seen: dict[Any, Tensor] = {}  # what two networks want alike is read once
+
+        def read(name: str, item: Any) -> Tensor:
+            if (name, item) not in seen:
+                seen[name, item] = torch.from_numpy(self._read(name, item, rows))
+            return seen[name, item]
+
         return Batch(
-            signals={name: torch.from_numpy(self._read(name, rows)) for name in self.signals},
+            inputs={
+                reader: {name: read(name, item) for name, item in spec.items()} for reader, spec in self.readers.items()
+            },
             labels=torch.from_numpy(rows.labels.astype(np.int64)),
             present=torch.from_numpy(rows.present),
-            extras={name: torch.from_numpy(self._extra(name)[chosen]) for name in self.extras},
+            cells=torch.from_numpy(rows.cells.astype(np.int64)),
+            mask=torch.from_numpy(rows.mask),
+            taught={name: torch.from_numpy(self._taught(name)[chosen]) for name in self.taught},
         )
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_maps": {}}  # a map pickles as all of its bytes
 
-    def _read(self, name: str, rows: WindowTable) -> np.ndarray:
-        """One signal of some windows, normalised: float32 (B, n, samples)."""
-        infos = [self.nights[night].info.signals[name] for night in rows.recording]
-        lengths = np.array([round(EPOCH_SECONDS * info.rate_hz) for info in infos])
-        if (lengths == self.samples).all():
-            x = self._normalise(self._cut(name, rows, infos, self.samples), name, infos)
-        else:  # a store that keeps the recorded rate: each window is resampled by itself, as the release does
-            x = np.empty((*rows.start_s.shape, self.samples), dtype=np.float32)
-            for length in np.unique(lengths):
-                same = np.flatnonzero(lengths == length)
-                chosen = [infos[i] for i in same]
-                raw = self._cut(name, rows.take(same), chosen, length)
-                x[same] = resample(self._normalise(raw, name, chosen), self.samples, axis=-1)
-        x[~rows.present] = 0
+    @property
+    def names(self) -> list[str]:
+        """What each night is called: its recording, or its key where two cohorts have one of the same name."""
+        count = Counter(night.info.recording for night in self.nights)
+        return [night.info.recording if count[night.info.recording] == 1 else night.key for night in self.nights]
+
+    @property
+    def seconds(self) -> float:
+        """How long each stretch of signal is that a network sees at once."""
+        return CELL_SECONDS * self.places.mask.shape[1] if self.data.view == "night" else EPOCH_SECONDS
+
+    def _read(self, name: str, item: Any, rows: Places) -> np.ndarray:
+        """One signal of some rows: float32 (B, n, …) or (B, 1, …); 0 where a row is padded."""
+        if self.data.view == "night":
+            nights = [self.nights[night] for night in rows.night]
+            x = item.read(name, nights, rows.start_s, np.zeros(len(rows)), self.seconds)
+            per_cell = x.reshape(*x.shape[:-1], rows.mask.shape[1], -1)
+            per_cell *= rows.mask.reshape(len(rows), *[1] * (x.ndim - 2), -1, 1)
+            return x[:, None]
+        present = rows.present
+        nights = [self.nights[night] for night in np.broadcast_to(rows.night[:, None], present.shape)[present]]
+        cuts = item.read(name, nights, rows.onset_s[present], rows.lead_s[present], EPOCH_SECONDS)
+        if present.all():
+            return cuts.reshape(*present.shape, *cuts.shape[1:])
+        x = np.zeros((*present.shape, *cuts.shape[1:]), dtype=np.float32)
+        x[present] = cuts
         return x
 
-    def _cut(self, name: str, rows: WindowTable, infos: list[SignalInfo], length: int) -> np.ndarray:
-        """Stored samples int16 (B, n, length); 0 where a window is padded."""
-        raw = np.zeros((*rows.start_s.shape, length), dtype=np.int16)
-        rates = np.array([_index_rate(info, self.config) for info in infos])
-        starts = np.rint(rows.start_s * rates[:, None]).astype(np.int64)
-        for b, k in np.argwhere(rows.present):
-            start = starts[b, k]
-            raw[b, k] = self._track(rows.recording[b], name)[start : start + length]
-        return raw
-
-    def _normalise(self, raw: np.ndarray, name: str, infos: list[SignalInfo]) -> np.ndarray:
-        """Stored int16 (B, n, length) → float32, turned the right way up and scaled as data.normalisation says."""
-        stored = torch.from_numpy(raw)
-        signs = [self._sign(name, info) for info in infos]
-        if self.config.normalisation == "minmax_window":
-            low, high = (bound.float() for bound in torch.aminmax(stored, dim=-1, keepdim=True))
-            span = (high - low).clamp_min(1)  # a flat window gives 0
-            # upside down, the highest value is the least
-            gain = _column(signs) / span
-            return stored.float().mul_(gain).sub_(torch.where(gain > 0, low, high) * gain).numpy()
-        gain = _column([sign * info.scale / info.iqr for sign, info in zip(signs, infos, strict=True)])
-        shift = _column([sign * (i.offset - i.median) / i.iqr for sign, i in zip(signs, infos, strict=True)])
-        return stored.float().mul_(gain).add_(shift).clamp_(-self.config.clip, self.config.clip).numpy()
-
-    def _sign(self, name: str, info: SignalInfo) -> int:
-        if name != "ecg":
-            return 1
-        return {"corrected": info.polarity, "as_recorded": 1, "inverted": -1}[self.config.ecg_polarity]
-
-    def _track(self, night: int, name: str) -> np.ndarray:
-        if (night, name) not in self._maps:
-            self._maps[night, name] = self.nights[night].signal(name)
-        return self._maps[night, name]
-
-    def _extra(self, name: str) -> np.ndarray:
+    def _taught(self, name: str) -> np.ndarray:
         if name not in self._maps:
-            self._maps[name] = np.load(self.extras[name], mmap_mode="r")
+            self._maps[name] = np.load(self.taught[name], mmap_mode="r")
         return self._maps[name]
-
-
-def usable_starts(night: StoredRecording, config: DataConfig, signals: tuple[str, ...]) -> np.ndarray:
-    """Where the 30 s of each sleep epoch of a night begin, (N,) float64 seconds; NaN where it cannot be used.
-
-    A sleep epoch is cut to 30 s around its middle, so a 20-s one is widened by 5 s on either side, and the first and
-    last of such a night are dropped (Joshi et al.). One that reaches beyond the signal is dropped too.
-    """
-    hypnogram = night.hypnogram
-    onset = np.floor(hypnogram.onset_s) if config.alignment == "truncated" else hypnogram.onset_s
-    start = onset + hypnogram.duration_s / 2 - EPOCH_SECONDS / 2
-    usable = np.ones(len(hypnogram), dtype=bool)
-    if len(hypnogram) and np.median(hypnogram.duration_s) < EPOCH_SECONDS:
-        usable[[0, -1]] = False
-    for name in signals:
-        info = night.info.signals[name]
-        first = np.rint(start * _index_rate(info, config))
-        usable &= (first >= 0) & (first + round(EPOCH_SECONDS * info.rate_hz) <= info.samples)
-    return np.where(usable, start, np.nan)
-
-
-def _windows_of(index: int, night: StoredRecording, config: DataConfig, signals: tuple[str, ...]) -> WindowTable:
-    start = usable_starts(night, config, signals)
-    labels = merge_labels(night.hypnogram.labels, config.classes)
-    runs = _consecutive_runs(night.hypnogram, np.flatnonzero(~np.isnan(start)))
-    chunks = [run[i : i + config.window] for run in runs for i in range(0, len(run), config.window)]
-    sleep_epoch = np.full((len(chunks), config.window), -1, dtype=np.int32)
-    for row, chunk in zip(sleep_epoch, chunks, strict=True):
-        row[: len(chunk)] = chunk
-    present = sleep_epoch >= 0
-    return WindowTable(
-        recording=np.full(len(chunks), index, dtype=np.int32),
-        sleep_epoch=sleep_epoch,
-        start_s=np.where(present, start[sleep_epoch], 0.0),
-        labels=np.where(present, labels[sleep_epoch], UNSCORED).astype(np.int8),
-    )
-
-
-def _consecutive_runs(hypnogram: Hypnogram, usable: np.ndarray) -> list[np.ndarray]:
-    end = hypnogram.onset_s + hypnogram.duration_s
-    gap = np.abs(hypnogram.onset_s[usable[1:]] - end[usable[:-1]]) > CONTIGUOUS_SECONDS
-    return [run for run in np.split(usable, np.flatnonzero(gap) + 1) if len(run)]
-
-
-def _concatenate(tables: list[WindowTable]) -> WindowTable:
-    columns = WindowTable.__dataclass_fields__
-    return WindowTable(*(np.concatenate([getattr(table, name) for table in tables]) for name in columns))
-
-
-def _index_rate(info: SignalInfo, config: DataConfig) -> float:
-    """The rate that turns seconds into sample numbers; the release truncates it to an integer."""
-    return float(int(info.rate_hz)) if config.alignment == "truncated" else info.rate_hz
-
-
-def _column(values: list[float]) -> Tensor:
-    return torch.tensor(values, dtype=torch.float32).view(-1, 1, 1)

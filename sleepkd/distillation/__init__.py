@@ -1,1 +1,1 @@
-"""What a training stage is made of: taps, losses, student and teacher."""
+"""Teacher and student in the same step: the stage, its taps, its terms."""

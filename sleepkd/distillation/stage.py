@@ -1,83 +1,158 @@
-"""A training stage as data: the student, the teacher if any term needs one, the taps on both, and the loss."""
+"""A training stage: the student, the teacher if any term needs one, the taps on both, and the terms of the loss."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from sleepkd.checkpoint import load_weights, read_checkpoint
-from sleepkd.config import Config, from_dict
 from sleepkd.data.hypnogram import EPOCH_SECONDS
+from sleepkd.data.inputs import InputSpec, resolve
+from sleepkd.data.views import Places
 from sleepkd.data.windows import Batch
-from sleepkd.distillation.losses import (
-    attention_energy,
-    attention_sum,
-    cross_entropy_sum,
-    distillation_sum,
-    unique_taps,
-)
+from sleepkd.distillation.settings import Config
 from sleepkd.distillation.taps import Taps
+from sleepkd.distillation.terms import TERMS, Output, Shapes, Term
+from sleepkd.distillation.trained import TrainedNetwork, check_classes, checkpoint_of, load_trained
 from sleepkd.errors import UserError
-from sleepkd.models.build import TrainedNetwork, build_network, load_trained
+from sleepkd.models import build_network
+from sleepkd.training.checkpoint import load_weights
+
+STUDENT, TEACHER = "student", "teacher"
+PROBE_SECONDS = {"epochs": EPOCH_SECONDS, "night": 10 * EPOCH_SECONDS}
 
 
-class Output(NamedTuple):
-    """What a network says of a batch: logits (B, n, K), and the energies (B, L) of its taps' features."""
+class Learner(nn.Module):
+    """All that is trained: the student, and what the terms of the loss own. DDP wraps it; calling it is the student."""
 
-    logits: Tensor
-    energies: dict[str, Tensor]
+    def __init__(self, student: nn.Module, terms: dict[str, Term]):
+        super().__init__()
+        self.student = student
+        self.terms = nn.ModuleDict(terms)
+
+    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+        """The student's logits (B, n, K), or (B, C, K) on the grid of a night."""
+        return self.student(inputs)
 
 
 @dataclass
 class Stage:
-    """What one stage trains on. `teacher` is no part of the student's module tree, is frozen and in eval mode."""
+    """What one stage trains on. `teacher` is no part of the learner's module tree, is frozen and in eval mode.
+
+    inputs: what the student sees, with every choice made. frozen: paths of the student's modules that are not trained.
+    """
 
     config: Config
-    student: nn.Module
+    inputs: InputSpec
+    learner: Learner
     teacher: TrainedNetwork | None
     student_taps: Taps
     teacher_taps: Taps | None
     frozen: list[str]
 
     @property
-    def signals(self) -> tuple[str, ...]:
-        """The signals a batch must hold: the student's, and the teacher's where there is one."""
-        wanted = [self.config.stage.signal] + ([self.teacher.config.stage.signal] if self.teacher else [])
-        return tuple(dict.fromkeys(wanted))
+    def student(self) -> nn.Module:
+        """The network that is trained."""
+        return self.learner.student
+
+    @property
+    def terms(self) -> dict[str, Term]:
+        """The terms of the loss by name, in the order in which they are added up."""
+        return dict(self.learner.terms.items())  # type: ignore[arg-type]
+
+    @property
+    def readers(self) -> dict[str, InputSpec]:
+        """What student and teacher want to see of the same stretch of a night: each what it was made for."""
+        return {STUDENT: self.inputs} | ({TEACHER: self.teacher.inputs} if self.teacher else {})
+
+    @property
+    def uses_unlabelled(self) -> bool:
+        """Whether a night without labels can teach anything."""
+        return not all(term.needs_labels for term in self.terms.values())
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
-        """Move student and teacher."""
-        self.student.to(device, dtype)
+        """Move what is trained, and the teacher."""
+        self.learner.to(device, dtype)
         if self.teacher:
             self.teacher.network.to(device, dtype)
 
     def train_mode(self) -> None:
-        """Student in training mode, but for what is frozen: its BatchNorm statistics must not move either."""
-        self.student.train()
+        """The learner in training mode, but for what is frozen: its BatchNorm statistics must not move either."""
+        self.learner.train()
         for name, module in self.student.named_modules():
             if any(name == path or name.startswith(f"{path}.") for path in self.frozen):
                 module.eval()
 
+    def counts(self, places: Places) -> dict[str, float]:
+        """What the sum of each term over these rows is divided by: counted over a whole update, whoever computes it."""
+        return {name: term.count(places) for name, term in self.terms.items()}
+
+    def answer(self, logits: Tensor, batch: Batch) -> Output:
+        """The student's output after its forward: logits per sleep epoch, and what its taps caught."""
+        return Output(batch.per_sleep_epoch(logits), self.student_taps.pop())
+
     @torch.no_grad()  # not inference_mode: its tensors may not enter a loss
-    def teach(self, batch: Batch) -> Output | None:
-        """What the teacher says of a batch, from its cache where the batch brings it; None without a teacher."""
+    def teach(self, batch: Batch) -> dict[str, Tensor]:
+        """What the terms keep of the teacher's answer to a batch, as "term.name"; from its cache where it has one."""
         if not self.teacher:
-            return None
-        if batch.extras:
-            return Output(batch.extras["logits"], {tap: batch.extras[tap] for tap in batch.extras if tap != "logits"})
-        logits = self.teacher.network(batch.signals[self.teacher.config.stage.signal])
-        return Output(logits, energies(self.teacher_taps))
+            return {}
+        if batch.taught:
+            return {name: rows.flatten(0, 1) for name, rows in batch.taught.items()}
+        logits = self.teacher.network(batch.inputs[TEACHER])
+        said = Output(batch.per_sleep_epoch(logits), self.teacher_taps.pop())
+        return {f"{name}.{kept}": x for name, term in self.terms.items() for kept, x in term.keep(said).items()}
+
+    def loss(
+        self, student: Output, taught: dict[str, Tensor], batch: Batch, divisors: dict[str, float]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of one micro-batch, its share of the update's, and its terms by name, unweighted."""
+        terms = {}
+        for name, term in self.terms.items():
+            own = {key.removeprefix(f"{name}."): x for key, x in taught.items() if key.startswith(f"{name}.")}
+            terms[name] = term.sum(student, own, batch) / divisors[name]
+        return sum(self.config.loss[name].weight * value for name, value in terms.items()), terms
 
 
-def energies(taps: Taps) -> dict[str, Tensor]:
-    """The energies (B, L) of the features of the last forward."""
-    return {tap: attention_energy(feature) for tap, feature in taps.pop().items()}
+def build_stage(config: Config, rate_hz: float) -> Stage:
+    """Student, teacher, taps and terms, on the CPU; seeded, so that every process starts from the same weights.
+
+    rate_hz: of the signals that the student will read. Terms still have to see the training labels (`Term.fit`).
+    Raises UserError: an earlier stage not trained yet, one of another number of classes, view or shape.
+    """
+    torch.manual_seed(config.train.seed)
+    inputs = resolve(config.stage.inputs, config.data, rate_hz)
+    student = build_network(config.model, config.data.classes, inputs, config.data.view)
+    if config.stage.start_from:
+        start = load_trained(checkpoint_of(config, config.stage.start_from, "stage.start_from"))
+        check_classes(config, start.config, start.path)
+        load_weights(student, start.checkpoint.model, start.path)
+    teacher = _teacher(config) if config.needs_teacher else None
+    taps = {
+        whose: tuple(
+            dict.fromkeys(tap for settings in config.terms.values() for tap in getattr(settings, f"{whose}_taps"))
+        )
+        for whose in (STUDENT, TEACHER)
+    }
+    where = _said_of_taps(config)
+    student_taps = Taps(student, taps[STUDENT], where)
+    teacher_taps = Taps(teacher.network, taps[TEACHER], where) if teacher else None
+    view = config.data.view
+    shapes = Shapes(
+        config.data.classes,
+        _probe(student, inputs, student_taps, view) if taps[STUDENT] else {},
+        _probe(teacher.network, teacher.inputs, teacher_taps, view) if teacher and taps[TEACHER] else {},
+    )
+    terms = {name: TERMS[name](settings, shapes) for name, settings in config.terms.items()}
+    frozen = [] if config.tells_stages else _freeze_beyond_taps(student, inputs, student_taps, view)
+    return Stage(config, inputs, Learner(student, terms), teacher, student_taps, teacher_taps, frozen)
 
 
 def by_device(config: Config, device: torch.device) -> Config:
-    """The config with `train.precision: auto` settled for a device: what checkpoints remember and a resume holds to."""
+    """The config with `train.precision: auto` settled for a device: what checkpoints remember and a resume holds to.
+
+    Raises UserError for what the device cannot do.
+    """
+    if getattr(config.model, "norm", "") == "sync_batch" and device.type != "cuda":
+        raise UserError("model.norm: sync_batch needs CUDA; use batch or group")
     if config.train.precision != "auto":
         return config
     has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
@@ -90,84 +165,46 @@ def autocast(config: Config, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
 
 
-def build_stage(config: Config, rate_hz: float) -> Stage:
-    """Student, teacher and taps of a stage, on the CPU; seeded, so that every process starts from the same weights.
-
-    Raises UserError: an earlier stage not trained yet, one of another number of classes, rate or shape.
-    """
-    torch.manual_seed(config.train.seed)
-    student = build_network(config, rate_hz)
-    if config.stage.start_from:
-        path = checkpoint_of(config, config.stage.start_from, "stage.start_from")
-        start = read_checkpoint(path)
-        _check_classes(config, from_dict(Config, start.config), path)
-        load_weights(student, start.model, path)
-    teacher = None
-    if config.loss.kd > 0 or config.loss.at > 0:
-        teacher = load_trained(checkpoint_of(config, config.stage.teacher, "stage.teacher"))
-        teacher.check_rate(rate_hz)
-        _check_classes(config, teacher.config, teacher.path)
-    paths = unique_taps(config.distill.at_taps) if config.loss.at > 0 else ()
-    stage = Stage(
-        config=config,
-        student=student,
-        teacher=teacher,
-        student_taps=Taps(student, paths),
-        teacher_taps=Taps(teacher.network, paths) if teacher else None,
-        frozen=[],
-    )
-    if config.loss.ce == 0 and config.loss.kd == 0:
-        stage.frozen = _freeze_beyond_taps(student, stage.student_taps, rate_hz)
-    return stage
-
-
-def checkpoint_of(config: Config, name: str, key: str) -> Path:
-    """The checkpoint a config means by a path (it ends in .pt) or by the name of an earlier stage."""
-    if name.endswith(".pt"):
-        path, advice = Path(name), "check the path"
-    else:
-        folder = config.stage_directory(name)
-        path = next((folder / file for file in ("best.pt", "last.pt") if (folder / file).is_file()), folder / "best.pt")
-        advice = f"train {name} first, or name a checkpoint (….pt)"
-    if not path.is_file():
-        raise UserError(f"{key}: no checkpoint at {path}; {advice}")
-    return path
-
-
-def loss_sums(
-    config: Config, student: Output, teacher: Output | None, batch: Batch, class_weights: Tensor
-) -> dict[str, Tensor]:
-    """Each loss term of one micro-batch as a sum, by the name of its weight; a term of weight 0 is not computed."""
-    loss, distill = config.loss, config.distill
-    sums = {}
-    if loss.ce:
-        sums["ce"] = cross_entropy_sum(student.logits, batch.labels, class_weights)
-    if loss.kd:
-        sums["kd"] = distillation_sum(
-            student.logits, teacher.logits, batch.present, distill.temperature, distill.kd_mean
-        )
-    if loss.at:
-        sums["at"] = attention_sum(student.energies, teacher.energies, distill.at_taps, distill.at_normalisation)
-    return sums
-
-
-def _check_classes(config: Config, other: Config, path: Path) -> None:
-    if config.data.classes != other.data.classes:
+def _teacher(config: Config) -> TrainedNetwork:
+    teacher = load_trained(checkpoint_of(config, config.stage.teacher, "stage.teacher"))
+    check_classes(config, teacher.config, teacher.path)
+    if teacher.config.data.view != config.data.view:
         raise UserError(
-            f"{path}: was trained for {other.data.classes} classes, data.classes is {config.data.classes}; "
-            f"set data.classes={other.data.classes} or train the earlier stage for {config.data.classes}"
+            f"{teacher.path}: answers in view {teacher.config.data.view}, data.view is {config.data.view}; "
+            "a teacher and its student look at a night in the same way"
         )
+    return teacher
 
 
-def _freeze_beyond_taps(student: nn.Module, taps: Taps, rate_hz: float) -> list[str]:
+def _said_of_taps(config: Config) -> str:
+    """The keys that a wrong tap is looked for in."""
+    tapping = [name for name, settings in config.terms.items() if settings.student_taps or settings.teacher_taps]
+    return " or ".join(f"loss.{name}.taps" for name in tapping)
+
+
+def _zeros(inputs: InputSpec, view: str) -> dict[str, Tensor]:
+    """One row of one cut of nothing."""
+    return {name: torch.zeros(1, 1, *item.shape(PROBE_SECONDS[view])) for name, item in inputs.items()}
+
+
+@torch.no_grad()
+def _probe(network: nn.Module, inputs: InputSpec, taps: Taps, view: str) -> dict[str, tuple[int, ...]]:
+    """The shapes of what the taps of a network catch, without their first dimension."""
+    was_training = network.training
+    network.eval()  # the probe must not move BatchNorm's statistics
+    network(_zeros(inputs, view))
+    network.train(was_training)
+    return {tap: tuple(feature.shape[1:]) for tap, feature in taps.pop().items()}
+
+
+def _freeze_beyond_taps(student: nn.Module, inputs: InputSpec, taps: Taps, view: str) -> list[str]:
     """Freeze what no tap depends on, found by a probe; returns the paths of modules frozen whole.
 
-    Attention transfer alone gives those parameters no gradient, and DDP would wait for it.
+    Without a term that wants its logits, those parameters get no gradient, and DDP would wait for it.
     """
     was_training = student.training
-    student.eval()  # the probe must not move BatchNorm's statistics
-    samples = round(EPOCH_SECONDS * rate_hz)
-    student(torch.zeros(1, 1, samples))
+    student.eval()
+    student(_zeros(inputs, view))
     sum(feature.sum() for feature in taps.pop().values()).backward()
     for parameter in student.parameters():
         parameter.requires_grad_(parameter.grad is not None)

@@ -14,14 +14,14 @@ class Taps:
     Raises UserError naming a path that the network does not have.
     """
 
-    def __init__(self, network: nn.Module, paths: tuple[str, ...]):
+    def __init__(self, network: nn.Module, paths: tuple[str, ...], key: str = "taps"):
         modules = dict(network.named_modules())
         self._features: dict[str, Tensor] = {}
         self._paths = paths
         for path in paths:
             if path not in modules:
                 nearest = difflib.get_close_matches(path, filter(None, modules), n=1, cutoff=0.0)
-                raise UserError(f"distill.at_taps: the network has no module {path}; did you mean {nearest[0]}?")
+                raise UserError(f"{key}: the network has no module {path}; did you mean {nearest[0]}?")
             modules[path].register_forward_hook(self._keep(path))
 
     def pop(self) -> dict[str, Tensor]:

@@ -1,6 +1,6 @@
-"""What a teacher says of every window, kept on disk: worth it where signals are never augmented, as here.
+"""What the terms need of a teacher's answers, kept on disk: worth it where signals are never augmented, as here.
 
-One row per window: logits (n, K) and, for attention transfer, the energy (L,) of each tap, in float32.
+One array per thing kept ("kd.logits", "at.bottom"), a row per row of the windows, in float32.
 """
 
 import hashlib
@@ -9,20 +9,21 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from sleepkd.data.batches import load
+from sleepkd.config import to_dict
+from sleepkd.data.batches import each_once
 from sleepkd.data.windows import Batch, Windows
-from sleepkd.distillation.stage import Stage, autocast
+from sleepkd.distillation.stage import STUDENT, TEACHER, Stage, autocast
 from sleepkd.distributed import Processes
 from sleepkd.files import write_text_atomically
+from sleepkd.training.run_directory import computed
 
 
 def use_cached_teacher(stage: Stage, windows: Windows, folder: Path, processes: Processes) -> None:
     """Let batches of these windows bring the teacher's outputs from `folder`, computed first if they are not there.
 
-    Afterwards the windows read the student's signal alone. Processes share the computing out. What is there of
+    Afterwards the windows read the student's inputs alone. Processes share the computing out. What is there of
     another teacher, other windows or another precision is replaced.
     """
     identity = _identity(stage, windows)
@@ -34,8 +35,8 @@ def use_cached_teacher(stage: Stage, windows: Windows, folder: Path, processes: 
         if processes.is_first:
             write_text_atomically(whole, json.dumps(identity, indent=1) + "\n")
         processes.wait()
-    windows.extras = {path.stem: path for path in sorted(folder.glob("*.npy"))}
-    windows.signals = (stage.config.stage.signal,)
+    windows.taught = {path.name.removesuffix(".npy"): path for path in sorted(folder.glob("*.npy"))}
+    windows.readers = {STUDENT: windows.readers[STUDENT]}
 
 
 def _compute(stage: Stage, windows: Windows, folder: Path, processes: Processes) -> None:
@@ -48,10 +49,7 @@ def _compute(stage: Stage, windows: Windows, folder: Path, processes: Processes)
             np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float32, (len(windows), *shape)).flush()
     processes.wait()
     files = {name: np.load(folder / f"{name}.npy", mmap_mode="r+") for name in shapes}
-    mine = np.array_split(np.arange(len(windows)), processes.world)[processes.rank]
-    size = stage.config.train.batch_size
-    chosen = [mine[i : i + size] for i in range(0, len(mine), size)]
-    for numbers, batch in zip(chosen, load(windows, chosen, stage.config.data, processes.device), strict=True):
+    for numbers, batch in each_once(windows, processes, stage.config.train.batch_size):
         for name, rows in _rows(stage, batch, processes).items():
             files[name][numbers] = rows.float().cpu().numpy()
     for file in files.values():
@@ -60,27 +58,32 @@ def _compute(stage: Stage, windows: Windows, folder: Path, processes: Processes)
 
 
 def _rows(stage: Stage, batch: Batch, processes: Processes) -> dict[str, Tensor]:
+    """(B, stretches of a row, …) by name: `Stage.teach` flattens the first two again."""
     dtype = next(stage.student.parameters()).dtype
     with autocast(stage.config, processes.device):
-        output = stage.teach(batch.to(processes.device, dtype))
-    return {"logits": output.logits, **output.energies}
+        taught = stage.teach(batch.to(processes.device, dtype))
+    return {name: x.unflatten(0, (len(batch.labels), -1)) for name, x in taught.items()}
 
 
 def _identity(stage: Stage, windows: Windows) -> dict[str, str]:
-    """What the rows depend on: the teacher's weights, the windows and how they are read, the precision."""
-    table = hashlib.sha256()
-    for name in windows.table.__dataclass_fields__:
-        table.update(np.ascontiguousarray(getattr(windows.table, name)).tobytes())
-    reading = {key: value for key, value in asdict(windows.config).items() if key not in ("workers", "prefetch")}
-    nights = [(night.info.recording, asdict(night.info)) for night in windows.nights]
+    """What the rows depend on: the teacher's weights, the windows and how it reads them, what is kept, the precision.
+
+    Of the settings, the same are ignored as when a run goes on (`run_directory.FREE`).
+    """
+    places = hashlib.sha256()
+    for name in windows.places.__dataclass_fields__:
+        places.update(np.ascontiguousarray(getattr(windows.places, name)).tobytes())
+    config = computed(to_dict(stage.config))
+    settings = {key: value for key, value in config.items() if key.startswith(("data.", "loss."))}
+    reading = {name: asdict(item) for name, item in windows.readers[TEACHER].items()}
+    nights = [(night.key, asdict(night.info)) for night in windows.nights]
     weights = hashlib.sha256()
     for name, value in stage.teacher.network.state_dict().items():
-        weights.update(name.encode() + value.detach().to("cpu", torch.float64).numpy().tobytes())
+        weights.update(name.encode() + value.detach().to("cpu").double().numpy().tobytes())
+    described = json.dumps([settings, reading, nights], sort_keys=True, default=str)
     return {
         "teacher": weights.hexdigest(),
-        "windows": table.hexdigest(),
-        "reading": hashlib.sha256(json.dumps([reading, nights], sort_keys=True, default=str).encode()).hexdigest(),
-        "taps": hashlib.sha256(json.dumps(stage.config.distill.at_taps).encode()).hexdigest(),
-        "terms": json.dumps([stage.config.loss.kd > 0, stage.config.loss.at > 0]),
+        "windows": places.hexdigest(),
+        "reading": hashlib.sha256(described.encode()).hexdigest(),
         "precision": stage.config.train.precision,
     }

@@ -1,1 +1,1 @@
-"""From predictions to scores, figures and reports."""
+"""From predictions to scores, pictures and the report."""

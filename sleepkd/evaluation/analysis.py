@@ -1,21 +1,14 @@
 """Everything that can be said of one model's predictions on a set of nights, and its pictures."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from sleepkd.errors import UserError
-from sleepkd.evaluation.calibration import calibration_of
-from sleepkd.evaluation.figures import Picture, confusion_figure, hypnogram_figure
-from sleepkd.evaluation.groups import by_group
-from sleepkd.evaluation.predictions import NightPredictions
-from sleepkd.evaluation.report import confusions_of, json_safe, metrics_of
-from sleepkd.evaluation.sleep_medicine import bland_altman_figure, sleep_medicine_of
-from sleepkd.evaluation.statistics import DRAWS, intervals
-from sleepkd.evaluation.summary_figures import (
+from sleepkd.evaluation.pictures.bland_altman import bland_altman_figure
+from sleepkd.evaluation.pictures.figures import Picture, confusion_figure, hypnogram_figure
+from sleepkd.evaluation.pictures.summary_figures import (
     confusion_difference_figure,
     gains_figure,
     recordings_figure,
@@ -23,17 +16,12 @@ from sleepkd.evaluation.summary_figures import (
     risk_coverage_figure,
     transitions_figure,
 )
-
-
-@dataclass(frozen=True)
-class Analysis:
-    """One model on a set of nights. metrics: JSON-safe, see `analyse`; statistics: YASA's sleep statistics or None."""
-
-    name: str
-    class_names: tuple[str, ...]
-    nights: Sequence[NightPredictions]
-    metrics: dict
-    statistics: pd.DataFrame | None
+from sleepkd.evaluation.scores.calibration import calibration_of
+from sleepkd.evaluation.scores.groups import by_group
+from sleepkd.evaluation.scores.night import NightPredictions
+from sleepkd.evaluation.scores.sleep_medicine import sleep_medicine_of
+from sleepkd.evaluation.scores.statistics import DRAWS, intervals
+from sleepkd.evaluation.scores.summary import Analysis, confusions_of, json_safe, metrics_of
 
 
 def analyse(

@@ -1,25 +1,27 @@
 """The files that evaluating leaves behind: metrics, predictions and pictures of each run, and the report over all."""
 
 import json
-import shlex
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sleepkd.config import to_dict
 from sleepkd.data.hypnogram import CLASS_NAMES
+from sleepkd.distillation.trained import TrainedNetwork
 from sleepkd.evaluation.analysis import Analysis, analyse, draw, draw_comparison, draw_together
-from sleepkd.evaluation.calibration import with_temperature_applied
-from sleepkd.evaluation.comparison import compare
-from sleepkd.evaluation.figures import Picture, hypnogram_figure
-from sleepkd.evaluation.html_report import Provenance, write_report
-from sleepkd.evaluation.inference import Evaluated
-from sleepkd.evaluation.page import interval, number
-from sleepkd.evaluation.predictions import NightPredictions, write_predictions
-from sleepkd.evaluation.report import json_safe, write_metrics
-from sleepkd.evaluation.runs import Again, Run, Scoring, by_seed
-from sleepkd.evaluation.views import Trio, distillation_of, draw_distillation
-from sleepkd.models.build import TrainedNetwork
+from sleepkd.evaluation.distillation.inside import Evaluated
+from sleepkd.evaluation.distillation.trio import Trio, distillation_of, draw_distillation
+from sleepkd.evaluation.pages.page import interval, number
+from sleepkd.evaluation.pages.report import Provenance, write_report
+from sleepkd.evaluation.pictures.figures import Picture, hypnogram_figure
+from sleepkd.evaluation.predictions import write_predictions
+from sleepkd.evaluation.runs import Again, Protocol, Run, by_seed
+from sleepkd.evaluation.scores.calibration import with_temperature_applied
+from sleepkd.evaluation.scores.comparison import compare
+from sleepkd.evaluation.scores.night import NightPredictions
+from sleepkd.evaluation.scores.summary import json_safe, write_metrics
+from sleepkd.provenance import shown
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,8 @@ class Written:
     def line(self) -> str:
         """Its scores in a line to print."""
         overall, nights = self.analysis.metrics["overall"], self.analysis.nights
-        shown = (("kappa", "kappa"), ("accuracy", "accuracy"), ("weighted F1", "weighted_f1"))
-        figures = " ".join(f"{name} {number(overall[key])}" for name, key in shown)
+        headline = (("kappa", "kappa"), ("accuracy", "accuracy"), ("weighted F1", "weighted_f1"))
+        figures = " ".join(f"{name} {number(overall[key])}" for name, key in headline)
         where = self.run.folder
         return f"{self.run.name}: {figures} over {overall['n']} sleep epochs of {len(nights)} nights; {where}"
 
@@ -46,7 +48,7 @@ def write_all(
     seen: Mapping[Path, Evaluated],
     companions: Mapping[Run, Mapping[str, TrainedNetwork]],
     temperatures: Mapping[Run, float],
-    scoring: Scoring,
+    protocol: Protocol,
     out: Path,
     comparing: bool,
     again: Again | None,
@@ -57,7 +59,7 @@ def write_all(
     seen: all networks that took part, by checkpoint; companions: the teacher and baseline of some runs. again: what the
     report says about running it again; None: neither report nor pictures. Raises UserError before anything is written.
     """
-    comparison = compare_sides(*sides, seen, scoring) if comparing else None
+    comparison = compare_sides(*sides, seen, protocol) if comparing else None
     trios = {
         run: Trio(seen[run.trained.path], **{part: seen[network.path] for part, network in of_run.items()})
         for run, of_run in companions.items()
@@ -65,7 +67,7 @@ def write_all(
     written: dict[Run, Written] = {}
     for run in (run for side in sides for run in side):
         nights, temperature = seen[run.trained.path].nights, temperatures.get(run, 1.0)
-        written[run] = write_run(run, nights, scoring, temperature, trios.get(run), pictures=bool(again))
+        written[run] = write_run(run, nights, protocol, temperature, trios.get(run), pictures=bool(again))
         yield written[run].line
     if comparison:
         yield write_comparison(out / "comparison.json", sides, comparison)
@@ -77,7 +79,7 @@ def write_all(
 def write_run(
     run: Run,
     nights: Sequence[NightPredictions],
-    scoring: Scoring,
+    protocol: Protocol,
     temperature: float = 1.0,
     trio: Trio | None = None,
     pictures: bool = True,
@@ -90,12 +92,12 @@ def write_run(
     names = CLASS_NAMES[run.trained.config.data.classes]
     if temperature != 1:
         nights = [with_temperature_applied(night, temperature) for night in nights]
-    participants, draws, seed = scoring.participants, scoring.draws, scoring.seed
+    participants, draws, seed = protocol.participants, protocol.draws, protocol.seed
     analysis = analyse(run.name, nights, names, participants=participants, draws=draws, seed=seed)
     about = {
         "checkpoint": str(run.trained.path),
         "stage": run.trained.config.stage.name,
-        "split": scoring.part,
+        "split": protocol.part,
         "temperature": temperature,
     }
     if trio:
@@ -108,18 +110,18 @@ def write_run(
     for night in nights:
         hypnogram_figure(night, names, run.folder / "hypnograms" / f"{night.recording}.png")
     more = (
-        draw_distillation(run.name, trio, about["distillation"], run.folder / "distillation", scoring.seed)
+        draw_distillation(run.name, trio, about["distillation"], run.folder / "distillation", protocol.seed)
         if trio
         else []
     )
     return Written(run, analysis, draw(analysis, run.folder), more)
 
 
-def compare_sides(a: Sequence[Run], b: Sequence[Run], seen: Mapping[Path, Evaluated], scoring: Scoring) -> dict:
+def compare_sides(a: Sequence[Run], b: Sequence[Run], seen: Mapping[Path, Evaluated], protocol: Protocol) -> dict:
     """`compare` of two sides' runs, by seed."""
     nights = [{seed: seen[run.trained.path].nights for seed, run in side.items()} for side in by_seed(a, b)]
     class_names = CLASS_NAMES[a[0].trained.config.data.classes]
-    return compare(*nights, class_names, draws=scoring.draws, seed=scoring.seed)
+    return compare(*nights, class_names, draws=protocol.draws, seed=protocol.seed)
 
 
 def write_comparison(path: Path, sides: Sequence[Sequence[Run]], comparison: dict) -> str:
@@ -155,7 +157,7 @@ def write_report_of(
         figures[first.run.name] = first.pictures
         figures[f"{first.run.name}: what it took from its teacher"] = first.more_pictures
     training = (_environment(checkpoint).get("command") for checkpoint in again.checkpoints)
-    commands = dict.fromkeys(f"python {shlex.join(command)}" for command in training if command)
+    commands = dict.fromkeys(shown([sys.executable, *command]) for command in training if command)
     settings = {
         of.run.name: {
             **{key: of.analysis.metrics[key] for key in ("checkpoint", "split", "temperature")},

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sleepkd.distillation.trained import TrainedNetwork
 from sleepkd.errors import UserError
-from sleepkd.evaluation.statistics import DRAWS
-from sleepkd.models.build import TrainedNetwork
+from sleepkd.evaluation.scores.statistics import DRAWS
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,8 +24,8 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Scoring:
-    """How nights are scored: which part of the split they are, whose, and the bootstrap."""
+class Protocol:
+    """By which rules nights are scored: which part of the split they are, whose, and the bootstrap."""
 
     part: str = "test"
     participants: Mapping[str, Mapping[str, str]] | None = None

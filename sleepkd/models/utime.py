@@ -1,13 +1,39 @@
 """U-Time (Perslev et al., arXiv 1910.11162) in the size and with the names of Joshi et al. (arXiv 2211.13125)."""
 
 import math
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from sleepkd.config import ModelConfig
+from sleepkd.config import require
+from sleepkd.data.hypnogram import EPOCH_SECONDS
+from sleepkd.data.inputs import InputSpec
 from sleepkd.errors import UserError
+
+
+@dataclass(frozen=True)
+class UTimeSettings:
+    """U-Time's size; the defaults are the published ones."""
+
+    name: str = "utime"
+    filters: tuple[int, ...] = (16, 32, 64, 128, 256)
+    pools: tuple[int, ...] = (3, 2, 2, 2, 2)
+    bottom_filters: int = 512
+    kernel: int = 5
+    dilation: int = 2
+    norm: Literal["batch", "sync_batch", "group"] = "batch"
+
+    def check(self) -> None:
+        """Refuse impossible values by key."""
+        require(len(self.filters) == len(self.pools) >= 1, "model.pools", "must have one value per model.filters")
+        require(min(self.filters) >= 1, "model.filters", "must all be at least 1")
+        require(min(self.pools) >= 1, "model.pools", "must all be at least 1")
+        require(self.bottom_filters >= 1, "model.bottom_filters", f"must be at least 1, is {self.bottom_filters}")
+        require(self.dilation >= 1, "model.dilation", f"must be at least 1, is {self.dilation}")
+        require(self.kernel >= 1 and self.kernel % 2 == 1, "model.kernel", f"must be odd, is {self.kernel}")
 
 
 class ConvBlock(nn.Sequential):
@@ -23,11 +49,11 @@ class ConvBlock(nn.Sequential):
 class EncoderLevel(nn.Module):
     """Two blocks, then max-pooling: (B, C_in, L) → the pooled (B, C_out, L / pool) and the skip (B, C_out, L)."""
 
-    def __init__(self, channels_in: int, channels_out: int, pool: int, config: ModelConfig):
+    def __init__(self, channels_in: int, channels_out: int, pool: int, settings: UTimeSettings):
         super().__init__()
         self.blocks = nn.Sequential(
-            ConvBlock(channels_in, channels_out, config.kernel, config.dilation, config.norm),
-            ConvBlock(channels_out, channels_out, config.kernel, config.dilation, config.norm),
+            ConvBlock(channels_in, channels_out, settings.kernel, settings.dilation, settings.norm),
+            ConvBlock(channels_out, channels_out, settings.kernel, settings.dilation, settings.norm),
         )
         self.pool = nn.MaxPool1d(pool)
 
@@ -40,13 +66,13 @@ class EncoderLevel(nn.Module):
 class DecoderLevel(nn.Module):
     """Nearest upsampling, a block to the skip's channels, the skip beside it, two blocks: → (B, C_out, L * pool)."""
 
-    def __init__(self, channels_in: int, channels_out: int, pool: int, config: ModelConfig):
+    def __init__(self, channels_in: int, channels_out: int, pool: int, settings: UTimeSettings):
         super().__init__()
         self.up = nn.Upsample(scale_factor=pool, mode="nearest")
-        self.narrow = ConvBlock(channels_in, channels_out, config.kernel, 1, config.norm)
+        self.narrow = ConvBlock(channels_in, channels_out, settings.kernel, 1, settings.norm)
         self.blocks = nn.Sequential(
-            ConvBlock(2 * channels_out, channels_out, config.kernel, 1, config.norm),
-            ConvBlock(channels_out, channels_out, config.kernel, 1, config.norm),
+            ConvBlock(2 * channels_out, channels_out, settings.kernel, 1, settings.norm),
+            ConvBlock(channels_out, channels_out, settings.kernel, 1, settings.norm),
         )
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
@@ -55,7 +81,7 @@ class DecoderLevel(nn.Module):
 
 
 class SegmentClassifier(nn.Module):
-    """Mean over each sleep epoch, then a 1x1 convolution: (B, K, n * samples) → (B, K, n)."""
+    """Mean over each `samples`, then a 1x1 convolution: (B, K, n * samples) → (B, K, n)."""
 
     def __init__(self, classes: int, samples: int):
         super().__init__()
@@ -63,47 +89,61 @@ class SegmentClassifier(nn.Module):
         self.classify = _pointwise(classes, classes)
 
     def forward(self, dense: Tensor) -> Tensor:
-        """Logits per sleep epoch."""
+        """Logits per mean."""
         return self.classify(self.mean(dense))
 
 
 class UTime(nn.Module):
-    """Windows (B, n, samples) of one signal → logits (B, n, classes); fully convolutional over the n sleep epochs.
+    """Cuts (B, n, samples) of one signal → logits (B, n * answers, classes): one for every `answer_seconds` of a cut.
 
-    `samples` is the number of samples of one sleep epoch, a multiple of the product of the pools (UserError if not).
+    Fully convolutional over time within a cut; cuts do not see one another. answer_seconds: 30 for single sleep epochs
+    (view `epochs`), 10 for the grid of a night. Raises UserError for inputs other than one signal, and where the
+    samples of 30 s are no multiple of the product of the pools.
     Taps worth hooking: encoder.0.pool … encoder.4.pool, bottom (the bottleneck), decoder.0 … decoder.4, dense.
     """
 
-    def __init__(self, classes: int, samples: int, config: ModelConfig):
+    bottleneck = "bottom"
+
+    def __init__(self, settings: UTimeSettings, classes: int, inputs: InputSpec, answer_seconds: float):
         super().__init__()
+        if len(inputs) != 1 or "beats" in inputs:
+            raise UserError(f"model.name: utime takes one signal, eeg or ecg; stage.inputs names {', '.join(inputs)}")
+        ((self.signal, wanted),) = inputs.items()
+        samples, answered = (round(seconds * wanted.rate) for seconds in (EPOCH_SECONDS, answer_seconds))
         shrink = 1
-        for pool in config.pools:
+        for pool in settings.pools:
             shrink *= pool
         if samples % shrink:
             raise UserError(
-                f"model.pools: {list(config.pools)} shrink a sleep epoch {shrink}-fold, which does not divide its "
+                f"model.pools: {list(settings.pools)} shrink a sleep epoch {shrink}-fold, which does not divide its "
                 f"{samples} samples; choose other pools or prepare the store at another --rate"
             )
-        widths = (1, *config.filters)
+        if samples * answer_seconds != answered * EPOCH_SECONDS:
+            raise UserError(
+                f"model.name: utime cannot answer every {answer_seconds:g} s at {wanted.rate:g} Hz; prepare the "
+                "store at another --rate"
+            )
+        widths = (1, *settings.filters)
         self.encoder = nn.ModuleList(
-            EncoderLevel(before, after, pool, config)
-            for (before, after), pool in zip(pairwise(widths), config.pools, strict=True)
+            EncoderLevel(before, after, pool, settings)
+            for (before, after), pool in zip(pairwise(widths), settings.pools, strict=True)
         )
         self.bottom = nn.Sequential(
-            ConvBlock(config.filters[-1], config.bottom_filters, config.kernel, 1, config.norm),
-            ConvBlock(config.bottom_filters, config.bottom_filters, config.kernel, 1, config.norm),
+            ConvBlock(settings.filters[-1], settings.bottom_filters, settings.kernel, 1, settings.norm),
+            ConvBlock(settings.bottom_filters, settings.bottom_filters, settings.kernel, 1, settings.norm),
         )
-        widths = (config.bottom_filters, *reversed(config.filters))
+        widths = (settings.bottom_filters, *reversed(settings.filters))
         self.decoder = nn.ModuleList(
-            DecoderLevel(before, after, pool, config)
-            for (before, after), pool in zip(pairwise(widths), reversed(config.pools), strict=True)
+            DecoderLevel(before, after, pool, settings)
+            for (before, after), pool in zip(pairwise(widths), reversed(settings.pools), strict=True)
         )
-        self.dense = nn.Sequential(_pointwise(config.filters[0], classes), nn.Tanh())
-        self.segment_classifier = SegmentClassifier(classes, samples)
+        self.dense = nn.Sequential(_pointwise(settings.filters[0], classes), nn.Tanh())
+        self.segment_classifier = SegmentClassifier(classes, answered)
 
-    def forward(self, x_BNS: Tensor) -> Tensor:
-        """Logits (B, n, classes) of windows (B, n, samples)."""
-        x = x_BNS.flatten(1).unsqueeze(1)
+    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+        """Logits (B, n * answers, classes) of cuts (B, n, samples) of its one signal."""
+        x_BNS = inputs[self.signal]
+        x = x_BNS.flatten(0, 1).unsqueeze(1)
         skips = []
         for level in self.encoder:
             x, skip = level(x)
@@ -111,8 +151,8 @@ class UTime(nn.Module):
         x = self.bottom(x)
         for level in self.decoder:
             x = level(x, skips.pop())
-        logits_BKN = self.segment_classifier(self.dense(x))
-        return logits_BKN.transpose(1, 2)
+        logits_RKA = self.segment_classifier(self.dense(x))
+        return logits_RKA.transpose(1, 2).unflatten(0, x_BNS.shape[:2]).flatten(1, 2)
 
 
 def _pointwise(channels_in: int, channels_out: int) -> nn.Conv1d:

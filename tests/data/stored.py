@@ -1,17 +1,22 @@
 """Stores made up for the tests: every stored sample is known."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 
-from sleepkd.data.hypnogram import Hypnogram
+from sleepkd.data.hypnogram import UNSCORED, Hypnogram
 from sleepkd.data.store import RecordingInfo, SignalInfo, Store, StoreSettings, create_store, write_recording
 
 
 def signal_info(samples: np.ndarray, rate_hz: float, **changes) -> SignalInfo:
-    """By default the physical signal is the stored number, with median 0 and interquartile range 1."""
-    facts = {"scale": 1.0, "offset": 0.0, "median": 0.0, "iqr": 1.0, "polarity": 1, "unit": "uV"}
-    return SignalInfo(derivation="C3", recorded_hz=rate_hz, rate_hz=rate_hz, samples=len(samples), **(facts | changes))
+    """By default the physical signal is the stored number, with median 0 and interquartile range 1.
+
+    Statistics of the scored part are those of the night unless `changes` says otherwise.
+    """
+    facts = {"scale": 1.0, "offset": 0.0, "median": 0.0, "iqr": 1.0, "polarity": 1, "unit": "uV"} | changes
+    facts = {"scored_median": facts["median"], "scored_iqr": facts["iqr"]} | facts
+    return SignalInfo(derivation="C3", recorded_hz=rate_hz, rate_hz=rate_hz, samples=len(samples), **facts)
 
 
 def hypnogram(onset_s, duration_s=30.0, labels=None) -> Hypnogram:
@@ -31,13 +36,29 @@ def made_store(
     settings: StoreSettings | None = None,
     **changes,
 ) -> Store:
-    """A store whose recordings all hold the same int16 signals; `changes` are facts of the signals."""
+    """A store whose recordings all hold the same int16 signals; `changes` are facts of the signals.
+
+    A night whose sleep epochs are all unscored is one that nobody scored.
+    """
     create_store(path, settings or StoreSettings("made up", rate_hz))
     for name, night in nights.items():
         infos = {signal: signal_info(samples, rate_hz, **changes) for signal, samples in signals.items()}
         info = RecordingInfo(
             recording=name, subject=f"subject of {name}", subset="all", standard="aasm", source="PSG.edf",
-            scoring="Base.edf", signals=infos, ignored_annotations={},
+            scoring="Base.edf" if (night.labels != UNSCORED).any() else "",
+            seconds=max((len(samples) / rate_hz for samples in signals.values()), default=0.0),
+            signals=infos, ignored_annotations={},
         )  # fmt: skip
         write_recording(path, info, signals, night)
     return Store(path)
+
+
+def as_format_1(store: Path) -> None:
+    """Turn a store into what the version before wrote: statistics of the scored part alone, no length, no beats."""
+    for path in store.glob("recordings/*/recording.json"):
+        facts = json.loads(path.read_text())
+        for signal in facts["signals"].values():
+            signal |= {"median": signal.pop("scored_median"), "iqr": signal.pop("scored_iqr")}
+        path.write_text(json.dumps({k: v for k, v in facts.items() if k not in ("seconds", "beats")}))
+    settings = json.loads((store / "store.json").read_text())
+    (store / "store.json").write_text(json.dumps(settings | {"format": 1}))

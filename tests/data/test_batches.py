@@ -1,12 +1,30 @@
+"""Which rows make up every update, and who computes which share of them."""
+
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
-from sleepkd.config import DataConfig
-from sleepkd.data.batches import check_shares, load, plan_epoch, share
-from sleepkd.data.windows import Windows
+from sleepkd.data.batches import check_shares, draw_epoch, load, share
+from sleepkd.data.settings import DataConfig, Source
 from sleepkd.errors import UserError
+from tests.data.reading import seen, windows_of
 from tests.data.stored import hypnogram, made_store
+
+
+class Rows:
+    """Rows of nights of one store or several, so many of each: what drawing an epoch looks at."""
+
+    def __init__(self, *sizes: int, mix: float = 0.0, weights: tuple[float, ...] = ()):
+        weights = weights or (1.0,) * len(sizes)
+        sources = tuple(Source(f"s{i}", weight=weight) for i, weight in enumerate(weights))
+        self.data = DataConfig(nights=sources if len(sizes) > 1 else (), mix=mix)
+        self.nights = [SimpleNamespace(source=i) for i in range(len(sizes))]
+        self.places = SimpleNamespace(night=np.repeat(np.arange(len(sizes)), sizes))
+
+    def __len__(self) -> int:
+        return len(self.places.night)
 
 
 @pytest.mark.parametrize(
@@ -14,14 +32,14 @@ from tests.data.stored import hypnogram, made_store
     [(10, 5, [5, 5]), (10, 4, [4, 3, 3]), (11, 5, [4, 4, 3]), (3, 256, [3]), (1, 1, [1]), (257, 256, [129, 128])],
 )
 def test_an_epoch_is_every_window_once_in_batches_of_nearly_one_size(windows, batch_size, sizes):
-    plan = plan_epoch(windows, batch_size, seed=0, epoch=0)
+    plan = draw_epoch(Rows(windows), batch_size, seed=0, epoch=0)
     assert [len(batch) for batch in plan] == sizes
     assert sorted(np.concatenate(plan).tolist()) == list(range(windows))
 
 
 def test_a_plan_follows_from_seed_and_epoch_alone():
     def order(seed, epoch):
-        return np.concatenate(plan_epoch(100, 32, seed, epoch)).tolist()
+        return np.concatenate(draw_epoch(Rows(100), 32, seed, epoch)).tolist()
 
     first = order(0, 0)
     np.random.seed(1)
@@ -46,9 +64,9 @@ def test_processes_and_micro_batches_share_a_batch_out(size, world, accumulate):
 @pytest.mark.parametrize(("windows", "batch_size", "shares"), [(256, 256, 4), (10, 4, 3), (5, 256, 5)])
 def test_every_share_of_every_batch_has_a_window(windows, batch_size, shares):
     check_shares(windows, batch_size, shares)
-    smallest = min(len(batch) for batch in plan_epoch(windows, batch_size, 0, 0))
+    smallest = min(len(batch) for batch in draw_epoch(Rows(windows), batch_size, 0, 0))
     assert smallest >= shares
-    with pytest.raises(UserError, match=f"train.batch_size: {smallest + 1} processes .* a batch of {smallest} windows"):
+    with pytest.raises(UserError, match=f"train.batch_size: {smallest + 1} processes .* a batch of {smallest} rows"):
         check_shares(windows, batch_size, smallest + 1)
 
 
@@ -57,12 +75,52 @@ def test_the_loader_brings_the_planned_batches_in_order(tmp_path, workers):
     signal = np.random.default_rng(0).integers(-1000, 1000, 100 * 310).astype(np.int16)
     store = made_store(tmp_path / "s", {"a": hypnogram(30.0 * np.arange(10))}, {"eeg": signal, "ecg": signal})
     config = DataConfig(workers=workers)
-    windows = Windows(store, ("a",), config, ("eeg", "ecg"))
-    plan = plan_epoch(len(windows), 3, 0, 0)
-    batches = list(load(windows, plan, config, torch.device("cpu")))
+    windows = windows_of(store, config, ("eeg", "ecg"))
+    plan = draw_epoch(windows, 3, 0, 0)
+    batches = list(load(windows, plan, torch.device("cpu")))
     assert len(batches) == len(plan) == 4
     for batch, chosen in zip(batches, plan, strict=True):
         expected = np.stack([signal[3000 * w : 3000 * w + 3000] for w in chosen])[:, None]
         for name in ("eeg", "ecg"):
-            np.testing.assert_array_equal(batch.signals[name], np.clip(expected, -20, 20).astype(np.float32))
+            np.testing.assert_array_equal(seen(batch, name), np.clip(expected, -20, 20).astype(np.float32))
         assert batch.labels.shape == batch.present.shape == (len(chosen), 1)
+
+
+# --- several stores ---
+
+
+def sources_drawn(rows: Rows, batch_size: int, epoch: int = 0) -> tuple[list[np.ndarray], np.ndarray]:
+    """The batches, and how many rows of each store each batch holds."""
+    plan = draw_epoch(rows, batch_size, 0, epoch)
+    return plan, np.array([np.bincount(rows.places.night[batch], minlength=len(rows.nights)) for batch in plan])
+
+
+def test_by_size_every_row_of_every_store_comes_once():
+    plan, _ = sources_drawn(Rows(90, 10), 25)
+    assert sorted(np.concatenate(plan).tolist()) == list(range(100))
+
+
+@pytest.mark.parametrize(
+    ("mix", "weights", "expected"),
+    [
+        (1.0, (), [50, 50]),
+        (0.5, (), [70, 30]),
+        (0.0, (1.0, 9.0), [50, 50]),
+        (1.0, (3.0, 1.0), [75, 25]),
+    ],
+)
+def test_each_store_has_its_share_of_every_batch(mix, weights, expected):
+    """90 and 10 rows: between by size and alike, times the weights."""
+    rows = Rows(90, 10, mix=mix, weights=weights)
+    plan, counts = sources_drawn(rows, 20)
+    assert [len(batch) for batch in plan] == [20] * 5 and counts.sum(0).tolist() == expected
+    assert np.abs(counts - np.array(expected) / 5).max() <= 2  # spread evenly over the epoch
+    drawn = np.bincount(np.concatenate(plan), minlength=100)
+    for store in (drawn[:90], drawn[90:]):
+        assert np.ptp(store) <= 1  # its rows come in turn
+
+
+def test_a_mixed_plan_follows_from_seed_and_epoch_alone():
+    rows = Rows(90, 10, mix=1.0)
+    plans = [np.concatenate(sources_drawn(rows, 20, epoch)[0]).tolist() for epoch in (0, 1, 0)]
+    assert plans[0] == plans[2] != plans[1]

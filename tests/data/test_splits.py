@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sleepkd.data.splits import PARTS, Split, draw_folds, draw_split, read_split, write_split
+from sleepkd.data.splits import PARTS, draw_folds, draw_split, read_split, write_split
 from sleepkd.errors import UserError
 
 MASS = {"SS1": 53, "SS2": 19, "SS3": 62, "SS4": 40, "SS5": 26}
@@ -12,16 +12,19 @@ SHARES = (0.8, 0.1, 0.1)
 
 
 class Nights:
-    """As much of a store as a split looks at: whose night each recording is, and of which subset."""
+    """As much of a store as a split looks at: whose night each recording is, of which subset, and whether scored."""
 
-    def __init__(self, nights: dict[str, tuple[str, str]], path: Path = Path("store")):
+    def __init__(
+        self, nights: dict[str, tuple[str, str]], path: Path = Path("store"), unscored: set[str] = frozenset()
+    ):
         self.path = path
         self.recordings = sorted(nights)
         self._nights = nights
+        self._unscored = unscored
 
     def info(self, recording: str) -> SimpleNamespace:
         subject, subset = self._nights[recording]
-        return SimpleNamespace(subject=subject, subset=subset)
+        return SimpleNamespace(subject=subject, subset=subset, scoring="" if recording in self._unscored else "it.tsv")
 
 
 def mass(counts: dict[str, int] = MASS) -> Nights:
@@ -96,9 +99,8 @@ def test_a_split_is_read_by_name_or_by_folder(written):
     for name in ("default", str(folder)):
         split = read_split(store, name)
         assert split.source == folder
-        assert split.part("train") == ("r0", "r1", "r2", "r3")
-        assert split.part("test") == ("r6", "r7")
-        assert split.part("all") == tuple(store.recordings)
+        assert split.parts["train"] == ("r0", "r1", "r2", "r3")
+        assert split.parts["test"] == ("r6", "r7")
     assert (folder / "test.txt").read_text() == "# drawn\nr6\nr7\n"
 
 
@@ -107,7 +109,7 @@ def test_a_person_may_edit_it(written):
     text = "# à moi\r\n\r\n  r2  \r\nr3 # noisy ECG\r\n#r1\r\n"
     for encoding in ("utf-8", "utf-8-sig", "latin1"):  # as editors on Windows leave it
         (folder / "train.txt").write_bytes(text.encode(encoding))
-        assert read_split(store, "default").part("train") == ("r2", "r3")
+        assert read_split(store, "default").parts["train"] == ("r2", "r3")
 
 
 @pytest.mark.parametrize(
@@ -132,17 +134,12 @@ def test_a_mistake_in_a_split_is_named(written, part, text, message):
         read_split(store, "default")
 
 
-def test_an_empty_part_is_an_error_only_when_it_is_asked_for(written):
+def test_a_part_may_be_empty_and_knows_its_file(written):
     store, folder = written
     (folder / "test.txt").write_text("# none yet\n")
     split = read_split(store, "default")
-    assert len(split.part("all")) == 6
-    with pytest.raises(UserError, match=r"default/test\.txt: lists no recording"):
-        split.part("test")
-    with pytest.raises(UserError, match="no part 'dev'; there are train, validation, test and all"):
-        split.part("dev")
-    with pytest.raises(UserError, match="nowhere: lists no recording"):
-        Split(Path("nowhere"), dict.fromkeys(PARTS, ())).part("all")
+    assert split.parts["test"] == ()
+    assert split.where("test") == folder / "test.txt"
 
 
 def test_no_such_split(written):
@@ -176,5 +173,59 @@ def test_folds_keep_the_nights_of_a_subject_together_and_always_validate():
 @pytest.mark.parametrize("folds", [1, 5])
 def test_folds_that_cannot_be(folds):
     store = Nights({name: (name, "all") for name in "abcd"})
-    with pytest.raises(UserError, match=f"{folds} folds of 4 subjects"):
+    with pytest.raises(UserError, match=f"{folds} folds of 4 subjects with labels"):
         draw_folds(store, folds, 0.1, seed=0)
+
+
+# --- few subjects, and subjects without labels ---
+
+
+@pytest.mark.parametrize("n", range(3, 12))
+@pytest.mark.parametrize("seed", range(4))
+def test_no_part_is_empty_where_there_are_three_subjects(n, seed):
+    store = Nights({f"s{i}n{night}": (f"s{i}", "ab"[i % 2]) for i in range(n) for night in (1, 2)})
+    parts = draw_split(store, SHARES, seed)
+    assert_partition(store, parts)
+    assert min(sizes(parts)) >= 2
+    assert sizes(parts) == [2 * (n - 2), 2, 2]
+    assert draw_split(store, SHARES, seed) == parts
+
+
+@pytest.mark.parametrize("shares", [(0.05, 0.05, 0.9), (0.1, 0.45, 0.45), (0.5, 0.5, 0.0)])
+def test_no_part_that_has_a_share_is_empty(shares):
+    parts = draw_split(mass({"a": 3}), shares, 0)
+    assert [len(parts[part]) > 0 for part in PARTS] == [share > 0 for share in shares]
+
+
+@pytest.mark.parametrize(("n", "expected"), [(1, [1, 0, 0]), (2, [2, 0, 0])])
+def test_too_few_subjects_train(n, expected):
+    assert sizes(draw_split(mass({"a": n}), SHARES, 0)) == expected
+
+
+def test_where_no_part_was_empty_the_draw_is_what_it_was():
+    """Splits drawn before every part was given a subject stay what they were."""
+    parts = draw_split(mass({"a": 9, "b": 11}), SHARES, 7)
+    assert (parts["validation"], parts["test"]) == (("a-0004", "b-0000"), ("a-0005", "b-0007"))
+
+
+def test_subjects_without_labels_train_and_change_no_draw():
+    unscored = {f"z{i}": (f"z{i}", "ab"[i % 2]) for i in range(15)}
+    scored = {f"s{i:02d}n{k}": (f"s{i:02d}", "ab"[i % 2]) for i in range(20) for k in (1, 2)}
+    half = {f"s{i:02d}n2" for i in range(20)}  # one night of two has labels: the subject can be tested
+    alone = draw_split(Nights(scored, unscored=half), SHARES, 1)
+    store = Nights(scored | unscored, unscored={*unscored, *half})
+    parts = draw_split(store, SHARES, 1)
+    assert_partition(store, parts)
+    assert {part: parts[part] for part in ("validation", "test")} == {p: alone[p] for p in ("validation", "test")}
+    assert set(parts["train"]) == {*alone["train"], *unscored}
+    for fold, before in zip(draw_folds(store, 4, 0.1, 2), draw_folds(Nights(scored), 4, 0.1, 2), strict=True):
+        assert_partition(store, fold)
+        assert (fold["test"], fold["validation"]) == (before["test"], before["validation"])
+
+
+def test_a_cohort_without_labels_trains_as_a_whole():
+    store = mass({"a": 5})
+    store._unscored = set(store.recordings)
+    assert sizes(draw_split(store, SHARES, 0)) == [5, 0, 0]
+    with pytest.raises(UserError, match="2 folds of 0 subjects with labels"):
+        draw_folds(store, 2, 0.1, 0)

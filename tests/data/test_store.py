@@ -1,12 +1,24 @@
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from sleepkd.data.store import Store, StoreSettings, create_store, read_settings, to_int16, write_recording
+from sleepkd.data.hypnogram import unscored_night
+from sleepkd.data.store import (
+    BeatsInfo,
+    Store,
+    StoreSettings,
+    add_to_recording,
+    create_store,
+    read_settings,
+    to_int16,
+    write_recording,
+    write_settings,
+)
 from sleepkd.errors import UserError
-from tests.data.stored import hypnogram, made_store
+from tests.data.stored import as_format_1, hypnogram, made_store
 
 SIGNALS = {"eeg": np.arange(-500, 500, dtype=np.int16), "ecg": np.arange(1000, dtype=np.int16)}
 NIGHT = hypnogram([0.1 + 0.2, 1 / 3 + 30, 62.0], [30.0, 29.999, 30.0], [0, -1, 4])
@@ -47,6 +59,51 @@ def test_what_is_written_is_read(small):
     assert (night.info.recording, night.info.subject) == ("b", "subject of b")
     assert night.info.signals["eeg"].samples == 1000
     assert litter(small) == []
+
+
+def test_beats_are_written_and_read(small):
+    beats, quality = np.array([0.5, 1 / 3 + 1, 2.5]), np.array([0.5, 1.0, 0.0], dtype=np.float32)
+    info = replace(small.info("a"), beats=BeatsInfo("sleepecg", 3, 1.0), seconds=92.5)
+    write_recording(small.path, info, SIGNALS, NIGHT, beats, quality)
+    night = small.open("a")
+    assert night.info == info
+    np.testing.assert_array_equal(night.beats(), beats, strict=True)
+    np.testing.assert_array_equal(night.beat_quality(), quality, strict=True)
+    assert small.info("b").beats is None
+    with pytest.raises(UserError, match=r"b/beats\.npy: cannot be read"):
+        small.open("b").beats()
+
+
+def test_a_night_without_labels_is_a_night(tmp_path):
+    store = made_store(tmp_path / "store", {"a": unscored_night(95.0, 30.0)}, SIGNALS)
+    night = store.open("a")
+    assert not night.has_labels
+    assert night.hypnogram.onset_s.tolist() == [0, 30, 60]
+    assert night.hypnogram.labels.tolist() == [-1] * 3
+
+
+def test_facts_and_beats_are_added_in_place(small):
+    before = {p.name: (p.read_bytes(), p.stat().st_mtime_ns) for p in (small.path / "recordings" / "a").iterdir()}
+    night = small.open("a")
+    beats, quality = np.array([0.5, 1.5]), np.zeros(3)
+    add_to_recording(night.folder, replace(night.info, beats=BeatsInfo("sleepecg", 2, 1.0)), beats, quality)
+    assert small.info("a").beats == BeatsInfo("sleepecg", 2, 1.0)
+    np.testing.assert_array_equal(small.open("a").beats(), beats)
+    after = {p.name: (p.read_bytes(), p.stat().st_mtime_ns) for p in night.folder.iterdir()}
+    assert {name for name in before if after[name] != before[name]} == {"recording.json"}
+    assert litter(small) == []
+
+
+def test_a_store_of_the_version_before_is_read_but_not_added_to(tmp_path):
+    store = made_store(tmp_path / "store", {"a": NIGHT}, SIGNALS, median=3.0, iqr=2.0)
+    as_format_1(store.path)
+    eeg = Store(store.path).info("a").signals["eeg"]
+    assert (eeg.median, eeg.iqr, eeg.scored_median, eeg.scored_iqr) == (None, None, 3.0, 2.0)
+    assert Store(store.path).info("a").seconds == 10.0
+    with pytest.raises(UserError, match=rf"mend it first: python -m sleepkd\.prepare --mend {store.path}"):
+        create_store(store.path, store.settings)
+    write_settings(store.path, store.settings)
+    create_store(store.path, store.settings)
 
 
 def test_signals_are_mapped_not_loaded(small):
@@ -131,7 +188,7 @@ def test_a_store_of_no_recording(tmp_path):
     [
         ("{", r"store\.json: is damaged"),
         ('{"cohort": "mass"}', "was prepared by another version"),
-        ('{"format": 2, "cohort": "mass"}', "was prepared by another version"),
+        ('{"format": 3, "cohort": "mass"}', "was prepared by another version"),
         ('{"format": 1, "name": "mass"}', "was prepared by another version"),
         ("[]", "was prepared by another version"),
     ],

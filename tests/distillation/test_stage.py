@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sleepkd.config import load_config
+from sleepkd.distillation.settings import load_config
 from sleepkd.distillation.stage import by_device
 
 

@@ -41,5 +41,5 @@ def test_a_tap_that_never_fired_is_an_error(network: nn.Sequential) -> None:
 def test_an_unknown_path_names_the_nearest() -> None:
     network = nn.Sequential()
     network.add_module("bottom", nn.Linear(1, 1))
-    with pytest.raises(UserError, match=r"distill.at_taps: .* no module botom; did you mean bottom\?"):
-        Taps(network, ("botom",))
+    with pytest.raises(UserError, match=r"^loss\.at\.taps: .* no module botom; did you mean bottom\?"):
+        Taps(network, ("botom",), "loss.at.taps")

@@ -1,0 +1,94 @@
+"""What a term of the loss is: one file with its settings, its taps, a sum, and what the sum is divided by."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sleepkd.config import require
+from sleepkd.data.views import Places
+from sleepkd.data.windows import Batch
+
+
+class Output(NamedTuple):
+    """What a network makes of a batch: logits (B, n, K), and the features of its taps as they are.
+
+    features: by tap, each with a first dimension of stretches, which are the B * n cuts of view `epochs` or the B rows
+    of view `night`; (stretches, C, L) from a convolution.
+    """
+
+    logits: Tensor
+    features: dict[str, Tensor]
+
+
+class Shapes(NamedTuple):
+    """The shapes of the tapped features of student and teacher, by tap, without their first dimension."""
+
+    classes: int
+    student: dict[str, tuple[int, ...]]
+    teacher: dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class TermSettings:
+    """Every term has a weight; one of weight 0 is not computed. The taps are module paths, none by default."""
+
+    weight: float = 0.0
+
+    @property
+    def student_taps(self) -> tuple[str, ...]:
+        """Modules of the student whose outputs the term wants."""
+        return ()
+
+    @property
+    def teacher_taps(self) -> tuple[str, ...]:
+        """Modules of the teacher whose outputs the term wants."""
+        return ()
+
+    def check(self, key: str) -> None:
+        """Refuse impossible values by key, `key` being "loss.<name>"."""
+        require(0 <= self.weight < float("inf"), f"{key}.weight", f"must be 0 or more, is {self.weight}")
+
+
+class Term(nn.Module):
+    """One term of the loss. It is an nn.Module: parameters that it owns (a projector) are trained beside the student.
+
+    Its value is `sum` over what one process holds, divided by `count` over the whole update, so that it does not depend
+    on how a batch is shared out over processes and micro-batches. Terms compute in float32 at least (`precise`).
+    """
+
+    Settings: ClassVar[type[TermSettings]]
+    needs_labels: ClassVar[bool] = False
+    needs_teacher: ClassVar[bool] = True
+    needs_logits: ClassVar[bool] = True  # of the student; without any such term, what no tap depends on is frozen
+
+    def __init__(self, settings: Any, shapes: Shapes):
+        super().__init__()
+        self.settings, self.shapes = settings, shapes
+
+    def fit(self, labels_WN: np.ndarray) -> None:
+        """Take from the training labels (W, n), -1 unscored, what the term needs to know; called once, before all."""
+
+    def keep(self, teacher: Output) -> dict[str, Tensor]:
+        """What `sum` needs of the teacher's output, and so what its cache holds; first dimension B or stretches."""
+        return {}
+
+    def sum(self, student: Output, taught: dict[str, Tensor], batch: Batch) -> Tensor:
+        """The term summed over a batch, a scalar. taught: what `keep` returned for it."""
+        raise NotImplementedError
+
+    def count(self, places: Places) -> float:
+        """What the sum over these rows is divided by."""
+        raise NotImplementedError
+
+
+def precise(x: Tensor) -> Tensor:
+    """In float32 at least."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def sleep_epochs(places: Places) -> float:
+    """How many sleep epochs rows hold, scored or not."""
+    return float(places.present.sum())

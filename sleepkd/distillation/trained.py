@@ -1,0 +1,88 @@
+"""A network out of a checkpoint, with what it was trained on."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from sleepkd.config import to_dict
+from sleepkd.data.inputs import InputSpec, input_spec, resolve
+from sleepkd.distillation.settings import Config, config_of
+from sleepkd.errors import UserError
+from sleepkd.models import build_network
+from sleepkd.training.checkpoint import Checkpoint, Position, load_weights, read_checkpoint
+
+NETWORK = "network"
+"""What a network by itself is called among the readers of its windows."""
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """A network in evaluation mode, what it wants to see, and the checkpoint it came from."""
+
+    network: nn.Module
+    inputs: InputSpec
+    config: Config
+    checkpoint: Checkpoint
+    path: Path
+
+    @property
+    def readers(self) -> dict[str, InputSpec]:
+        """What windows that are read for this network alone are read for."""
+        return {NETWORK: self.inputs}
+
+    @property
+    def sees(self) -> str:
+        """Its inputs in a word: EEG, or ECG + BEATS."""
+        return " + ".join(name.upper() for name in self.inputs)
+
+
+def load_trained(path: Path) -> TrainedNetwork:
+    """The network of a checkpoint, frozen and in evaluation mode, on the CPU; built from its own config."""
+    checkpoint = read_checkpoint(path)
+    inputs = input_spec(checkpoint.inputs, f"{path}: inputs")
+    config = config_of(checkpoint.config)
+    network = build_network(config.model, config.data.classes, inputs, config.data.view)
+    load_weights(network, checkpoint.model, path)
+    return TrainedNetwork(network.eval().requires_grad_(False), inputs, config, checkpoint, path)
+
+
+def checkpoint_of_network(
+    config: Config, inputs: InputSpec, network: nn.Module, position: Position, **more: dict
+) -> Checkpoint:
+    """What is saved of a network; more: `scores`, `training`."""
+    spec = {name: to_dict(item) for name, item in inputs.items()}
+    return Checkpoint(to_dict(config), spec, network.state_dict(), position, **more)
+
+
+def untrained(config: Config, rate_hz: float) -> Checkpoint:
+    """A checkpoint of a config's network with its first weights, for signals at rate_hz."""
+    inputs = resolve(config.stage.inputs, config.data, rate_hz)
+    network = build_network(config.model, config.data.classes, inputs, config.data.view)
+    return checkpoint_of_network(config, inputs, network, Position())
+
+
+def checkpoint_of(config: Config, name: str, key: str) -> Path:
+    """The checkpoint a config means by a path (it ends in .pt) or by the name of an earlier stage."""
+    if name.endswith(".pt"):
+        path, advice = Path(name), "check the path"
+    else:
+        path = best_or_last(config.stage_directory(name))
+        advice = f"train {name} first, or name a checkpoint (….pt)"
+    if not path.is_file():
+        raise UserError(f"{key}: no checkpoint at {path}; {advice}")
+    return path
+
+
+def best_or_last(folder: Path) -> Path:
+    """The checkpoint of a run that validation chose, or its last where nothing was validated; it may not be there."""
+    return next((folder / name for name in ("best.pt", "last.pt") if (folder / name).is_file()), folder / "best.pt")
+
+
+def check_classes(config: Config, other: Config, path: Path) -> None:
+    """UserError where an earlier stage was trained for another number of classes."""
+    if config.data.classes != other.data.classes:
+        raise UserError(
+            f"{path}: was trained for {other.data.classes} classes, data.classes is {config.data.classes}; "
+            f"set data.classes={other.data.classes} or train the earlier stage for {config.data.classes}"
+        )

@@ -1,0 +1,1 @@
+"""HTML: the parts of a page, and the report."""

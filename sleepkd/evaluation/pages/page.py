@@ -1,0 +1,156 @@
+"""One self-contained HTML page: text, grids and inlined pictures; no script, no request, fit for phone and paper."""
+
+import base64
+import io
+import math
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from PIL import Image
+
+from sleepkd.evaluation.pictures.figures import DPI, Picture
+from sleepkd.evaluation.pictures.palette import FAINT_INK, GRID, INK, NEGATIVE, POSITIVE, UNSCORED_FILL
+
+MISSING = "–"
+_WIDE = 900  # CSS pixels
+_CSS_PIXELS_PER_INCH = 96  # pictures are shown at the size they were drawn for, so that their text matches
+
+_STYLE = f"""
+:root {{ color-scheme: light; }}
+* {{ box-sizing: border-box; }}
+body {{ margin: 0; background: #fff; color: {INK}; font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto,
+  "Helvetica Neue", "DejaVu Sans", sans-serif; }}
+main {{ max-width: 1120px; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }}
+h1 {{ font-size: 1.5rem; line-height: 1.25; margin: 0 0 .35rem; }}
+h2 {{ font-size: 1.25rem; margin: 3rem 0 .75rem; padding-top: 1rem; border-top: 1px solid {GRID}; }}
+h3 {{ font-size: 1rem; margin: 1.75rem 0 .5rem; }}
+p {{ margin: .4rem 0 .8rem; max-width: 46rem; }}
+.quiet {{ color: {FAINT_INK}; font-size: .92rem; }}
+.answer {{ margin: 1.5rem 0 1rem; padding: 1.25rem 1.5rem; background: {UNSCORED_FILL}; border-radius: 10px; }}
+.answer b.figure {{ display: block; font-size: 2.6rem; line-height: 1.1; font-weight: 700; letter-spacing: -.01em; }}
+.answer .range {{ font-size: 1.05rem; color: {FAINT_INK}; }}
+.answer p {{ margin: .6rem 0 0; font-size: 1.08rem; }}
+.better {{ color: {POSITIVE}; }} .worse {{ color: {NEGATIVE}; }}
+.answers {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 320px), 1fr)); gap: 1rem; }}
+.answers .answer {{ margin: 0; }}
+.answers b.figure {{ font-size: 1.7rem; }}
+.pictures {{ display: flex; flex-wrap: wrap; gap: 1.75rem 2rem; align-items: flex-start; }}
+figure {{ margin: 0; max-width: 100%; break-inside: avoid; }}
+figure img {{ display: block; max-width: 100%; height: auto; }}
+figcaption {{ color: {FAINT_INK}; font-size: .88rem; margin-top: .4rem; contain: inline-size; }}
+.table {{ overflow-x: auto; margin: .5rem 0 1rem; }}
+table {{ border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }}
+th, td {{ padding: .32rem .8rem .32rem 0; text-align: right; white-space: nowrap; vertical-align: top;
+  border-bottom: 1px solid {GRID}; }}
+th {{ color: {FAINT_INK}; font-weight: 600; }}
+th:first-child, td:first-child, td.text, th.text {{ text-align: left; }}
+td.text {{ white-space: normal; overflow-wrap: anywhere; min-width: 13rem; }}
+pre {{ margin: .5rem 0 1rem; padding: .8rem 1rem; background: {UNSCORED_FILL}; border-radius: 8px;
+  white-space: pre-wrap; overflow-wrap: anywhere;
+  font: .85rem/1.5 ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace; }}
+@media screen and (max-width: 30rem) {{
+  /* A night squeezed to a phone's width cannot be read: let it scroll sideways. */
+  figure.wide {{ overflow-x: auto; }}
+  figure.wide img {{ max-width: none; width: 46rem; }}
+  main {{ padding: 1.25rem 1rem 3rem; }}
+  .answer {{ padding: 1rem; }}
+  .answer b.figure {{ font-size: 2rem; }}
+}}
+@media print {{
+  @page {{ margin: 1.6cm; }}
+  body {{ font-size: 10.5pt; }}
+  main {{ max-width: none; padding: 0; }}
+  h2, h3 {{ break-after: avoid; }}
+  figure img {{ max-height: 9.5cm; width: auto; }}
+  tr {{ break-inside: avoid; }}
+  .table {{ overflow: visible; }}
+  table {{ font-size: 8.5pt; }}
+  td, th {{ padding-right: .5rem; }}
+}}
+"""
+
+
+def page(title: str, body: Iterable[str]) -> str:
+    """A whole HTML document. title: plain text; body: HTML pieces in order."""
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        # An empty icon, or browsers ask the server for one.
+        f'<link rel="icon" href="data:,">\n<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n'
+        "<body>\n<main>\n" + "\n".join(body) + "\n</main>\n</body>\n</html>\n"
+    )
+
+
+def heading(text: str, level: int = 2) -> str:
+    """A heading of level 1 to 3."""
+    return f"<h{level}>{escape(text)}</h{level}>"
+
+
+def paragraph(text: str, kind: str = "") -> str:
+    """A paragraph of plain text; kind: "" or "quiet"."""
+    return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
+
+
+def answer(figure: str, interval: str, sentence: str, kind: str = "") -> str:
+    """The box that the page leads with: one figure, its interval, and what it means. kind: "", "better" or "worse"."""
+    return (
+        f'<div class="answer"><b class="figure {kind}">{escape(figure)}</b>'
+        f'<span class="range">{escape(interval)}</span>{paragraph(sentence)}</div>'
+    )
+
+
+def side_by_side(boxes: Iterable[str]) -> str:
+    """Several `answer` boxes in a row, smaller; below each other on a phone."""
+    return '<div class="answers">' + "\n".join(boxes) + "</div>"
+
+
+def pictures(items: Sequence[Picture]) -> str:
+    """Pictures with their captions, inlined. Raises FileNotFoundError where one is not on disk."""
+    return '<div class="pictures">\n' + "\n".join(_picture(item) for item in items) + "\n</div>"
+
+
+def _picture(item: Picture) -> str:
+    with Image.open(item.path) as image:
+        width, height = (round(pixels * _CSS_PIXELS_PER_INCH / DPI) for pixels in image.size)
+        # 256 colours do for a figure, and take a third of the room.
+        few = image.convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    file = io.BytesIO()
+    few.save(file, "PNG", optimize=True)
+    content = base64.b64encode(file.getvalue()).decode("ascii")
+    caption = escape(item.caption)
+    kind = ' class="wide"' if width > _WIDE else ""
+    return (
+        f'<figure{kind}><img src="data:image/png;base64,{content}" width="{width}" height="{height}" alt="{caption}">'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def grid(header: Sequence[str], rows: Iterable[Sequence[str]], text_columns: Sequence[int] = ()) -> str:
+    """Rows of plain texts under a header. The first column is set left; so are text_columns, which may also wrap."""
+
+    def line(tag: str, cells: Sequence[str]) -> str:
+        marked = (
+            f"<{tag}{' class=text' if i in text_columns else ''}>{escape(cell)}</{tag}>" for i, cell in enumerate(cells)
+        )
+        return "<tr>" + "".join(marked) + "</tr>"
+
+    body = "\n".join(line("td", row) for row in rows)
+    return f'<div class="table"><table><thead>{line("th", header)}</thead>\n<tbody>\n{body}\n</tbody></table></div>'
+
+
+def code(lines: Sequence[str]) -> str:
+    """Commands, one per line."""
+    return f"<pre>{escape(chr(10).join(lines))}</pre>"
+
+
+def number(value: float | None, digits: int = 3, sign: bool = False) -> str:
+    """A number with so many decimals and a true minus sign; a dash where it is undefined (None or NaN)."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    return f"{value:{'+' if sign else ''}.{digits}f}".replace("-", "−")
+
+
+def interval(entry: dict, digits: int = 3, sign: bool = False) -> str:
+    """A {value, low, high} as "value [low, high]"."""
+    value, low, high = (number(entry[key], digits, sign) for key in ("value", "low", "high"))
+    return value if MISSING in (low, high) else f"{value} [{low}, {high}]"

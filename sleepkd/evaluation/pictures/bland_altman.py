@@ -1,0 +1,44 @@
+"""Predicted minus scored sleep statistics, against scored: YASA's Bland-Altman panels."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from sleepkd.evaluation.pictures.figures import STYLE, save
+from sleepkd.evaluation.pictures.palette import INK
+from sleepkd.evaluation.scores.sleep_medicine import PREDICTED, REM_LATENCY, SCORED, agreement_by_yasa, quiet_yasa
+
+HEADLINE = ("TST", "SE", "WASO", "SOL", REM_LATENCY, "REM")
+
+
+def bland_altman_figure(statistics: pd.DataFrame, path: str | Path, names: Sequence[str] = HEADLINE) -> list[str]:
+    """Draw YASA's Bland-Altman panels of the named statistics to a PNG: predicted minus scored, against scored.
+
+    Returns the names drawn: those that at least three nights define and on which scored and predicted differ; where
+    there are none, no file is written.
+    """
+    defined = statistics.loc[SCORED].notna() & statistics.loc[PREDICTED].notna()
+    difference = statistics.loc[PREDICTED] - statistics.loc[SCORED]
+    drawn = [name for name in names if name in difference and defined[name].sum() >= 3 and difference[name].any()]
+    if not drawn:
+        return []
+    agreement = agreement_by_yasa(statistics[drawn])
+    with plt.rc_context(STYLE), quiet_yasa():
+        grid = agreement.plot_blandaltman(
+            sleep_stats=drawn,
+            ci_method="param",
+            scatter_kwargs={"s": 22, "edgecolor": INK, "linewidth": 0.9},
+            height=2.9,
+        )
+        try:
+            for axes, name in zip(grid.axes.flat, drawn, strict=True):
+                unit = "%" if name.startswith("%") or name in ("SE", "SME") else "min"
+                axes.set_title(f"{name} ({unit})", fontsize=11)
+                axes.set_xlabel("scored")
+            grid.set_ylabels("predicted − scored")
+            save(grid.figure, path)
+        finally:
+            plt.close(grid.figure)
+    return drawn

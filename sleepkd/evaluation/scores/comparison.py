@@ -1,0 +1,209 @@
+"""Did B do better than A, by how much, for whom, and how sure is that? Paired by recording and, if several, by seed."""
+
+from collections.abc import Hashable, Mapping, Sequence
+
+import numpy as np
+from scipy import stats
+
+from sleepkd.errors import UserError
+from sleepkd.evaluation.scores.metrics import SCALAR_SCORES, batch_scores
+from sleepkd.evaluation.scores.night import NightPredictions
+from sleepkd.evaluation.scores.statistics import (
+    DRAWS,
+    LEVEL,
+    pooled_scores,
+    resample_subjects,
+    weighted_mean,
+    weighted_median,
+    with_intervals,
+)
+from sleepkd.evaluation.scores.summary import confusions_of
+
+Statistics = dict[str, dict[str, np.ndarray]]
+
+
+def matched(
+    a: Sequence[NightPredictions], b: Sequence[NightPredictions]
+) -> list[tuple[NightPredictions, NightPredictions]]:
+    """The nights that both sets hold, paired by recording, in A's order.
+
+    Raises UserError where no recording is in both, or a recording's scored labels differ: then the two were not
+    evaluated on the same scoring (another class scheme, another store), and their difference would mean nothing.
+    """
+    of_b = {night.recording: night for night in b}
+    pairs = [(night, of_b[night.recording]) for night in a if night.recording in of_b]
+    if not pairs:
+        raise UserError("nothing to compare: no recording occurs in both sets of predictions")
+    for night_a, night_b in pairs:
+        if night_a.n_classes != night_b.n_classes or not np.array_equal(night_a.labels, night_b.labels):
+            raise UserError(
+                f"{night_a.recording}: the two sets hold different scored labels; compare models of the same number of "
+                "classes, evaluated on the same store"
+            )
+    return pairs
+
+
+def compare(
+    runs_a: Mapping[Hashable, Sequence[NightPredictions]],
+    runs_b: Mapping[Hashable, Sequence[NightPredictions]],
+    class_names: Sequence[str],
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> dict:
+    """Paired differences B minus A.
+
+    runs_a, runs_b: the nights of each run by training seed (any key; one run: {0: nights}); A and B are paired by seed,
+    then by recording. Seeds that only one side has, and recordings that only one has, are left out and counted.
+
+    Returns seeds, recordings, subjects, left_out; and
+    - difference: {mean | median | pooled: {score: {value, low, high}}}, each computed within a seed and averaged over
+      seeds: mean and median of the recordings' differences, difference of the pooled scores. The intervals are over
+      subjects and, where there are several, over seeds (`paired_intervals`); of one seed, they say nothing of the next.
+    - tests: {score: {wilcoxon_p, better, worse, equal}}: two-sided Wilcoxon signed-rank p (scipy) over subjects, each
+      with the mean difference of its recordings and seeds; how many recordings got better and worse, by the mean over
+      seeds. NaN, and not counted, where no seed defines the score on both sides.
+    - by_seed: {seed: {score: mean difference over recordings}}; by_recording: {recording: subject, and by score a, b,
+      difference}, means over seeds.
+    - confusion_difference: (K, K) counts, B minus A, summed over seeds: which stages moved where.
+
+    Raises UserError where no seed is in both, and as `matched` does.
+    """
+    seeds = [key for key in runs_a if key in runs_b]
+    if not seeds:
+        raise UserError(f"nothing to compare: A has seeds {sorted(map(str, runs_a))}, B {sorted(map(str, runs_b))}")
+    pairs = {key: matched(runs_a[key], runs_b[key]) for key in seeds}
+    k = len(class_names)
+    matrices = {key: tuple(confusions_of(side, k) for side in zip(*pairs[key], strict=True)) for key in seeds}
+    nights = [night_a for key in seeds for night_a, _ in pairs[key]]
+    subjects = [night.subject for night in nights]
+    scored_a, scored_b = (batch_scores(np.concatenate([matrices[key][side] for key in seeds])) for side in (0, 1))
+    recordings = list(dict.fromkeys(night.recording for night in nights))
+    total = sum(np.subtract(matrices[key][1], matrices[key][0]).sum(0) for key in seeds)
+    return {
+        "seeds": [str(key) for key in seeds],
+        "recordings": len(recordings),
+        "subjects": len(set(subjects)),
+        "left_out": {
+            "seeds": len(set(runs_a) ^ set(runs_b)),
+            "recordings": sum(
+                len({night.recording for night in runs_a[key]} ^ {night.recording for night in runs_b[key]})
+                for key in seeds
+            ),
+        },
+        "difference": paired_intervals([matrices[key] for key in seeds], subjects, draws=draws, seed=seed),
+        "tests": {score: _tests(scored_b[score] - scored_a[score], nights) for score in SCALAR_SCORES},
+        "by_seed": {
+            str(key): {
+                score: float(_one_seed(*matrices[key], np.ones((1, len(pairs[key]))))["mean"][score][0])
+                for score in SCALAR_SCORES
+            }
+            for key in seeds
+        },
+        "by_recording": _by_recording(nights, scored_a, scored_b),
+        "confusion_difference": total,
+    }
+
+
+def paired_intervals(
+    matrices: Sequence[tuple[np.ndarray, np.ndarray]],
+    subjects: Sequence[str],
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> dict:
+    """`compare`'s difference, from confusion matrices.
+
+    matrices: per training seed the (R, K, K) of A and of B, paired; subjects: whose recordings those are, all seeds one
+    after the other. One set of drawn subjects serves every seed, so that a subject is in or out of all.
+
+    With S > 1 seeds, the interval over subjects is widened by that of the mean over seeds, ± t_{S-1} sd / sqrt(S), as
+    Zou & Donner (2008, Statistics in Medicine 27:1693-1702, "MOVER") add two: the square root of the sum of squares, on
+    each side. sd² is the variance between seeds less what the sampling of subjects puts into it (from the draws), or
+    0: method of moments, as in a random-effects analysis of variance.
+    """
+    counts = [len(a) for a, _ in matrices]
+    weights = np.split(resample_subjects(subjects, draws, seed), np.cumsum(counts)[:-1], axis=1)
+    as_is = [_one_seed(a, b, np.ones((1, len(a)))) for a, b in matrices]
+    drawn = [_one_seed(a, b, part) for (a, b), part in zip(matrices, weights, strict=True)]
+    differences = with_intervals(_over_seeds(as_is), _over_seeds(drawn), len(set(subjects)))
+    if len(matrices) == 1:
+        return differences
+    for statistic, by_score in differences.items():
+        for score, entry in by_score.items():
+            found, sampled = (np.stack([of[statistic][score] for of in by_seed]) for by_seed in (as_is, drawn))
+            reach = _reach_of_seeds(found[:, 0], sampled)
+            entry["low"] = entry["value"] - float(np.hypot(entry["value"] - entry["low"], reach))
+            entry["high"] = entry["value"] + float(np.hypot(entry["high"] - entry["value"], reach))
+    return differences
+
+
+def _reach_of_seeds(found: np.ndarray, drawn: np.ndarray) -> float:
+    """Half the interval of the mean over seeds. found: (S,), a statistic in each seed; drawn: (S, B), its draws."""
+    n = len(found)
+    by_chance = np.nanvar(drawn - drawn.mean(axis=0), axis=1).sum() / (n - 1)
+    variance = max(float(np.var(found, ddof=1) - by_chance), 0.0)
+    return float(stats.t.ppf((1 + LEVEL) / 2, n - 1) * np.sqrt(variance / n))
+
+
+def _one_seed(a: np.ndarray, b: np.ndarray, weights: np.ndarray) -> Statistics:
+    """The statistics of B minus A within one seed, per draw. a, b: (R, K, K); weights: (B, R)."""
+    scored_a, scored_b = batch_scores(a), batch_scores(b)
+    pooled_a, pooled_b = pooled_scores(a, weights), pooled_scores(b, weights)
+    difference = {score: scored_b[score] - scored_a[score] for score in SCALAR_SCORES}
+    return {
+        "mean": {score: weighted_mean(values, weights) for score, values in difference.items()},
+        "median": {score: weighted_median(values, weights) for score, values in difference.items()},
+        "pooled": {score: pooled_b[score] - pooled_a[score] for score in SCALAR_SCORES},
+    }
+
+
+def _over_seeds(by_seed: Sequence[Statistics]) -> Statistics:
+    """Mean over seeds of each statistic, per draw."""
+    return {
+        statistic: {score: np.mean([of[statistic][score] for of in by_seed], axis=0) for score in by_score}
+        for statistic, by_score in by_seed[0].items()
+    }
+
+
+def _tests(difference: np.ndarray, nights: Sequence[NightPredictions]) -> dict:
+    """Wilcoxon over subjects and counts over recordings. difference: one value per entry of nights (all seeds)."""
+    of_recording = _means_by([night.recording for night in nights], difference)
+    of_subject = _means_by([night.subject for night in nights], difference)
+    if not of_subject.size:
+        p = float("nan")
+    elif not of_subject.any():
+        p = 1.0  # scipy's value too, without its warning
+    else:
+        p = float(stats.wilcoxon(of_subject).pvalue)
+    return {
+        "wilcoxon_p": p,
+        "better": int((of_recording > 0).sum()),
+        "worse": int((of_recording < 0).sum()),
+        "equal": int((of_recording == 0).sum()),
+    }
+
+
+def _means_by(keys: Sequence[str], values: np.ndarray) -> np.ndarray:
+    """Mean of the defined values of each key; keys without one are left out."""
+    _, index = np.unique(np.asarray(keys, dtype=str), return_inverse=True)
+    defined = ~np.isnan(values)
+    counts = np.bincount(index[defined], minlength=index.max() + 1)
+    sums = np.bincount(index[defined], weights=values[defined], minlength=index.max() + 1)
+    return sums[counts > 0] / counts[counts > 0]
+
+
+def _by_recording(
+    nights: Sequence[NightPredictions], scored_a: Mapping[str, np.ndarray], scored_b: Mapping[str, np.ndarray]
+) -> dict[str, dict]:
+    """{recording: {subject, score: {a, b, difference}}}, means over seeds."""
+    entries: dict[str, list[int]] = {}
+    for i, night in enumerate(nights):
+        entries.setdefault(night.recording, []).append(i)
+    paired = {}
+    for recording, indices in entries.items():
+        paired[recording] = {"subject": nights[indices[0]].subject}
+        for score in SCALAR_SCORES:
+            a, b = (float(np.mean(side[score][indices])) for side in (scored_a, scored_b))
+            paired[recording][score] = {"a": a, "b": b, "difference": b - a}
+    return paired

@@ -1,0 +1,57 @@
+"""What a model said about one night: what every score and every picture is made of."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sleepkd.data.hypnogram import UNSCORED
+from sleepkd.evaluation.scores.metrics import confusion_matrix
+
+
+@dataclass(frozen=True)
+class NightPredictions:
+    """One recording's sleep epochs in time order, scored and predicted.
+
+    onset_s, duration_s: (N,) float64, seconds from the start of the recording; durations as scored (30 s, or R&K's 20).
+    labels: (N,) int8, class index or -1 (unscored). probabilities: (N, K) float32, rows sum to 1.
+    """
+
+    recording: str
+    subject: str
+    subset: str
+    standard: str
+    onset_s: np.ndarray
+    duration_s: np.ndarray
+    labels: np.ndarray
+    probabilities: np.ndarray
+    cohort: str = ""
+
+    def __post_init__(self) -> None:
+        n = len(self.labels)
+        if self.probabilities.ndim != 2:
+            raise ValueError(f"{self.recording}: probabilities of shape {self.probabilities.shape}, not (N, K)")
+        if not len(self.onset_s) == len(self.duration_s) == len(self.probabilities) == n:
+            raise ValueError(f"{self.recording}: onset_s, duration_s, labels and probabilities differ in length")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def n_classes(self) -> int:
+        """K, the number of classes."""
+        return self.probabilities.shape[1]
+
+    @property
+    def predictions(self) -> np.ndarray:
+        """(N,) int8: the most probable class (the first of equals)."""
+        return self.probabilities.argmax(axis=1).astype(np.int8)
+
+    @property
+    def scored(self) -> np.ndarray:
+        """(N,) bool: where a label counts."""
+        return self.labels != UNSCORED
+
+    @property
+    def confusion(self) -> np.ndarray:
+        """(K, K) int64 confusion matrix of the scored sleep epochs."""
+        return confusion_matrix(self.labels, self.predictions, self.n_classes)

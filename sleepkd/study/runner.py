@@ -1,0 +1,141 @@
+"""Running a plan: each training run and each evaluation, in processes of their own; and what they left behind."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from sleepkd.config import to_dict
+from sleepkd.distillation.stage import by_device
+from sleepkd.distillation.trained import best_or_last
+from sleepkd.distributed import Processes
+from sleepkd.errors import UserError
+from sleepkd.evaluation.predictions import read_predictions
+from sleepkd.provenance import shown, torchrun
+from sleepkd.study.plan import Group, Job
+from sleepkd.study.table import Results
+from sleepkd.training.checkpoint import Position
+from sleepkd.training.run_directory import resumable
+from sleepkd.training.schedule import is_finished
+
+EXIT_STOPPED = 143
+
+
+class Runner:
+    """Starts the runs one after the other. failed: what went wrong, by run; what does not need it goes on."""
+
+    def __init__(self, out: Path, processes: int):
+        self.out, self.processes = out, processes
+        self.failed: dict[Job, str] = {}
+        self._child: subprocess.Popen | None = None
+        self._stopped = False
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, self._stop)
+
+    def train(self, jobs: Sequence[Job]) -> None:
+        """Train what is not finished; leaves the process where it was asked to stop."""
+        for i, job in enumerate(jobs, start=1):
+            name = f"{job.group}: {i}/{len(jobs)} {job.row}"
+            broken = [other.row for other in self.failed if other.group == job.group and other.row in job.needs]
+            if broken:
+                self._fail(job, f"needs {' and '.join(broken)}")
+                continue
+            try:
+                position = reached(job)
+            except UserError as error:
+                self._fail(job, str(error))
+                continue
+            if position and is_finished(job.config.train, position):
+                print(f"{name}: kept", flush=True)
+                continue
+            print(f"{name}: {'goes on' if position else 'starts'}", flush=True)
+            started = time.monotonic()
+            why = self._run(f"{job.row}-{slug(job.group)}", "train_ddp.py", job.arguments)
+            if why:
+                self._fail(job, why)
+            else:
+                print(f"{name}: {(time.monotonic() - started) / 60:.1f} min", flush=True)
+
+    def evaluate(self, jobs: Sequence[Job]) -> None:
+        """Predict the test nights with what has been trained since they were last predicted."""
+        due = [job for job in jobs if job.scored and job not in self.failed and not is_evaluated(job, self.out)]
+        if not due:
+            return
+        group = due[0].group
+        results = group.results(self.out)
+        out = results / due[0].row if len(due) == 1 else results  # evaluate.py makes a folder per run of several
+        checkpoints = [best_or_last(job.config.run_directory) for job in due]
+        arguments = ("--checkpoint", *checkpoints, "--out", out, "--only-scores")
+        why = self._run(f"evaluate-{slug(group)}", "evaluate.py", arguments)
+        for job in due if why else ():
+            self._fail(job, why)
+
+    def _run(self, name: str, script: str, arguments: Sequence[object]) -> str:
+        """Run a script to its end, its output in OUT/logs; returns why it failed, "" where it did not."""
+        log = self.out / "logs" / f"{name}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        command = torchrun(script, self.processes, arguments)
+        with log.open("w", encoding="utf-8") as file:
+            file.write(f"$ {shown(command)}\n")
+            file.flush()
+            self._child = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
+            code = self._child.wait()
+        self._child = None
+        if self._stopped:
+            print("stopped; the same command goes on from here", flush=True)
+            sys.exit(EXIT_STOPPED)
+        return f"exit code {code}: {last_words(log)} ({log})" if code else ""
+
+    def _fail(self, job: Job, why: str) -> None:
+        self.failed[job] = why
+        print(f"{job.group}: {job.row}: FAILED, {why}", flush=True)
+
+    def _stop(self, number: int, _frame: FrameType | None) -> None:
+        """Pass SIGTERM on; a terminal's Ctrl-C has reached the child already. It saves and leaves."""
+        self._stopped = True
+        if self._child and number == signal.SIGTERM:
+            self._child.terminate()
+
+
+def reached(job: Job) -> Position | None:
+    """How far a run has come; UserError where its folder holds a run with other settings, or a damaged one."""
+    config = by_device(job.config, Processes(job.config.train.device).device)
+    checkpoint = resumable(config.run_directory, to_dict(config))
+    return checkpoint.position if checkpoint else None
+
+
+def is_evaluated(job: Job, out: Path) -> bool:
+    """Whether a run's predictions are there and younger than its checkpoint."""
+    metrics = job.group.results(out) / job.row / "metrics.json"
+    return metrics.is_file() and metrics.stat().st_mtime >= best_or_last(job.config.run_directory).stat().st_mtime
+
+
+def read_results(out: Path, jobs: Sequence[Job], failed: dict[Job, str]) -> Results:
+    """The predictions of all runs by classes, row and seed; the nights of a seed's folds together.
+
+    A row counts only where all its folds are there: it would be scored on other nights than the others.
+    """
+    results: Results = {}
+    lacking = {(job.group.classes, job.row, job.group.seed) for job in failed}
+    for job in jobs:
+        classes, seed = job.group.classes, job.group.seed
+        if job.scored and (classes, job.row, seed) not in lacking:
+            nights, names = read_predictions(job.group.results(out) / job.row / "predictions")
+            of_row = results.setdefault(names, {}).setdefault(job.row, {})
+            of_row.setdefault(seed, []).extend(nights)
+    return results
+
+
+def slug(group: Group) -> str:
+    """A group as part of a file's name."""
+    return f"{group.classes}class-seed{group.seed}" + (f"-{group.fold}" if group.fold else "")
+
+
+def last_words(log: Path) -> str:
+    """Why a run ended, as its output says: its error line, or else the last line."""
+    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("error: ")]
+    return (errors or lines)[0 if errors else -1].strip()

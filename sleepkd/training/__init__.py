@@ -1,0 +1,1 @@
+"""What a run is besides its arithmetic: settings, state, checkpoints, its folder, its log."""

@@ -1,0 +1,151 @@
+"""The folder of one run: its config, what it ran with, its metrics, its checkpoints. One run at a time writes to it."""
+
+import fcntl
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from torch.utils.tensorboard import SummaryWriter
+
+from sleepkd.errors import UserError
+from sleepkd.files import write_text_atomically
+from sleepkd.provenance import environment
+from sleepkd.training.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
+
+# What a run may go on with another value of, and what a teacher's cache does not depend on: how a run runs, and where
+# its files lie, not what it computes. data.nights is compared without its stores.
+FREE = (
+    "runs_root", "data.store", "data.workers", "data.prefetch", "data.pin_memory", "distill.cache_teacher",
+    "train.device", "train.compile", "train.accumulate", "train.log_every", "train.timeout_minutes",
+)  # fmt: skip
+
+
+def computed(config: dict[str, Any]) -> dict[str, Any]:
+    """A run's settings by dotted key, without what is FREE: what its weights follow from, the data's content aside."""
+    values = {key: value for key, value in flat(config).items() if key not in FREE}
+    values["data.nights"] = [entry | {"store": ""} for entry in values["data.nights"]]
+    return values
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values by dotted key."""
+    out = {}
+    for key, value in values.items():
+        out |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return out
+
+
+class RunDirectory:
+    """Where a run writes. Only the first process writes; on the others every method does nothing.
+
+    Raises UserError where the folder cannot be written or another run holds it. resumed_step: the last update of the
+    checkpoint that the run goes on from; what was logged after it is dropped, to be logged again.
+    """
+
+    def __init__(self, path: Path, config: dict[str, Any], writes: bool, resumed_step: int):
+        self.path = path
+        self.last, self.best, self.previous = (self.path / f"{name}.pt" for name in ("last", "best", "previous"))
+        self._writes = writes
+        if not writes:
+            return
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = _lock(self.path)
+            for litter in self.path.glob(".*.tmp"):  # of a process killed while saving
+                litter.unlink()
+            write_text_atomically(self.path / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+            write_text_atomically(self.path / "environment.json", json.dumps(environment(), indent=1) + "\n")
+            self._metrics = _open_metrics(self.path / "metrics.jsonl", resumed_step)
+            self._board = SummaryWriter(str(self.path), purge_step=resumed_step + 1)
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be written: {error.strerror}") from None
+
+    def log(self, kind: str, step: int, values: dict[str, Any]) -> None:
+        """One line of metrics.jsonl; its numbers go to TensorBoard as kind/name."""
+        if not self._writes:
+            return
+        line = {"kind": kind, "step": step, "time": round(time.time(), 3), **values}
+        try:
+            self._metrics.write(json.dumps(line) + "\n")
+            self._metrics.flush()
+        except OSError as error:
+            raise UserError(f"{self._metrics.name}: cannot be written: {error.strerror}") from None
+        for name, value in values.items():
+            if isinstance(value, int | float):
+                self._board.add_scalar(f"{kind}/{name}", value, step)
+
+    def image(self, name: str, step: int, picture_HWC: np.ndarray) -> None:
+        """An image (H, W, 3) uint8 for TensorBoard."""
+        if self._writes:
+            self._board.add_image(name, picture_HWC, step, dataformats="HWC")
+
+    def save_last(self, checkpoint: Checkpoint) -> None:
+        """Write last.pt; the one before it stays as previous.pt."""
+        if self._writes:
+            save_checkpoint(self.last, checkpoint, keep=self.previous)
+
+    def save_best(self, checkpoint: Checkpoint) -> None:
+        """Write best.pt."""
+        if self._writes:
+            save_checkpoint(self.best, checkpoint)
+
+    def close(self) -> None:
+        """Write out what is buffered and let go of the folder."""
+        if self._writes:
+            self._board.close()
+            self._metrics.close()
+            self._lock.close()
+
+
+def resumable(path: Path, config: dict[str, Any]) -> Checkpoint | None:
+    """The last.pt of a run directory if it has one.
+
+    Raises UserError where it is damaged, naming the one before if that is good, or where it was trained with settings
+    that this run has not.
+    """
+    last, previous = path / "last.pt", path / "previous.pt"
+    if not last.is_file():
+        return None
+    try:
+        checkpoint = read_checkpoint(last)
+    except UserError as error:
+        try:
+            position = read_checkpoint(previous).position
+        except UserError:
+            raise error from None
+        where = f"epoch {position.epoch}, update {position.update}"
+        raise UserError(f"{last}: is damaged; {previous} is good ({where}): copy it over last.pt to go on") from None
+    then, now = computed(checkpoint.config), computed(config)
+    for key in dict.fromkeys((*now, *then)):
+        if then.get(key) != now.get(key) and not (key == "train.epochs" and now["train.schedule"] != "cosine"):
+            raise UserError(
+                f"{last}: holds a run with {key} = {then.get(key)}, this one asks for {now.get(key)}; "
+                "give the old settings, another runs_root, or delete that folder"
+            )
+    return checkpoint
+
+
+def _lock(folder: Path) -> Any:
+    """Hold the folder until the returned file is closed or this process ends, however it ends."""
+    file = (folder / ".lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UserError(f"{folder}: another run is writing here; wait for it, or choose another runs_root") from None
+    return file
+
+
+def _open_metrics(path: Path, last_step: int) -> Any:
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    kept = []
+    for line in lines:
+        try:
+            if json.loads(line)["step"] <= last_step:
+                kept.append(line)
+        except ValueError:  # cut off by a kill
+            continue
+    write_text_atomically(path, "".join(f"{line}\n" for line in kept))
+    return path.open("a", encoding="utf-8")

@@ -1,0 +1,126 @@
+"""Beats as they come with a recording, and beats found in an ECG."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import wfdb
+
+from sleepkd.cohorts.beats import BEATS, BeatLayout
+from sleepkd.cohorts.beats.detect import detect_beats
+from sleepkd.cohorts.beats.table import TableLayout, read_table
+from sleepkd.data.beats import median_interval
+from sleepkd.errors import UserError
+from tests.cohorts.raw import heartbeats
+
+pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword")  # of wfdb
+
+TEXT = TableLayout(("{recording}.txt",), "table")
+WFDB = BeatLayout(("{recording}.ecg",), "wfdb")
+
+
+def ecg_file(tmp_path, samples, symbols, fs=250) -> Path:
+    wfdb.wrann("r", "ecg", np.array(samples), list(symbols), fs=fs, write_dir=str(tmp_path))
+    return tmp_path / "r.ecg"
+
+
+def test_beats_of_a_wfdb_file_are_beats_alone(tmp_path):
+    symbols = "NVALSQx+~|Np"
+    path = ecg_file(tmp_path, 100 * np.arange(1, 13), symbols)
+    found = BEATS["wfdb"].read(path, WFDB)
+    np.testing.assert_allclose(found, np.array([1, 2, 3, 4, 5, 6, 11]) * 100 / 250)
+    assert found.dtype == np.float64
+
+
+def test_a_wfdb_file_without_beats_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"r\.ecg: holds no beat"):
+        BEATS["wfdb"].read(ecg_file(tmp_path, [1, 2], "+~"), WFDB)
+
+
+def test_beats_a_line(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("\ufeff# s\n1.25\n\n0.5 # first\n 2 \n1.25\n", encoding="utf-8")
+    np.testing.assert_array_equal(BEATS["table"].read(path, TEXT), [0.5, 1.25, 2.0])
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_beats_of_a_column(tmp_path, delimiter):
+    path = tmp_path / "a.csv"
+    rows = [("RPoint", " seconds "), ("12", "0.5"), ("40", "1.5"), ("41", "")]
+    path.write_text("\n".join(delimiter.join(row) for row in rows))
+    layout = TableLayout(("a.csv",), "table", column="seconds", delimiter=delimiter)
+    np.testing.assert_array_equal(read_table(path, layout), [0.5, 1.5])
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "message"),
+    [
+        ("0.5\nnoon\n", "", "line 2: 'noon' is no time in seconds"),
+        ("s\n0.5\nnoon\n", "s", "line 3: 'noon' is no time in seconds"),
+        ("s,t\n0.5,1\n", "seconds", "has no column seconds; it has s, t"),
+        ("", "s", "has no column s; it has none"),
+        ("# nothing\n", "", "holds no beat"),
+        ("0.5\nnan\n", "", "holds a beat at no time"),
+        (b"\xff\xfe\x00", "", "is no text"),
+        (None, "", "cannot be read: No such file"),
+    ],
+)
+def test_a_mistake_in_a_table_of_beats_is_named(tmp_path, text, column, message):
+    path = tmp_path / "a.txt"
+    if text is not None:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(UserError, match=rf"a\.txt: {message}"):
+        read_table(path, TableLayout(("a.txt",), "table", column=column))
+
+
+# --- beats of an ECG ---
+
+SECONDS = 1200
+
+
+def truth() -> np.ndarray:
+    """As `heartbeats` makes them."""
+    beats = np.cumsum(np.random.default_rng(0).normal(1.0, 0.05, int(2 * SECONDS)))
+    return beats[beats < SECONDS - 1]
+
+
+def ecg(rate_hz: float) -> np.ndarray:
+    noise = np.random.default_rng(1).normal(scale=0.03, size=round(SECONDS * rate_hz))
+    return heartbeats(SECONDS, rate_hz, 0) + noise
+
+
+def missed(beats: np.ndarray, found: np.ndarray, within_s: float) -> float:
+    """The share of beats that have none found near them."""
+    nearest = np.searchsorted(found, beats)[:, None] + np.array([-1, 0])
+    return float(np.mean(np.abs(found[nearest.clip(0, len(found) - 1)] - beats[:, None]).min(axis=1) > within_s))
+
+
+@pytest.mark.parametrize("polarity", [1, -1])
+@pytest.mark.parametrize("rate_hz", [50, 64, 200, 255.5, 512])
+def test_every_beat_is_found_where_its_r_wave_is(rate_hz, polarity):
+    found = detect_beats(polarity * ecg(rate_hz), rate_hz, polarity)
+    assert missed(truth(), found, within_s=0.008) < 0.003
+    assert len(found) - len(truth()) <= 5  # at its ends, above all
+    assert np.all(np.diff(found) > 0.3)  # none twice where two blocks meet
+    assert median_interval(found) == pytest.approx(1.0, abs=0.02)
+
+
+def test_polarity_decides_where_in_a_beat_its_peak_is():
+    found = detect_beats(-ecg(200), 200, 1)
+    assert missed(truth(), found, within_s=0.02) > 0.9
+
+
+@pytest.mark.parametrize("kind", ["flat", "hum", "noise"])
+def test_an_electrode_off_hides_no_beat_of_the_hours_after(kind):
+    x, rate_hz = ecg(200), 200
+    n = 600 * rate_hz
+    hum = 100 * np.sin(2 * np.pi * 50 * np.arange(n) / rate_hz + 0.3)
+    x[:n] = {"flat": np.full(n, 5.0), "hum": hum, "noise": np.random.default_rng(3).normal(scale=10, size=n)}[kind]
+    after = truth()[truth() > 900]
+    assert missed(after, detect_beats(x, rate_hz, 1), within_s=0.008) < 0.003
+
+
+def test_an_ecg_in_which_there_is_nothing_to_find():
+    assert len(detect_beats(np.full(10_000, 3.0), 200, 1)) == 0
+    with pytest.raises(ValueError, match="25 Hz is too slow for R peaks"):
+        detect_beats(np.zeros(1000), 25, 1)

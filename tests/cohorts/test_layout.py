@@ -1,0 +1,197 @@
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sleepkd.cohorts.layout import DATASETS, find_recordings, load_cohort
+from sleepkd.cohorts.signals import Derivation
+from sleepkd.errors import UserError
+
+MASS = load_cohort("mass")
+AT_LEAST = {
+    "name": "lab",
+    "signals": r"(?P<recording>(?P<who>s\d+)n\d)\.edf",
+    "scoring": {"files": ["{recording}.tal"], "labels": {"Sleep stage W": "W"}},
+    "eeg": [{"plus": "C3"}],
+    "ecg": [{"plus": "ECG"}],
+}
+
+
+def dataset(tmp_path: Path, **changes) -> str:
+    path = tmp_path / "lab.yaml"
+    path.write_text(yaml.safe_dump(AT_LEAST | changes))
+    return str(path)
+
+
+def touch(raw: Path, *names: str) -> None:
+    for name in names:
+        (raw / name).parent.mkdir(parents=True, exist_ok=True)
+        (raw / name).touch()
+
+
+def test_every_dataset_yaml_loads():
+    names = {path.stem for path in DATASETS.glob("*.yaml")}
+    assert names >= {"mass", "dreams", "slpdb"}
+    assert {load_cohort(name).name for name in names} == names
+
+
+def test_the_subsets_of_mass(tmp_path):
+    touch(tmp_path, *(f"SS{s}_EDF/01-0{s}-0001 PSG.edf" for s in range(1, 6)))
+    found = {r.subset: r for r in find_recordings(MASS, tmp_path)}
+    assert {subset: (r.standard, r.epoch_seconds) for subset, r in found.items()} == {
+        "SS1": ("aasm", 30), "SS2": ("rk", 20), "SS3": ("aasm", 30), "SS4": ("rk", 20), "SS5": ("rk", 20),
+    }  # fmt: skip
+    assert {r.ecg == MASS.ecg for s, r in found.items() if s != "SS4"} == {True}
+    assert re.fullmatch(found["SS4"].ecg[0].plus, "ECG ECGII")
+    assert all(r.eeg == MASS.eeg for r in found.values())
+    assert {r.recording: r.subject for r in found.values()} == {f"01-0{s}-0001": f"01-0{s}-0001" for s in range(1, 6)}
+
+
+def test_recordings_are_found_at_any_depth_and_only_those(tmp_path):
+    touch(tmp_path, "a/b/01-01-0002 PSG.edf", "01-01-0001_PSG.edf", "01-01-0001 Base.edf", "readme.txt",
+          "._01-01-0003 PSG.edf", "01-06-0001 PSG.edf", "01-01-0001 PSG.edf.part")  # fmt: skip
+    (tmp_path / "01-03-0001 PSG.edf").mkdir()
+    assert [r.recording for r in find_recordings(MASS, tmp_path)] == ["01-01-0001", "01-01-0002"]
+
+
+def test_the_four_names_of_a_scoring_file(tmp_path):
+    names = [f"01-01-0001{end}" for end in (" Base.edf", " Annotations.edf", "_Annotations.edf", "_Base.edf")]
+    touch(tmp_path, "01-01-0001 PSG.edf")
+    for name in reversed(names):  # the first of the list that exists is read
+        touch(tmp_path, name)
+        assert find_recordings(MASS, tmp_path)[0].scoring_file() == tmp_path / name
+
+
+def test_no_scoring_file_names_the_signals_and_what_was_looked_for(tmp_path):
+    touch(tmp_path, "a/01-01-0001 PSG.edf", "b/01-01-0001 Base.edf")
+    files = find_recordings(MASS, tmp_path)[0]
+    assert files.scoring_file() is None
+    told = str(files.missing("scoring", files.scoring_names))
+    assert re.search(r"a/01-01-0001 PSG\.edf: has no scoring file beside it \(01-01-0001 Base\.edf", told)
+
+
+def test_a_recording_found_twice_is_an_error(tmp_path):
+    touch(tmp_path, "a/01-01-0001 PSG.edf", "b/01-01-0001 PSG.edf")
+    with pytest.raises(UserError, match=r"b/01-01-0001 PSG\.edf: recording 01-01-0001 is also .*a/01-01-0001 PSG\.edf"):
+        find_recordings(MASS, tmp_path)
+
+
+def test_nothing_found(tmp_path):
+    with pytest.raises(UserError, match="none: no such folder"):
+        find_recordings(MASS, tmp_path / "none")
+    with pytest.raises(UserError, match=r"no file here or below is named like \(\?P<recording>"):
+        find_recordings(MASS, tmp_path)
+
+
+def test_no_such_dataset():
+    with pytest.raises(UserError, match=r"^shhs: no such config, here or in datasets/ \(which has: .*dreams.*mass"):
+        load_cohort("shhs")
+
+
+def test_a_cohort_of_ones_own_is_a_yaml(tmp_path):
+    cohort = load_cohort(dataset(tmp_path, subject="{who}", subsets={"all": {"epoch_seconds": 20}}, standard="rk"))
+    touch(tmp_path, "s1n1.edf", "s1n2.edf", "s22n1.edf")
+    found = find_recordings(cohort, tmp_path)
+    assert [(r.recording, r.subject, r.subset, r.standard, r.epoch_seconds) for r in found] == [
+        ("s1n1", "s1", "all", "rk", 20), ("s1n2", "s1", "all", "rk", 20), ("s22n1", "s22", "all", "rk", 20),
+    ]  # fmt: skip
+    assert found[0].scoring_names == ("s1n1.tal",)
+    assert (found[0].eeg, found[0].ecg) == ((Derivation("C3"),), (Derivation("ECG"),))
+
+
+def test_a_recording_names_a_folder(tmp_path):
+    cohort = load_cohort(dataset(tmp_path, signals=r"(?P<recording>.*)\.edf"))
+    touch(tmp_path, "night of Zoë (1).edf")
+    assert find_recordings(cohort, tmp_path)[0].recording == "night_of_Zoë__1_"
+
+
+def test_files_may_lie_in_a_folder_of_their_own(tmp_path):
+    """As NSRR keeps them: edfs/…/s1n1.edf and annotations/…/s1n1.xml."""
+    beats = {"files": ["beats/{recording}.csv"], "format": "table", "column": "seconds"}
+    scoring = {"files": ["annotations/{who}/{recording}.tal"], "labels": {"W": "W"}}
+    cohort = load_cohort(dataset(tmp_path, scoring=scoring, beats=beats))
+    raw = tmp_path / "raw"
+    touch(raw, "edfs/a/s1n1.edf")
+    files = find_recordings(cohort, raw)[0]
+    assert (files.scoring_file(), files.beat_file()) == (None, None)
+    told = str(files.missing("scoring", files.scoring_names))
+    assert told == (f"{raw}/edfs/a/s1n1.edf: has no scoring file beside it (annotations/s1/s1n1.tal), nor so in {raw}")
+    touch(raw, "annotations/s1/s1n1.tal", "beats/s1n1.csv")
+    assert files.scoring_file() == raw / "annotations/s1/s1n1.tal"
+    assert files.beat_file() == raw / "beats/s1n1.csv"
+    touch(raw, "edfs/a/annotations/s1/s1n1.tal")  # beside the signals comes first
+    assert files.scoring_file() == raw / "edfs/a/annotations/s1/s1n1.tal"
+
+
+@pytest.mark.parametrize("scoring", ["none", None])
+def test_a_cohort_that_nobody_scored(tmp_path, scoring):
+    cohort = load_cohort(dataset(tmp_path, scoring=scoring, eeg=None))
+    touch(tmp_path, "s1n1.edf")
+    files = find_recordings(cohort, tmp_path)[0]
+    assert cohort.scoring is None
+    assert (files.scoring_names, files.scoring_file()) == ((), None)
+    assert (files.eeg, files.ecg) == ((), (Derivation("ECG"),))
+
+
+def test_the_records_of_slpdb(tmp_path):
+    touch(tmp_path, "slp01a.hea", "slp01b.hea", "slp67x.hea", "slp04.hea", "slp04.st", "README.md")
+    found = find_recordings(load_cohort("slpdb"), tmp_path)
+    assert [(r.recording, r.subject, r.standard, r.epoch_seconds) for r in found] == [
+        ("slp01a", "slp01", "rk", 30), ("slp01b", "slp01", "rk", 30), ("slp04", "slp04", "rk", 30),
+        ("slp67x", "slp67", "rk", 30),
+    ]  # fmt: skip
+
+
+VALUES = {"files": ["x"], "labels": {"0": "W"}, "format": "values"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"signals": r"(?P<recording>.*"}, r"lab\.yaml: '\(\?P<recording>\.\*' is no regular expression"),
+        ({"eeg": [{"plus": "C3["}]}, r"lab\.yaml: 'C3\[' is no regular expression"),
+        ({"subsets": {"a": {"ecg": [{"plus": "E", "minus": "("}]}}}, r"lab\.yaml: '\(' is no regular expression"),
+        ({"signals": r"\d+\.edf"}, r"lab\.yaml: signals: needs a group \(\?P<recording>"),
+        ({"subject": "{patient}"}, r"lab\.yaml: subject: '\{patient\}' uses a name that signals has no group for"),
+        ({"subset": "{0}"}, r"lab\.yaml: subset: '\{0\}' uses a name"),
+        ({"subject": "{who.name}"}, r"lab\.yaml: subject: '\{who\.name\}' uses a name"),
+        ({"scoring": {"files": ["{night}.tal"], "labels": {}}}, r"lab\.yaml: scoring\.files: '\{night\}\.tal' uses"),
+        ({"scoring": {"files": ["x"], "labels": {"A": "N4"}}}, r"lab\.yaml: scoring\.labels\.A: 'N4' is none of W, N1"),
+        ({"scoring": {"files": ["x"]}}, r"scoring\.labels: is missing"),
+        ({"scoring": VALUES}, r"lab\.yaml: scoring\.value_seconds: must divide epoch_seconds"),
+        ({"scoring": VALUES | {"value_seconds": 7}}, r"lab\.yaml: scoring\.value_seconds: must divide epoch_seconds"),
+        ({"epoch_seconds": 0}, r"lab\.yaml: epoch_seconds: must be positive, is 0"),
+        ({"subsets": {"a": {"epoch_seconds": -20}}}, r"lab\.yaml: epoch_seconds: must be positive, is -20"),
+        ({"eeg": []}, r"lab\.yaml: eeg: lists no derivation"),
+        ({"eeg": None, "ecg": None}, r"lab\.yaml: eeg: is missing, and so is ecg"),
+        ({"format": "fif"}, r"lab\.yaml: format: must be one of edf, none; is 'fif'"),
+        ({"format": "none"}, r"lab\.yaml: format: none goes with beats alone"),
+        ({"format": "none", "eeg": None, "ecg": None}, r"lab\.yaml: beats: is missing"),
+        ({"scoring": "some"}, r"lab\.yaml: scoring: expected a section of keys, or none; got 'some'"),
+        ({"scoring": {"files": [], "labels": {}}}, r"lab\.yaml: scoring\.files: lists no file"),
+        (
+            {"scoring": {"files": ["x"], "labels": {}, "format": "xml"}},
+            r"scoring\.format: must be one of edf_annotatio",
+        ),
+        (
+            {"scoring": {"files": ["x"], "labels": {}, "header_lines": 1}},
+            r"scoring\.header_lines: unknown key",
+        ),
+        ({"beats": {"files": ["x"]}}, r"lab\.yaml: beats\.format: is missing"),
+        (
+            {"beats": {"files": ["x"], "format": "qrs"}},
+            r"beats\.format: must be one of wfdb, table; is",
+        ),
+        ({"beats": {"files": ["{a}"], "format": "wfdb"}}, r"beats\.files: .\{a\}. uses a name"),
+        ({"beats": {"files": ["a"], "format": "wfdb", "column": "t"}}, r"beats\.column: unknown key"),
+        ({"ecg": []}, r"lab\.yaml: ecg: lists no derivation"),
+        ({"eeg": [{"minus": "A2"}]}, r"eeg\[0\]\.plus: is missing"),
+        ({"eeg": [{"plus": "C3", "unit": "nV"}]}, r"eeg\[0\]\.unit: must be one of header, uV, mV, V, arbitrary"),
+        ({"standard": "r&k"}, r"standard: must be one of aasm, rk; is 'r&k'"),
+        ({"chanels": 3}, r"chanels: unknown key; did you mean"),
+    ],
+)
+def test_a_mistake_in_a_dataset_yaml_is_named(tmp_path, changes, message):
+    with pytest.raises(UserError, match=message):
+        load_cohort(dataset(tmp_path, **changes))

@@ -1,0 +1,133 @@
+"""Nights of several stores: keys, parts, and how they are mixed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sleepkd.data.batches import draw_epoch, shares
+from sleepkd.data.inputs import SignalInput, resolve
+from sleepkd.data.nights import open_nights
+from sleepkd.data.settings import DataConfig, Source
+from sleepkd.data.splits import write_split
+from sleepkd.data.store import StoreSettings
+from sleepkd.data.windows import Windows
+from sleepkd.errors import UserError
+from tests.data.stored import hypnogram, made_store
+
+RATE = 10
+SIGNAL = np.random.default_rng(0).integers(-100, 100, 1200 * RATE).astype(np.int16)
+
+
+def cohort(path: Path, name: str, nights: dict[str, int], parts: dict[str, tuple[str, ...]] | None = None) -> str:
+    """A store of a cohort: so many sleep epochs of each night; by default all train."""
+    hypnograms = {night: hypnogram(30.0 * np.arange(n), labels=np.arange(n) % 5) for night, n in nights.items()}
+    made_store(path, hypnograms, {"ecg": SIGNAL}, RATE, StoreSettings(name, RATE))
+    empty: dict[str, tuple[str, ...]] = {"train": tuple(nights), "validation": (), "test": ()}
+    write_split(path / "splits" / "default", empty | (parts or {}), "made up")
+    return str(path)
+
+
+def windows_of(data: DataConfig, part: str = "train") -> Windows:
+    nights = open_nights(data.sources, part)
+    return Windows(nights, {"student": resolve({"ecg": SignalInput()}, data, RATE)}, data)
+
+
+def counts(windows: Windows, batches: list[np.ndarray]) -> np.ndarray:
+    """(batches, stores): how many rows of each store each batch holds."""
+    source = np.array([night.source for night in windows.nights])[windows.places.night]
+    return np.array([np.bincount(source[batch], minlength=len(windows.data.sources)) for batch in batches])
+
+
+def test_equal_names_of_two_cohorts_do_not_clash(tmp_path):
+    a, b = cohort(tmp_path / "a", "one", {"n1": 4, "n2": 4}), cohort(tmp_path / "b", "two", {"n1": 6})
+    windows = windows_of(DataConfig(nights=(Source(a), Source(b))))
+    assert [night.key for night in windows.nights] == ["one/n1", "one/n2", "two/n1"]
+    assert windows.names == ["one/n1", "n2", "two/n1"]
+    assert len(windows) == 14
+
+
+def test_the_same_cohort_twice_is_refused(tmp_path):
+    a, b = cohort(tmp_path / "a", "one", {"n1": 4}), cohort(tmp_path / "b", "one", {"n1": 6})
+    with pytest.raises(
+        UserError, match=r"b/recordings/n1: cohort one has a recording of this name in .*a/recordings/n1"
+    ):
+        open_nights((Source(a), Source(b)), "train")
+
+
+def test_a_subject_in_two_parts_of_two_stores_is_refused(tmp_path):
+    a = cohort(tmp_path / "a", "one", {"n1": 4, "n2": 4})
+    b = cohort(tmp_path / "b", "one", {"n3": 4}, {"train": (), "test": ("n3",)})
+    info = Path(b) / "recordings" / "n3" / "recording.json"
+    info.write_text(info.read_text().replace("subject of n3", "subject of n1"))
+    with pytest.raises(UserError, match="b: subject subject of n1 of cohort one is in test here, in train of"):
+        open_nights((Source(a), Source(b)), "train")
+
+
+def test_a_part_without_recordings_is_named(tmp_path):
+    a = cohort(tmp_path / "a", "one", {"n1": 4})
+    with pytest.raises(UserError, match=r"a/splits/default/test.txt: lists no recording"):
+        open_nights((Source(a),), "test")
+    b = cohort(tmp_path / "b", "two", {"m1": 4}, {"train": (), "test": ("m1",)})
+    assert [night.key for night in open_nights((Source(a), Source(b)), "test")] == ["two/m1"]  # one has some: enough
+
+
+def test_by_size_every_row_comes_once(tmp_path):
+    a, b = cohort(tmp_path / "a", "one", {"n1": 30}), cohort(tmp_path / "b", "two", {"m1": 10})
+    data = DataConfig(nights=(Source(a), Source(b)))
+    windows = windows_of(data)
+    batches = draw_epoch(windows, 8, seed=3, epoch=1)
+    assert sorted(np.concatenate(batches).tolist()) == list(range(40))
+
+
+@pytest.mark.parametrize(
+    ("mix", "weights", "expected"),
+    [
+        (1.0, (1, 1), (0.5, 0.5)),
+        (0.5, (1, 1), (0.625, 0.375)),
+        (0.0, (1, 3), (0.5, 0.5)),
+        (1.0, (3, 1), (0.75, 0.25)),
+    ],
+)
+def test_every_batch_has_its_share_of_each_store(tmp_path, mix, weights, expected):
+    a, b = cohort(tmp_path / "a", "one", {"n1": 30}), cohort(tmp_path / "b", "two", {"m1": 10})
+    data = DataConfig(nights=(Source(a, weight=weights[0]), Source(b, weight=weights[1])), mix=mix)
+    np.testing.assert_allclose(shares([30, 10], data), expected)
+    windows = windows_of(data)
+    batches = draw_epoch(windows, 8, seed=3, epoch=1)
+    assert sum(map(len, batches)) == 40
+    assert (np.abs(counts(windows, batches) - 8 * np.array(expected)) <= 1).all()
+    drawn = np.concatenate(batches)
+    for store in (range(30), range(30, 40)):  # none of a store comes twice more often than another
+        times = np.bincount(drawn, minlength=40)[list(store)]
+        assert times.max() - times.min() <= 1
+
+
+def test_the_content_of_an_epoch_follows_from_seed_and_epoch(tmp_path):
+    a, b = cohort(tmp_path / "a", "one", {"n1": 30}), cohort(tmp_path / "b", "two", {"m1": 10})
+    windows = windows_of(DataConfig(nights=(Source(a), Source(b)), mix=0.7))
+    first, again, other, later = (
+        np.concatenate(draw_epoch(windows, 8, seed, epoch)).tolist() for seed, epoch in ((0, 0), (0, 0), (1, 0), (0, 1))
+    )
+    assert first == again and first != other and first != later
+
+
+def test_a_store_without_rows_has_no_share():
+    data = DataConfig(nights=(Source("a"), Source("b")), mix=1.0)
+    np.testing.assert_allclose(shares([30, 0], data), [1, 0])
+
+
+def test_nights_without_labels_enter_only_where_they_are_asked_for(tmp_path):
+    nights = {
+        "scored": hypnogram(30.0 * np.arange(5), labels=[0, 1, -1, 3, 4]),
+        "bare": hypnogram(30.0 * np.arange(7), labels=[-1] * 7),
+    }
+    store = made_store(tmp_path / "s", nights, {"ecg": SIGNAL}, RATE)
+    opened = [store.open(name) for name in store.recordings]
+    data = DataConfig()
+    readers = {"student": resolve({"ecg": SignalInput()}, data, RATE)}
+    labelled = Windows(opened, readers, data)
+    both = Windows(opened, readers, data, unlabelled=True)
+    assert len(labelled) == 4  # as before: an unscored sleep epoch of a scored night teaches nobody
+    assert len(both) == 4 + 7
+    assert np.count_nonzero(both.places.labels == -1) == 7

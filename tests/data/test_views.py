@@ -1,0 +1,131 @@
+"""Where the rows of view `epochs` lie: which sleep epochs, in which row, beginning where."""
+
+import numpy as np
+import pytest
+
+from sleepkd.data.settings import DataConfig
+from sleepkd.data.windows import Windows
+from sleepkd.errors import UserError
+from tests.data.reading import RAMP, first_samples, ramp_windows, seen, windows_of
+from tests.data.stored import hypnogram, made_store
+
+
+@pytest.mark.parametrize("onset", [0.0, 0.004, 0.006, 12.3456])
+def test_a_sleep_epoch_of_30_s_begins_at_its_onset(tmp_path, onset):
+    windows = ramp_windows(tmp_path, hypnogram(onset + 30 * np.arange(9)))
+    assert first_samples(windows) == [round(100 * onset) + 3000 * k for k in range(9)]
+
+
+def test_sleep_epochs_of_20_s_are_widened_and_the_first_and_last_dropped(tmp_path):
+    night = hypnogram(12.34 + 20 * np.arange(8), 20.0, [0, 1, 2, 3, 4, 0, 1, 2])
+    windows = ramp_windows(tmp_path, night)
+    assert first_samples(windows) == [round(100 * (12.34 + 20 * k - 5)) for k in range(1, 7)]
+    assert windows.places.labels[:, 0].tolist() == [1, 2, 3, 4, 0, 1]
+    assert (windows.places.lead_s == -5).all()
+    np.testing.assert_allclose(windows.places.start_s, 12.34 + 20 * np.arange(1, 7) - 5)
+
+
+def test_a_row_of_20_s_sleep_epochs_holds_cuts_that_overlap(tmp_path):
+    """Each is its own 30 s; nothing is glued together."""
+    windows = ramp_windows(tmp_path, hypnogram(20 * np.arange(8), 20.0), window=3)
+    assert epochs_of(windows) == [[1, 2, 3], [4, 5, 6]]
+    cuts = seen(windows[np.array([0])])[0]
+    assert cuts[:, 0].tolist() == [1500, 3500, 5500] and cuts[:, -1].tolist() == [4499, 6499, 8499]
+
+
+def test_a_night_of_30_s_keeps_its_first_and_last(tmp_path):
+    assert len(ramp_windows(tmp_path, hypnogram(30 * np.arange(10)))) == 10
+
+
+@pytest.mark.parametrize(
+    ("onsets", "duration", "kept"),
+    [
+        ([-0.01, 29.99, 270.0], 30.0, [2999, 27000]),  # before the first sample
+        ([-0.004, 29.996, 269.996], 30.0, [0, 3000, 27000]),  # half a sample is none
+        ([210.0, 240.0, 270.01], 30.0, [21000, 24000]),  # outlasts the signal by a sample
+        ([4.9, 24.9, 44.9], 20.0, [1990]),
+        ([-16.0, 4.0, 24.0, 44.0], 20.0, [1900]),  # the second, widened, begins before the first sample
+        ([234.9, 254.9, 274.9, 294.9], 20.0, [24990, 26990]),
+        ([235.1, 255.1, 275.1, 295.1], 20.0, [25010]),
+    ],
+)
+def test_what_reaches_beyond_the_signal_is_dropped(tmp_path, onsets, duration, kept):
+    windows = ramp_windows(tmp_path, hypnogram(onsets, duration))
+    assert first_samples(windows) == kept
+
+
+def test_a_sleep_epoch_must_lie_in_all_that_is_read(tmp_path):
+    signals = {"eeg": RAMP, "ecg": RAMP[: 200 * 100]}
+    store = made_store(tmp_path / "s", {"a": hypnogram(30 * np.arange(10))}, signals)
+    assert len(windows_of(store, DataConfig())) == 10
+    assert len(windows_of(store, DataConfig(), ("eeg", "ecg"))) == 6
+
+
+# --- several sleep epochs in a row ---
+
+
+def epochs_of(windows: Windows) -> list[list[int]]:
+    return windows.places.sleep_epoch.tolist()
+
+
+@pytest.mark.parametrize(("gap", "epochs"), [(0.04, [[0, 1, 2, 3]]), (0.06, [[0, 1, -1, -1], [2, 3, -1, -1]])])
+def test_a_gap_breaks_a_run(tmp_path, gap, epochs):
+    windows = ramp_windows(tmp_path, hypnogram([0, 30, 60 + gap, 90 + gap]), window=4)
+    assert epochs_of(windows) == epochs
+
+
+def test_a_sleep_epoch_that_cannot_be_used_breaks_a_run(tmp_path):
+    windows = ramp_windows(tmp_path, hypnogram([-30.0, 0, 30, 60]), window=2)
+    assert epochs_of(windows) == [[1, 2], [3, -1]]
+
+
+def test_rows_of_unscored_sleep_epochs_do_not_train(tmp_path):
+    night = hypnogram(30 * np.arange(6), labels=[-1, -1, -1, 2, 4, -1])
+    store = made_store(tmp_path / "s", {"a": night}, {"eeg": RAMP})
+    config = DataConfig(window=2, classes=4)
+    assert epochs_of(windows_of(store, config)) == [[2, 3], [4, 5]]
+    assert epochs_of(windows_of(store, config, unlabelled=True)) == [[2, 3], [4, 5]]  # somebody scored this night
+    everything = windows_of(store, config, scored_only=False)
+    assert epochs_of(everything) == [[0, 1], [2, 3], [4, 5]]
+    assert everything.places.labels.tolist() == [[-1, -1], [-1, 1], [3, -1]]
+
+
+def test_a_night_without_a_scored_sleep_epoch_is_named(tmp_path):
+    store = made_store(tmp_path / "s", {"a": hypnogram([0, 30], labels=[-1, -1])}, {"eeg": RAMP})
+    with pytest.raises(UserError, match="none of made up/a holds a scored sleep epoch"):
+        windows_of(store, DataConfig())
+    assert len(windows_of(store, DataConfig(), scored_only=False)) == 2
+    assert len(windows_of(store, DataConfig(), unlabelled=True)) == 2  # nobody scored it
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 35])
+def test_each_usable_sleep_epoch_is_in_one_row_once(tmp_path, n):
+    rng = np.random.default_rng(n)
+    nights = {}
+    for name in ("a", "b", "c"):
+        gaps = np.where(rng.random(8) < 0.3, rng.uniform(0.1, 20, 8), 0.0)
+        nights[name] = hypnogram(1.5 + 30 * np.arange(8) + np.cumsum(gaps), labels=rng.integers(0, 5, 8))
+    store = made_store(tmp_path / "s", nights, {"eeg": RAMP})
+    places = windows_of(store, DataConfig(window=n, classes=5), scored_only=False).places
+    held = [
+        (int(night), int(k)) for night, row in zip(places.night, places.sleep_epoch, strict=True) for k in row[row >= 0]
+    ]
+    expected = [
+        (i, k) for i, night in enumerate(nights.values()) for k in range(8) if round(night.onset_s[k] * 100) <= 27000
+    ]
+    assert sorted(held) == expected
+    np.testing.assert_array_equal(places.present, places.sleep_epoch >= 0)
+    assert places.stretches == len(expected)  # each cut is seen by itself
+    starts_WN = places.onset_s + places.lead_s
+    np.testing.assert_allclose(places.start_s, starts_WN[:, 0], rtol=1e-12)
+    for night, row, starts in zip(places.night, places.sleep_epoch, starts_WN, strict=True):
+        used = row[row >= 0]
+        np.testing.assert_array_equal(used, used[0] + np.arange(len(used)))
+        np.testing.assert_allclose(np.diff(starts[: len(used)]), 30, atol=0.05)
+        np.testing.assert_allclose(starts[: len(used)], list(nights.values())[night].onset_s[used])
+
+
+@pytest.mark.parametrize(("classes", "expected"), [(3, [0, 1, 1, 1, 2]), (4, [0, 1, 1, 2, 3]), (5, [0, 1, 2, 3, 4])])
+def test_classes_are_a_choice_of_reading(tmp_path, classes, expected):
+    windows = ramp_windows(tmp_path, hypnogram(30 * np.arange(6), labels=[0, 1, 2, 3, 4, -1]), classes=classes)
+    assert windows[np.arange(5)].labels[:, 0].tolist() == expected

@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+
+from sleepkd.data.hypnogram import CLASS_NAMES
+from sleepkd.errors import UserError
+from sleepkd.evaluation.scores.groups import by_group, grouping, read_participants
+from sleepkd.evaluation.scores.statistics import intervals
+from tests.evaluation.nights import made_up_night
+
+NAMES = CLASS_NAMES[4]
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+PARTICIPANTS = "participant_id\tage\tsex\tahi\tweight_kg\nsub-a\t39.5\tF\t2\t60\nb\t60\tM\t17\tn/a\nc\t\tF\t30\t80\n"
+
+
+def test_groups_from_participants(tmp_path):
+    path = tmp_path / "participants.tsv"
+    path.write_text(PARTICIPANTS)
+    participants = read_participants(path)
+    nights = [made_up_night(name, n=50, seed=i, subset="SS1") for i, name in enumerate("abcd")]
+    columns = grouping(nights, participants)
+    assert columns["age"] == ["under 40", "60 and over", "n/a", "n/a"]
+    assert columns["sex"] == ["F", "M", "F", "n/a"]
+    assert columns["ahi"] == ["< 5 /h", "15 to 30 /h", "≥ 30 /h", "n/a"]
+    assert "weight_kg" not in columns
+    table = by_group(nights, NAMES, participants, draws=200)
+    assert set(table) == {"age", "sex", "ahi"}  # all nights are of one standard and one subset
+    assert table["sex"]["F"]["recordings"] == 2
+    alone = intervals(np.array([nights[1].confusion]), ["b"], draws=200)
+    assert table["sex"]["M"]["pooled"]["kappa"]["value"] == alone["pooled"]["kappa"]["value"]
+
+
+def test_groups_of_a_simulated_cohort_are_named_by_recording(tmp_path):
+    path = tmp_path / "participants.tsv"
+    path.write_text("recording\tsubset\tage\tapnea_index\nr1\tSS9\t70.1\t0.4\nr2\tSS9\t20\t31\n")
+    nights = [made_up_night("r1", subject="x"), made_up_night("r2", subject="y")]
+    columns = grouping(nights, read_participants(path))
+    assert columns["subset"] == ["SS1", "SS1"]  # what the night itself says
+    assert columns["age"] == ["60 and over", "under 40"]
+    assert columns["apnea_index"] == ["< 5 /h", "≥ 30 /h"]
+
+
+@pytest.mark.parametrize("content", [None, "", "participant_id\tage\n", "id\tage\na\t3\n"])
+def test_a_wrong_participants_file_is_named(tmp_path, content):
+    path = tmp_path / "participants.tsv"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(UserError, match=r"participants\.tsv"):
+        read_participants(path)

@@ -1,0 +1,93 @@
+"""The table's rows as runs: what each trains, in which order, in which folder."""
+
+from pathlib import Path
+
+import pytest
+
+from sleepkd.errors import UserError
+from sleepkd.provenance import REPOSITORY, shown, torchrun
+from sleepkd.study.plan import ROWS, Group, Job, plan
+
+OUT = Path("out")
+GROUP = Group(3, 7, None)
+
+
+def jobs(*rows: str, groups: tuple[Group, ...] = (GROUP,), settings: tuple[str, ...] = ()) -> dict[str, Job]:
+    return {job.row: job for job in plan(rows, groups, ["demo.yaml"], settings, OUT)}
+
+
+def test_a_run_comes_after_those_it_needs_which_are_added() -> None:
+    planned = jobs("feat_temp")
+    assert list(planned) == ["eeg_base", "feat_train", "feat_temp"]
+    assert planned["feat_temp"].needs == ("eeg_base", "feat_train")
+    assert planned["feat_train"].needs == ("eeg_base",)
+
+
+def test_every_row_trains_once_per_classes_seed_and_fold() -> None:
+    groups = [Group(classes, seed, fold) for classes in (3, 4) for seed in (0, 1) for fold in ("a", "b")]
+    planned = plan(list(ROWS), groups, [], [], OUT)
+    assert len(planned) == len(ROWS) * 8
+    folders = {job.config.run_directory for job in planned}
+    assert len(folders) == len(planned)
+    for job in planned:
+        config = job.config
+        assert (config.data.classes, config.train.seed, config.data.split) == (
+            job.group.classes, job.group.seed, job.group.fold,
+        )  # fmt: skip
+        needed = {config.stage_directory(row) for row in job.needs}
+        assert needed <= {other.config.run_directory for other in planned[: planned.index(job)]}
+
+
+def test_the_equal_budget_baseline_gets_the_updates_of_both_stages() -> None:
+    planned = jobs("feat_temp", "ecg_base", "ecg_base_long", settings=("train.epochs=6",))
+    assert planned["ecg_base_long"].config.train.epochs == 12
+    both = planned["feat_train"].config.train.epochs + planned["feat_temp"].config.train.epochs
+    assert both == 12 and planned["ecg_base"].config.train.epochs == 6
+    long, short = planned["ecg_base_long"].config, planned["ecg_base"].config
+    assert (long.loss, long.data, long.stage.start_from) == (short.loss, short.data, "")
+
+
+def test_the_ablations_differ_from_their_rows_in_one_setting() -> None:
+    planned = jobs(*ROWS)
+    assert planned["feat_train_at_batch"].config.loss["at"].normalisation == "batch"
+    assert planned["feat_temp_at_batch"].needs == ("eeg_base", "feat_train_at_batch")
+    for row in ("ecg_base", "feat_temp"):
+        assert planned[f"{row}_unweighted"].config.loss["ce"].class_weights == "none"
+        assert planned[row].config.loss["ce"].class_weights == "balanced"
+    assert not planned["feat_train"].scored and all(planned[row].scored for row in ROWS if "feat_train" not in row)
+
+
+def test_a_stage_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "stage: {name: mine, inputs: {ecg: {}}, teacher: eeg_base}\nloss: {ce: {weight: 0.9}, kd: {weight: 0.1}}\n"
+    )
+    assert list(jobs(str(path))) == ["eeg_base", "mine"]
+    after = tmp_path / "after.yaml"
+    after.write_text("stage: {name: after, inputs: {ecg: {}}, start_from: mine}\nloss: {ce: {weight: 1}}\n")
+    assert list(jobs(str(after), str(path))) == ["eeg_base", "mine", "after"]
+
+
+def test_commands_can_be_typed() -> None:
+    command = torchrun("train_ddp.py", 4, jobs("ecg_base")["ecg_base"].arguments)
+    assert Path(command[5]) == REPOSITORY / "train_ddp.py" and Path(command[5]).is_file()
+    assert shown(command) == (
+        "torchrun --standalone --nproc_per_node=4 train_ddp.py --config ecg_base demo.yaml --set stage.name=ecg_base "
+        "runs_root=out/runs/single/seed7 data.classes=3 train.seed=7"
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "settings", "message"),
+    [("feat_tmp", (), "feat_tmp: no such config"), ("ecg_base", ("train.epoch=3",), "train.epoch: unknown key")],
+)
+def test_what_cannot_be_planned(row: str, settings: tuple[str, ...], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        jobs(row, settings=settings)
+
+
+def test_a_circle_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "ring.yaml"
+    path.write_text(f"stage: {{name: ring, inputs: {{ecg: {{}}}}, start_from: {path}}}\nloss: {{ce: {{weight: 1}}}}\n")
+    with pytest.raises(UserError, match="cannot need itself"):
+        jobs(str(path))

@@ -1,0 +1,52 @@
+"""Where a number came from, also where git is not installed or this is no checkout."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sleepkd import provenance
+
+
+def git(folder: Path, *arguments: str) -> None:
+    named = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+    subprocess.run(["git", *named, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def test_the_commit_of_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provenance, "REPOSITORY", tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert provenance.commit() is None
+    git(tmp_path, "init")
+    (tmp_path / "file").write_text("1")
+    git(tmp_path, "add", "file")
+    git(tmp_path, "commit", "-m", "first")
+    clean = provenance.commit()
+    assert clean and len(clean) == 40 and set(clean) <= set("0123456789abcdef")
+    (tmp_path / "file").write_text("2")
+    assert provenance.commit() == f"{clean}-dirty"
+
+
+def test_without_git_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert shutil.which("git") is None
+    assert provenance.commit() is None
+    found = provenance.environment()
+    assert found["commit"] is None and json.loads(json.dumps(found)) == found
+    assert list(found) == ["command", "commit", "python", "machine", "gpu", "packages"]
+
+
+def test_versions_say_what_is_not_installed() -> None:
+    found = provenance.versions(["numpy", "no-such-package-anywhere"])
+    assert found["numpy"].count(".") == 2 and found["no-such-package-anywhere"] == "not installed"
+
+
+def test_commands_can_be_typed() -> None:
+    command = provenance.torchrun("evaluate.py", 3, ["--out", Path("my results")])
+    assert command[0] == sys.executable and Path(command[5]).is_file()
+    assert provenance.shown(command) == "torchrun --standalone --nproc_per_node=3 evaluate.py --out 'my results'"
+    assert provenance.shown([sys.executable, "-m", "sleepkd.reproduce"]) == "python -m sleepkd.reproduce"
+    assert provenance.shown(["make", "demo"]) == "make demo"
