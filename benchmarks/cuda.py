@@ -13,7 +13,6 @@ the bandwidth above 1 says that fusing and caches saved that much traffic.
 import argparse
 import json
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.training import RESULTS, STAGES, bare_step, loop_seconds, machine, make_store, timed, write_untrained
+from benchmarks.training import (
+    RESULTS,
+    STAGES,
+    bare_run,
+    bare_step,
+    loop_seconds,
+    machine,
+    make_store,
+    seconds_of,
+    write_untrained,
+)
 from sleepkd.distillation.settings import Config, load_config
 from sleepkd.files import write_text_atomically
 
@@ -98,7 +107,7 @@ def measure(
 
 def work(config: Config) -> tuple[int, int]:
     """Floating-point operations of an update, and the bytes its operators read and write."""
-    step = bare_step(config)
+    step = bare_step(*bare_run(config))
     with FlopCounterMode(display=False) as flops, Traffic() as traffic:
         step()
     return flops.get_total_flops(), traffic.bytes
@@ -116,19 +125,6 @@ def copy_rate(device: torch.device) -> float:
     a = torch.empty(2**30 if device.type == "cuda" else 2**27, dtype=torch.uint8, device=device)
     b = torch.empty_like(a)
     return 2 * a.numel() / seconds_of(lambda: b.copy_(a), device)
-
-
-def seconds_of(work: Callable[[], Any], device: torch.device, repeats: int = 20) -> float:
-    """Seconds of one call, of many in a row that the device is through with; a first round warms up."""
-
-    def calls() -> None:
-        for _ in range(repeats):
-            work()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-
-    calls()
-    return timed(calls) / repeats
 
 
 if __name__ == "__main__":

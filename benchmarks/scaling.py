@@ -9,17 +9,13 @@ it as it lasts (DDP sends buckets while it computes).
 """
 
 import argparse
-import contextlib
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from benchmarks.training import bare_step, make_store, timed, write_untrained
+from benchmarks.training import bare_run, bare_step, make_store, seconds_of
 from sleepkd.distillation.settings import load_config
-from sleepkd.distillation.setup import set_up
-from sleepkd.distributed import Processes
 from train_ddp import forward
 
 GRADIENT_BYTES = 4 * 4_813_240  # the published network for four classes, in float32
@@ -40,13 +36,13 @@ def main() -> None:
     print("|---:|---:|---:|---:|---:|---:|---:|")
     alone = None
     for p in PROCESSES:
-        compute, forward = (1e3 * seconds for seconds in time_update(args.stage, BATCH // p))
+        compute, ahead = (1e3 * seconds for seconds in time_update(args.stage, BATCH // p))
         reduce = all_reduce_ms(p, args.gb_per_s, args.latency_us)
-        update = compute + max(0.0, reduce - (compute - forward))
-        alone = alone or update
+        whole = compute + max(0.0, reduce - (compute - ahead))
+        alone = alone or whole
         print(
-            f"| {p} | {BATCH // p} | {compute:,.1f} ms | {reduce:.2f} ms | {update:,.1f} ms | {alone / update:.1f} | "
-            f"{alone / update / p:.0%} |",
+            f"| {p} | {BATCH // p} | {compute:,.1f} ms | {reduce:.2f} ms | {whole:,.1f} ms | {alone / whole:.1f} | "
+            f"{alone / whole / p:.0%} |",
             flush=True,
         )
 
@@ -58,22 +54,10 @@ def time_update(stage: str, rows: int) -> tuple[float, float]:
         settings = [
             f"data.store={store}", f"runs_root={name}/runs", f"train.batch_size={rows}", "train.validate_every=0",
         ]  # fmt: skip
-        config = load_config([stage], settings)
-        write_untrained(config, store)
-        step = bare_step(config)
-        timed(step)
-        seconds = timed(step, TIMED)
-        with contextlib.redirect_stdout(None):
-            run = set_up(config, Processes(config.train.device))
-        chosen = np.arange(rows)
-        batch = run.windows[chosen].to(run.processes.device, run.dtype)
-        divisors = run.stage.counts(run.windows.places.take(chosen))
-
-        def ahead() -> None:
-            float(forward(run.stage, run.learner, batch, divisors)[1])
-
-        ahead()
-        return seconds, timed(ahead, TIMED)
+        run, chosen, batch = bare_run(load_config([stage], settings))
+        device, divisors = run.processes.device, run.stage.counts(run.windows.places.take(chosen))
+        whole = seconds_of(bare_step(run, chosen, batch), device, TIMED)
+        return whole, seconds_of(lambda: forward(run.stage, run.learner, batch, divisors), device, TIMED)
 
 
 def all_reduce_ms(processes: int, gb_per_s: float, latency_us: float) -> float:

@@ -33,9 +33,9 @@ from sleepkd.data.nights import open_nights
 from sleepkd.data.settings import DataConfig, Source
 from sleepkd.data.splits import write_split
 from sleepkd.data.store import RecordingInfo, SignalInfo, Store, StoreSettings, create_store, write_recording
-from sleepkd.data.windows import Windows
+from sleepkd.data.windows import Batch, Windows
 from sleepkd.distillation.settings import Config, DistillConfig, load_config
-from sleepkd.distillation.setup import set_up
+from sleepkd.distillation.setup import Run, set_up
 from sleepkd.distillation.trained import untrained
 from sleepkd.distributed import Processes
 from sleepkd.files import write_text_atomically
@@ -101,31 +101,30 @@ def loop_seconds(config: Config, updates: int) -> list[float]:
 
 def bare_seconds(config: Config, updates: int) -> float:
     """Seconds per update of a bare step, after as many to warm up as `loop_seconds` leaves out."""
-    step = bare_step(config)
+    step = bare_step(*bare_run(config))
     timed(step, updates)
     return timed(step, updates)
 
 
-def bare_step(config: Config) -> Callable[[], None]:
-    """The loop's own `update` on one batch that is in memory: no reading, no log, no checkpoint.
-
-    The run is set up in a folder of its own beside that of the config.
-    """
-    config = replace(config, runs_root=f"{config.runs_root}_bare", train=replace(config.train, accumulate=1))
-    for earlier in (config.stage.teacher, config.stage.start_from):
-        if earlier:
-            write_untrained(config, Path(config.data.store))
-    with contextlib.redirect_stdout(None):
-        run = set_up(config, Processes(config.train.device))
-    run.begin_epoch()
-    rows = np.arange(min(config.train.batch_size, len(run.windows)))
-    batch = run.windows[rows].to(run.processes.device, run.dtype)
+def bare_step(run: Run, rows: np.ndarray, batch: Batch) -> Callable[[], None]:
+    """The loop's own `update` on one batch that is in memory: no reading, no log, no checkpoint."""
 
     def step() -> None:
         update(run, rows, iter([batch]))
         run.log.forget()
 
     return step
+
+
+def bare_run(config: Config) -> tuple[Run, np.ndarray, Batch]:
+    """A run before its first update, in a folder of its own beside that of the config; its first rows, in memory."""
+    config = replace(config, runs_root=f"{config.runs_root}_bare", train=replace(config.train, accumulate=1))
+    write_untrained(config, Path(config.data.store))
+    with contextlib.redirect_stdout(None):
+        run = set_up(config, Processes(config.train.device))
+    run.begin_epoch()
+    rows = np.arange(min(config.train.batch_size, len(run.windows)))
+    return run, rows, run.windows[rows].to(run.processes.device, run.dtype)
 
 
 def reading(folder: Path) -> list[dict]:
@@ -303,6 +302,19 @@ def timed(work: Callable[[], None], calls: int = 1) -> float:
     for _ in range(calls):
         work()
     return (time.perf_counter() - started) / calls
+
+
+def seconds_of(work: Callable[[], object], device: torch.device, repeats: int = 20) -> float:
+    """Seconds of one call, of many in a row that the device is through with; a first round warms up."""
+
+    def calls() -> None:
+        for _ in range(repeats):
+            work()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
+    calls()
+    return timed(calls) / repeats
 
 
 def tree(pid: int) -> list[int]:
