@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sleepkd.config import require
 from sleepkd.data.batches import each_once
 from sleepkd.data.nights import open_nights
 from sleepkd.data.windows import Windows
@@ -24,6 +25,7 @@ from sleepkd.distillation.stage import STUDENT, Stage, build_stage
 from sleepkd.distillation.terms.at import AttentionTransferSettings, attention_energy, attention_map, map_distance_sum
 from sleepkd.distillation.trained import load_trained
 from sleepkd.distributed import Processes
+from sleepkd.errors import run_command
 
 BATCH = 256
 Energies = dict[str, Tensor]
@@ -45,6 +47,8 @@ def row(checkpoint: Path) -> dict[str, float]:
     """The four losses of one student."""
     trained = load_trained(checkpoint)
     config = trained.config
+    of_windows = "at" in config.terms and config.loss["at"].normalisation == "window"
+    require(of_windows, f"{checkpoint}: loss.at", "must have a weight and normalisation window: maps of single windows")
     nights = {part: open_nights(config.data.sources, part) for part in ("train", "validation")}
     stage = build_stage(config, nights["train"][0].rate_hz)  # its student is untrained
     windows = {part: Windows(of_part, stage.readers, config.data) for part, of_part in nights.items()}
@@ -91,4 +95,4 @@ def maps_of(stage: Stage, windows: Windows, whose: str) -> Energies:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)
