@@ -15,6 +15,7 @@ import contextlib
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -122,6 +123,8 @@ def bare_run(config: Config) -> tuple[Run, np.ndarray, Batch]:
     write_untrained(config, Path(config.data.store))
     with contextlib.redirect_stdout(None):
         run = set_up(config, Processes(config.train.device))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # nothing here looks at the run's stop flag
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     run.begin_epoch()
     rows = np.arange(min(config.train.batch_size, len(run.windows)))
     return run, rows, run.windows[rows].to(run.processes.device, run.dtype)
@@ -275,10 +278,10 @@ def make_store(path: Path, nights: int, hours: float, rate_hz: float, sparse: bo
     )
     names = [f"n{night:03d}" for night in range(nights)]
     for name in names:
-        signal = np.zeros(1, np.int16) if sparse else rng.integers(-3000, 3000, samples).astype(np.int16)
+        noise = np.zeros(1, np.int16) if sparse else rng.integers(-3000, 3000, samples).astype(np.int16)
         signals = {"eeg": fact, "ecg": replace(fact, unit="mV")}
         info = RecordingInfo(name, name, "all", "aasm", "noise", "drawn", 3600 * hours, signals, {})
-        write_recording(path, info, {"eeg": signal, "ecg": signal}, hypnogram)
+        write_recording(path, info, {"eeg": noise, "ecg": noise}, hypnogram)
         if sparse:
             for kind in ("eeg", "ecg"):
                 file = path / "recordings" / name / f"{kind}.npy"
