@@ -17,7 +17,6 @@ import os
 import platform
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -40,6 +39,7 @@ from sleepkd.distillation.setup import Run, set_up
 from sleepkd.distillation.trained import untrained
 from sleepkd.distributed import Processes
 from sleepkd.files import write_text_atomically
+from sleepkd.provenance import torchrun
 from sleepkd.training.checkpoint import save_checkpoint
 from train_ddp import train, update
 
@@ -112,7 +112,7 @@ def bare_step(run: Run, rows: np.ndarray, batch: Batch) -> Callable[[], None]:
 
     def step() -> None:
         update(run, rows, iter([batch]))
-        run.log.forget()
+        run.log.reset()
 
     return step
 
@@ -158,12 +158,12 @@ def memory(folder: Path) -> list[dict]:
     rows = []
     for nights in (2, 200):
         store = make_store(folder / f"store{nights}", nights=nights, hours=8, rate_hz=200, sparse=True)
-        command = [
-            sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "train_ddp.py",
-            "--config", "eeg_base", "--set", f"data.store={store}", f"runs_root={folder / f'runs{nights}'}",
-            "train.validate_every=0", "train.batch_size=32", "model.filters=[2,2,2,2,2]", "model.bottom_filters=4",
-            "data.workers=1", "train.epochs=1000", "train.device=cpu",
-        ]  # fmt: skip
+        settings = (
+            f"data.store={store}", f"runs_root={folder / f'runs{nights}'}", "train.validate_every=0",
+            "train.batch_size=32", "model.filters=[2,2,2,2,2]", "model.bottom_filters=4", "data.workers=1",
+            "train.epochs=1000", "train.device=cpu",
+        )  # fmt: skip
+        command = torchrun("train_ddp.py", 2, ("--config", "eeg_base", "--set", *settings))
         process = subprocess.Popen(
             command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -207,13 +207,12 @@ def processes(folder: Path) -> list[dict]:
 
 def start_training(store: Path, root: Path, count: int, batch_size: int) -> subprocess.Popen:
     """Start ecg_base on `count` processes of one thread each."""
-    launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={count}"]
-    return subprocess.Popen(
-        [sys.executable, *launch, "train_ddp.py", "--config", "ecg_base", "--set", f"data.store={store}",
-         f"runs_root={root}", "train.validate_every=0", f"train.batch_size={batch_size}", "train.log_every=1",
-         f"train.epochs={2 if batch_size > 100 else 1}", "train.device=cpu"],
-        env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL,
+    settings = (
+        f"data.store={store}", f"runs_root={root}", "train.validate_every=0", f"train.batch_size={batch_size}",
+        "train.log_every=1", f"train.epochs={2 if batch_size > 100 else 1}", "train.device=cpu",
     )  # fmt: skip
+    command = torchrun("train_ddp.py", count, ("--config", "ecg_base", "--set", *settings))
+    return subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL)
 
 
 def sleep_epochs_per_second(root: Path) -> float:

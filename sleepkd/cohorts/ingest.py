@@ -42,10 +42,10 @@ class Options:
 class FoundBeats:
     """Beats of a night, where they come from, and what their number says; `times` is None where there are none."""
 
-    times: np.ndarray | None
-    quality: np.ndarray | None
-    info: BeatsInfo | None
-    note: str
+    times: np.ndarray | None = None
+    quality: np.ndarray | None = None
+    info: BeatsInfo | None = None
+    note: str = ""
 
 
 def ingest(store: Path, options: Options, files: RecordingFiles) -> str:
@@ -71,7 +71,7 @@ def ingest(store: Path, options: Options, files: RecordingFiles) -> str:
     choices = {"eeg": files.eeg, "ecg": files.ecg}
     derived = {name: reader.derive(choices[name], UNITS[name]) for name in choices if reader and choices[name]}
     polarity = {"eeg": 1, "ecg": _polarity(cohort, derived["ecg"]) if "ecg" in derived else 1}
-    found = FoundBeats(None, None, None, "")
+    found = FoundBeats()
     if times is not None:
         found = _check_beats(times, source, hypnogram, seconds)
         if found.times is None:
@@ -107,7 +107,7 @@ def find_beats(ecg: np.ndarray, rate_hz: float, polarity: int, hypnogram: Hypnog
         times = detect_beats(ecg, rate_hz, polarity)
     except Exception as error:  # whatever an odd ECG makes the detector do, the recording is worth keeping
         what = " ".join(f"{type(error).__name__}: {error}".split()).replace(";", ",")
-        return FoundBeats(None, None, None, f"{WARNING}no beats were detected in the ECG ({what})")
+        return FoundBeats(note=f"{WARNING}no beats were detected in the ECG ({what})")
     return _check_beats(times, DETECTED, hypnogram, len(ecg) / rate_hz)
 
 
@@ -115,7 +115,7 @@ def _check_beats(times: np.ndarray, source: str, hypnogram: Hypnogram, seconds: 
     median = median_interval(times)
     share = float(beat_quality(times, np.zeros(1), np.full(1, seconds))[0])  # whatever part of it is scored
     if np.isnan(median) or share < ANY_BEATS:
-        return FoundBeats(None, None, None, f"{WARNING}no plausible beats in the ECG, so none are stored")
+        return FoundBeats(note=f"{WARNING}no plausible beats in the ECG, so none are stored")
     note = f"{len(times)} beats ({source}), {60 / median:.0f} per minute"
     if share < ENOUGH_BEATS:
         note += f"; {WARNING}beats are plausible in {share:.0%} of the night only, check the ECG"

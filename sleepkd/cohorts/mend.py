@@ -23,7 +23,7 @@ def mend_recording(store: Store, recording: str, beats: bool) -> str | None:
     for name in lacking:
         median, iqr = night_statistics(_physical(night, name), signals[name].rate_hz)
         signals = signals | {name: replace(signals[name], median=median, iqr=iqr)}
-    found = FoundBeats(None, None, night.info.beats, "")
+    found = FoundBeats(info=night.info.beats)
     if to_detect:
         found = find_beats(_physical(night, "ecg"), signals["ecg"].rate_hz, signals["ecg"].polarity, night.hypnogram)
     add_to_recording(night.folder, replace(night.info, signals=signals, beats=found.info), found.times, found.quality)

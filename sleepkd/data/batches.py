@@ -92,7 +92,7 @@ def load(windows: Windows, chosen: Sequence[np.ndarray], device: torch.device) -
 
 
 def each_once(windows: Windows, processes: Processes, batch_size: int) -> Iterator[tuple[np.ndarray, Batch]]:
-    """All rows, once over all processes, none padded: this process's row numbers and their batches, on its device."""
+    """All rows, once over all processes, none padded: this process's row numbers and their batches."""
     mine = np.arange(processes.rank, len(windows), processes.world)
     chosen = [mine[i : i + batch_size] for i in range(0, len(mine), batch_size)]
     return zip(chosen, load(windows, chosen, processes.device), strict=True)

@@ -209,6 +209,11 @@ def resolve(spec: InputSpec, data: DataConfig, rate_hz: float) -> InputSpec:
     return resolved
 
 
+def said(spec: InputSpec) -> str:
+    """What a network sees, in a word: EEG, or ECG + BEATS."""
+    return " + ".join(name.upper() for name in spec)
+
+
 def _statistics(info: SignalInfo, normalisation: str, night: Night) -> tuple[float, float]:
     """Median and interquartile range that a signal is scaled by."""
     if normalisation == "robust_scored":

@@ -11,10 +11,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from sleepkd.config import to_dict
 from sleepkd.data.batches import check_shares, draw_epoch
+from sleepkd.data.inputs import said
 from sleepkd.data.nights import open_nights
 from sleepkd.data.windows import Windows
 from sleepkd.distillation.settings import Config
-from sleepkd.distillation.stage import STUDENT, Stage, build_stage, by_device
+from sleepkd.distillation.stage import Stage, build_stage, by_device
 from sleepkd.distillation.teacher_cache import use_cached_teacher
 from sleepkd.distillation.trained import checkpoint_of_network
 from sleepkd.distributed import Processes, StopFlag
@@ -193,12 +194,11 @@ def describe(stage: Stage, windows: Windows, validation: Windows | None, done: i
     config, count = stage.config, sum(parameter.numel() for parameter in stage.learner.parameters())
     teacher = f", taught by {stage.teacher.path}" if stage.teacher else ""
     start = f", from {config.stage.start_from}" if config.stage.start_from else ""
-    sees = " + ".join(name.upper() for name in stage.readers[STUDENT])
     unlabelled = sum(not night.has_labels for night in windows.nights) if stage.uses_unlabelled else 0
     without = f" ({unlabelled} without labels)" if unlabelled else ""
     held_out = f"validation {len(validation)} of {len(validation.nights)}" if validation else "no validation"
     return (
-        f"{config.stage.name}: {config.data.classes} classes from {sees}{start}{teacher}\n"
+        f"{config.stage.name}: {config.data.classes} classes from {said(stage.inputs)}{start}{teacher}\n"
         f"  {count:,} parameters on {processes.world} x {processes.device.type}, {config.train.precision}; "
         f"train {len(windows)} rows of {len(windows.nights)} nights{without}, {held_out}\n"
         f"  {config.run_directory}" + (f": going on after update {done}" if done else "")

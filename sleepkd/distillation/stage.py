@@ -9,13 +9,13 @@ from sleepkd.data.hypnogram import EPOCH_SECONDS
 from sleepkd.data.inputs import InputSpec, resolve
 from sleepkd.data.views import Places
 from sleepkd.data.windows import Batch
-from sleepkd.distillation.settings import Config
+from sleepkd.distillation.settings import Config, config_of
 from sleepkd.distillation.taps import Taps
 from sleepkd.distillation.terms import TERMS, Output, Shapes, Term
 from sleepkd.distillation.trained import TrainedNetwork, check_classes, checkpoint_of, load_trained
 from sleepkd.errors import UserError
 from sleepkd.models import build_network
-from sleepkd.training.checkpoint import load_weights
+from sleepkd.training.checkpoint import load_weights, read_checkpoint
 
 STUDENT, TEACHER = "student", "teacher"
 PROBE_SECONDS = {"epochs": EPOCH_SECONDS, "night": 10 * EPOCH_SECONDS}
@@ -122,9 +122,10 @@ def build_stage(config: Config, rate_hz: float) -> Stage:
     inputs = resolve(config.stage.inputs, config.data, rate_hz)
     student = build_network(config.model, config.data.classes, inputs, config.data.view)
     if config.stage.start_from:
-        start = load_trained(checkpoint_of(config, config.stage.start_from, "stage.start_from"))
-        check_classes(config, start.config, start.path)
-        load_weights(student, start.checkpoint.model, start.path)
+        path = checkpoint_of(config, config.stage.start_from, "stage.start_from")
+        start = read_checkpoint(path)
+        check_classes(config, config_of(start.config), path)
+        load_weights(student, start.model, path)
     teacher = _teacher(config) if config.needs_teacher else None
     taps = {
         whose: tuple(
@@ -138,8 +139,8 @@ def build_stage(config: Config, rate_hz: float) -> Stage:
     view = config.data.view
     shapes = Shapes(
         config.data.classes,
-        _probe(student, inputs, student_taps, view) if taps[STUDENT] else {},
-        _probe(teacher.network, teacher.inputs, teacher_taps, view) if teacher and taps[TEACHER] else {},
+        _shapes(student, inputs, student_taps, view) if taps[STUDENT] else {},
+        _shapes(teacher.network, teacher.inputs, teacher_taps, view) if teacher and taps[TEACHER] else {},
     )
     terms = {name: TERMS[name](settings, shapes) for name, settings in config.terms.items()}
     frozen = [] if config.tells_stages else _freeze_beyond_taps(student, inputs, student_taps, view)
@@ -182,19 +183,19 @@ def _said_of_taps(config: Config) -> str:
     return " or ".join(f"loss.{name}.taps" for name in tapping)
 
 
-def _zeros(inputs: InputSpec, view: str) -> dict[str, Tensor]:
-    """One row of one cut of nothing."""
-    return {name: torch.zeros(1, 1, *item.shape(PROBE_SECONDS[view])) for name, item in inputs.items()}
+def _probe(network: nn.Module, inputs: InputSpec, taps: Taps, view: str) -> dict[str, Tensor]:
+    """What the taps of a network catch of one row of one cut of nothing."""
+    was_training = network.training
+    network.eval()  # the probe must not move BatchNorm's statistics
+    network({name: torch.zeros(1, 1, *item.shape(PROBE_SECONDS[view])) for name, item in inputs.items()})
+    network.train(was_training)
+    return taps.pop()
 
 
 @torch.no_grad()
-def _probe(network: nn.Module, inputs: InputSpec, taps: Taps, view: str) -> dict[str, tuple[int, ...]]:
+def _shapes(network: nn.Module, inputs: InputSpec, taps: Taps, view: str) -> dict[str, tuple[int, ...]]:
     """The shapes of what the taps of a network catch, without their first dimension."""
-    was_training = network.training
-    network.eval()  # the probe must not move BatchNorm's statistics
-    network(_zeros(inputs, view))
-    network.train(was_training)
-    return {tap: tuple(feature.shape[1:]) for tap, feature in taps.pop().items()}
+    return {tap: tuple(feature.shape[1:]) for tap, feature in _probe(network, inputs, taps, view).items()}
 
 
 def _freeze_beyond_taps(student: nn.Module, inputs: InputSpec, taps: Taps, view: str) -> list[str]:
@@ -202,14 +203,10 @@ def _freeze_beyond_taps(student: nn.Module, inputs: InputSpec, taps: Taps, view:
 
     Without a term that wants its logits, those parameters get no gradient, and DDP would wait for it.
     """
-    was_training = student.training
-    student.eval()
-    student(_zeros(inputs, view))
-    sum(feature.sum() for feature in taps.pop().values()).backward()
+    sum(feature.sum() for feature in _probe(student, inputs, taps, view).values()).backward()
     for parameter in student.parameters():
         parameter.requires_grad_(parameter.grad is not None)
     student.zero_grad(set_to_none=True)
-    student.train(was_training)
     return [
         name
         for name, module in student.named_modules()

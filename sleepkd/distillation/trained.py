@@ -6,7 +6,7 @@ from pathlib import Path
 from torch import nn
 
 from sleepkd.config import to_dict
-from sleepkd.data.inputs import InputSpec, input_spec, resolve
+from sleepkd.data.inputs import InputSpec, input_spec, resolve, said
 from sleepkd.distillation.settings import Config, config_of
 from sleepkd.errors import UserError
 from sleepkd.models import build_network
@@ -33,8 +33,8 @@ class TrainedNetwork:
 
     @property
     def sees(self) -> str:
-        """Its inputs in a word: EEG, or ECG + BEATS."""
-        return " + ".join(name.upper() for name in self.inputs)
+        """Its inputs in a word."""
+        return said(self.inputs)
 
 
 def load_trained(path: Path) -> TrainedNetwork:

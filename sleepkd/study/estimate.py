@@ -1,7 +1,6 @@
 """How long planned runs will take: from runs of the same row that are done, or else from a few updates of the loop."""
 
 import json
-import os
 import subprocess
 import tempfile
 import time
@@ -81,7 +80,7 @@ def time_update(job: Job, needed: Sequence[Job], processes: int, parts: Parts, r
         command = torchrun("train_ddp.py", processes, (*job.arguments, *settings))
         log = folder / "log"
         with log.open("w") as file:
-            process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env=os.environ)
+            process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
             try:
                 while process.poll() is None and len(_moments(run_directory)) <= TIMED_UPDATES:
                     time.sleep(0.05)

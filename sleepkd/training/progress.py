@@ -39,7 +39,7 @@ class UpdateLog:
 
     def __init__(self, processes: Processes):
         self._processes = processes
-        self._reset()
+        self.reset()
 
     def add(self, parts: dict[str, Tensor]) -> None:
         """One micro-batch's shares of the update's losses, scalars by name, always the same names."""
@@ -65,14 +65,11 @@ class UpdateLog:
         values["sleep_epochs_per_second"] = self._sleep_epochs / (time.monotonic() - self._since)
         broken = torch.nonzero(~torch.isfinite(rows_UT).all(dim=1)).flatten().tolist()
         first_broken = self._windows[broken[0]] if broken else None
-        self._reset()
+        self.reset()
         return values, first_broken
 
-    def forget(self) -> None:
-        """Leave out the updates since the last flush."""
-        self._reset()
-
-    def _reset(self) -> None:
+    def reset(self) -> None:
+        """Leave out what came since the last flush."""
         self._update: Tensor | None = None
         self._updates: list[Tensor] = []
         self._windows: list[np.ndarray] = []
