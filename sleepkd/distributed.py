@@ -124,12 +124,16 @@ def fresh_part(store: Store, rank: int, world: int, timeout: timedelta) -> Store
 
 
 class StopFlag:
-    """Set by SIGTERM and SIGINT, which then do nothing else: the loop looks at it after every update."""
+    """Set by SIGTERM and SIGINT, which do nothing else until `release`: the loop looks at it after every update."""
 
     def __init__(self) -> None:
         self.requested = False
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._request)
+        self._before = {number: signal.signal(number, self._request) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def release(self) -> None:
+        """Give the two signals back to whoever had them."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _request(self, _number: int, _frame: FrameType | None) -> None:
         self.requested = True

@@ -1,12 +1,13 @@
-"""The part of torchrun's store that one start of the processes uses."""
+"""The part of torchrun's store that one start of the processes uses; the flag that stops a loop."""
 
+import signal
 import threading
 from datetime import timedelta
 
 import pytest
 import torch.distributed as dist
 
-from sleepkd.distributed import fresh_part
+from sleepkd.distributed import StopFlag, fresh_part
 
 SECONDS = timedelta(seconds=5)
 
@@ -51,3 +52,13 @@ def test_a_process_that_never_comes_is_named() -> None:
     server = dist.TCPStore("localhost", 0, is_master=True, wait_for_workers=False, timeout=SECONDS)
     with pytest.raises(RuntimeError, match=r"processes \[1, 2\] of 3 did not start"):
         fresh_part(server, 0, 3, timedelta(seconds=0.1))
+
+
+def test_a_stop_flag_hears_a_signal_and_gives_it_back() -> None:
+    """While it is in force SIGTERM only sets it; released, the handler of before is there again."""
+    before = signal.getsignal(signal.SIGTERM)
+    flag = StopFlag()
+    signal.raise_signal(signal.SIGTERM)
+    flag.release()
+    assert flag.requested
+    assert signal.getsignal(signal.SIGTERM) is before

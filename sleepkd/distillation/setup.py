@@ -90,6 +90,7 @@ class Run:
 
     def stopped(self) -> None:
         """Leave on request."""
+        self.stop.release()
         self.directory.close()
         if self.processes.is_first:
             last = self.directory.last
@@ -97,6 +98,7 @@ class Run:
 
     def finished(self) -> None:
         """Leave at the end."""
+        self.stop.release()
         self.progress.close()
         self.directory.close()
         if self.processes.is_first:
