@@ -6,19 +6,22 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from sleepkd.cohorts.batch import MENDED, SUMMARY, Outcome, mend_all, prepare_all, summary_lines, write_summary
+from sleepkd.cohorts.batch import FAILED, MENDED, SUMMARY, Outcome, mend_all, prepare_all, summary_lines, write_summary
+from sleepkd.cohorts.find import Found, find_recordings
 from sleepkd.cohorts.ingest import Options
-from sleepkd.cohorts.layout import NONE, find_recordings, load_cohort
+from sleepkd.cohorts.layout import NONE, load_cohort
+from sleepkd.cohorts.remarks import warnings_of
 from sleepkd.data.splits import PARTS, draw_split, write_split
 from sleepkd.data.store import Store, StoreSettings, create_store, read_settings, write_settings
 from sleepkd.errors import EXIT_USER_ERROR, UserError, run_command
 from sleepkd.files import write_bytes_atomically
 
 DEFAULT_SPLIT = "default"
+EXIT_WARNED = 1
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Prepare all recordings found, or mend a store; exit code 2 where any had to be skipped."""
+    """Prepare all recordings found, or mend a store; exit code 2 where any is skipped, 1 where any warns (--strict)."""
     args = _parse(arguments)
     return _mend(args) if args.mend else _prepare(args)
 
@@ -29,22 +32,35 @@ def _prepare(args: argparse.Namespace) -> int:
         cohort = replace(cohort, ecg_polarity=args.ecg_polarity)
     if cohort.format == NONE and args.no_beats:
         raise UserError(f"--no-beats: cohort {cohort.name} has nothing but beats")
-    recordings = find_recordings(cohort, args.raw)
+    found = _share(find_recordings(cohort, args.raw), args.shard)
     settings = StoreSettings(cohort.name, args.rate, args.resample)
     create_store(args.out, settings)
     if (participants := args.raw / "participants.tsv").is_file():  # evaluate.py groups its scores by it
         write_bytes_atomically(args.out / participants.name, participants.read_bytes())
-    options = Options(cohort, settings, beats=not args.no_beats, allow_unscored=args.allow_unscored)
-    outcomes = prepare_all(args.out, options, recordings, args.jobs, args.again)
-    code = _tell(args.out / SUMMARY, outcomes)
-    if any(outcome.status != "skipped" for outcome in outcomes):
+    options = Options(cohort, settings, not args.no_beats, args.allow_unscored, keep_gaps=args.gaps == "keep")
+    outcomes = prepare_all(args.out, options, found, args.jobs, args.again)
+    if args.shard:
+        share, of = args.shard
+        code = _tell(args.out / f"summary-{share}-of-{of}.tsv", outcomes, args.strict)
+        print("when all shares lie in one folder, the same command without --shard draws the split")
+        return code
+    code = _tell(args.out / SUMMARY, outcomes, args.strict)
+    if any(outcome.status not in FAILED for outcome in outcomes):
         _split(args.out, tuple(args.split), args.split_seed)
     return code
 
 
+def _share(found: Found, shard: tuple[int, int] | None) -> Found:
+    """Every n-th of the recordings found."""
+    if shard is None:
+        return found
+    share, of = shard
+    return Found(found.recordings[share - 1 :: of], found.unclear if share == 1 else [])
+
+
 def _mend(args: argparse.Namespace) -> int:
     settings = read_settings(args.mend)
-    code = _tell(args.mend / MENDED, mend_all(args.mend, not args.no_beats, args.jobs))
+    code = _tell(args.mend / MENDED, mend_all(args.mend, not args.no_beats, args.jobs), strict=False)
     if code:
         print(f"{args.mend}: stays as it was until all its recordings are mended; prepare those anew, or delete them")
     else:
@@ -52,11 +68,13 @@ def _mend(args: argparse.Namespace) -> int:
     return code
 
 
-def _tell(path: Path, outcomes: list[Outcome]) -> int:
+def _tell(path: Path, outcomes: list[Outcome], strict: bool) -> int:
     """Write the table of all recordings and print a summary; returns the exit code."""
     write_summary(path, outcomes)
     print("\n".join(summary_lines(path, outcomes)))
-    return EXIT_USER_ERROR if any(outcome.status == "skipped" for outcome in outcomes) else 0
+    if any(outcome.status in FAILED for outcome in outcomes):
+        return EXIT_USER_ERROR
+    return EXIT_WARNED if strict and any(warnings_of(outcome.note) for outcome in outcomes) else 0
 
 
 def _split(path: Path, shares: tuple[float, float, float], seed: int) -> None:
@@ -96,6 +114,14 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--allow-unscored", action="store_true", help="prepare recordings whose scoring file is missing, without labels"
     )
+    parser.add_argument(
+        "--gaps",
+        choices=("refuse", "keep"),
+        default="refuse",
+        help="keep: prepare interrupted recordings, each part where it belongs and the gaps masked",
+    )
+    parser.add_argument("--strict", action="store_true", help="exit code 1 where anything had to be warned of")
+    parser.add_argument("--shard", type=_shard, metavar="I/N", help="every N-th recording from the I-th on")
     parser.add_argument("--again", action="store_true", help="prepare recordings anew that the store already holds")
     parser.add_argument("--split", type=float, nargs=3, default=(0.8, 0.1, 0.1), metavar=("TRAIN", "VAL", "TEST"))
     parser.add_argument("--split-seed", type=int, default=0)
@@ -116,6 +142,13 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     if not (min(args.split) >= 0 and abs(sum(args.split) - 1) <= 1e-6):
         raise UserError(f"--split: the three shares must not be negative and add up to 1, are {args.split}")
     return args
+
+
+def _shard(text: str) -> tuple[int, int]:
+    share, _, of = text.partition("/")
+    if not (share.isdigit() and of.isdigit() and 1 <= int(share) <= int(of)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no share: 1/4 is the first of four")
+    return int(share), int(of)
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ def test_a_scoring_file_of_another_night_is_refused(tmp_path):
     night(tmp_path, scoring_start=START + timedelta(hours=13))
     run(tmp_path, tmp_path / "store", code=2)
     assert (
-        "Base.edf: starts +13.0 h from 01-03-0001 PSG.edf; are they of the same night?"
+        "Base.edf begin 13.0 h apart by their dates; are they of the same night?"
         in (summary(tmp_path / "store")["01-03-0001"]["note"])
     )
 

@@ -4,16 +4,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from tqdm import tqdm
 
-from sleepkd.cohorts.ingest import WARNING, Options, ingest
-from sleepkd.cohorts.layout import RecordingFiles
+from sleepkd.cohorts.find import Found, RecordingFiles
+from sleepkd.cohorts.ingest import Options, ingest
 from sleepkd.cohorts.mend import mend_recording
+from sleepkd.cohorts.remarks import SEPARATOR, WARNING, joined, warnings_of
 from sleepkd.data.store import Store
 from sleepkd.errors import UserError
 from sleepkd.files import write_text_atomically
@@ -21,7 +22,8 @@ from sleepkd.files import write_text_atomically
 Item = TypeVar("Item")
 
 
-Status = Literal["prepared", "mended", "kept", "skipped"]
+Status = Literal["prepared", "mended", "kept", "skipped", "twice"]
+FAILED: tuple[Status, ...] = ("skipped", "twice")
 SUMMARY, MENDED = "summary.tsv", "mended.tsv"
 
 
@@ -35,11 +37,16 @@ class Outcome:
     note: str
 
 
-def prepare_all(
-    store: Path, options: Options, recordings: Sequence[RecordingFiles], jobs: int, again: bool
-) -> list[Outcome]:
+def prepare_all(store: Path, options: Options, found: Found, jobs: int, again: bool) -> list[Outcome]:
     """Prepare recordings; a mistake in the files of one is told in its outcome, and the others go on."""
-    return list(_each(partial(_prepare, store, options, again), recordings, jobs, "prepare"))
+    outcomes = list(_each(partial(_prepare, store, options, again), found.recordings, jobs, "prepare"))
+    copies = _copies(store)
+    for i, outcome in enumerate(outcomes):
+        if others := copies.get(outcome.recording):
+            warned = f"{WARNING}is the same night as {', '.join(others)}, under another name: keep one"
+            outcomes[i] = replace(outcome, note=joined([*outcome.note.split(SEPARATOR), warned]))
+    unclear = [Outcome(u.recording, u.subset, "skipped" if u.linked else "twice", u.why) for u in found.unclear]
+    return sorted([*outcomes, *unclear], key=lambda outcome: outcome.recording)
 
 
 def mend_all(store: Path, beats: bool, jobs: int) -> list[Outcome]:
@@ -50,7 +57,8 @@ def mend_all(store: Path, beats: bool, jobs: int) -> list[Outcome]:
 
 def _prepare(store: Path, options: Options, again: bool, files: RecordingFiles) -> Outcome:
     if not again and (store / "recordings" / files.recording / "recording.json").is_file():
-        return Outcome(files.recording, files.subset, "kept", "prepared before")
+        note = Store(store).info(files.recording).note
+        return Outcome(files.recording, files.subset, "kept", joined(["prepared before", *note.split(SEPARATOR)]))
     status, note = _tried(lambda: ingest(store, options, files), "prepared", files.signals)
     return Outcome(files.recording, files.subset, status, note or "")
 
@@ -89,6 +97,20 @@ def _each(work: Callable[[Item], Outcome], items: Sequence[Item], jobs: int, wha
         raise UserError(f"{what}: a process was killed, most likely for lack of memory; lower --jobs") from None
 
 
+def _copies(store: Path) -> dict[str, list[str]]:
+    """For each recording of a store that is another's copy, the others' names."""
+    of_digest: dict[str, list[str]] = {}
+    opened = Store(store) if any((store / "recordings").glob("*/recording.json")) else None
+    for recording in opened.recordings if opened else ():
+        for digest in opened.info(recording).digests:  # type: ignore[union-attr]
+            of_digest.setdefault(digest, []).append(recording)
+    copies: dict[str, set[str]] = {}
+    for names in of_digest.values():
+        for name in names if len(names) > 1 else ():
+            copies.setdefault(name, set()).update(set(names) - {name})
+    return {name: sorted(others) for name, others in copies.items()}
+
+
 def write_summary(path: Path, outcomes: Sequence[Outcome]) -> None:
     """A table with a line per recording."""
     lines = ["recording\tsubset\tstatus\tnote", *(f"{o.recording}\t{o.subset}\t{o.status}\t{o.note}" for o in outcomes)]
@@ -97,17 +119,13 @@ def write_summary(path: Path, outcomes: Sequence[Outcome]) -> None:
 
 def summary_lines(path: Path, outcomes: Sequence[Outcome]) -> list[str]:
     """What was skipped and why, what to look at, and how many recordings came out how; path: of the table."""
-    lines = [f"skipped {outcome.recording}: {outcome.note}" for outcome in outcomes if outcome.status == "skipped"]
+    lines = [f"skipped {outcome.recording}: {outcome.note}" for outcome in outcomes if outcome.status in FAILED]
     for outcome in outcomes:
-        for part in outcome.note.split("; "):
-            if part.startswith(WARNING):
-                lines.append(f"{outcome.recording}: {part.removeprefix(WARNING)}")
-    counts = Counter(outcome.status for outcome in outcomes)
-    subsets = Counter(outcome.subset for outcome in outcomes if outcome.status != "skipped")
+        lines += [f"{outcome.recording}: {warning}" for warning in warnings_of(outcome.note)]
+    counts = Counter("skipped" if outcome.status in FAILED else outcome.status for outcome in outcomes)
+    subsets = Counter(outcome.subset for outcome in outcomes if outcome.status not in FAILED)
     done = "mended" if path.name == MENDED else "prepared"
-    lines.append(
-        f"{path.parent}: {counts[done]} {done}, {counts['kept']} kept from before, {counts['skipped']} skipped; "
-        + ", ".join(f"{subset} {count}" for subset, count in sorted(subsets.items()))
-        + f"; each recording in {path}"
-    )
+    parts = [f"{counts[done]} {done}, {counts['kept']} kept from before, {counts['skipped']} skipped"]
+    parts += [", ".join(f"{subset} {count}" for subset, count in sorted(subsets.items()))] if subsets else []
+    lines.append(f"{path.parent}: {'; '.join(parts)}; each recording in {path}")
     return lines

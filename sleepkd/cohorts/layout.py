@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from sleepkd.cohorts.beats import BEATS, BeatLayout
@@ -45,7 +44,8 @@ class SubsetLayout:
 class Cohort:
     """A dataset YAML.
 
-    signals: regular expression for the name of a signal file; its group `recording` names the recording.
+    signals: regular expression for the name of a signal file, in capitals or not; its group `recording` names the
+    recording.
     format: how that file is read, a key of `SIGNALS`; "none" where it only names the recording, which then has beats.
     subject, subset: templates over that expression's groups.
     eeg, ecg: derivations, the first that a file's channels fit; left out where the cohort has none.
@@ -67,42 +67,6 @@ class Cohort:
     subsets: dict[str, SubsetLayout] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class RecordingFiles:
-    """One recording of a cohort, found on disk, with everything needed to prepare it.
-
-    signals: the file that names it. raw: the folder that holds the cohort. eeg, ecg: empty where there is none.
-    """
-
-    recording: str
-    subject: str
-    subset: str
-    signals: Path
-    raw: Path
-    scoring_names: tuple[str, ...]
-    beat_names: tuple[str, ...]
-    standard: Standard
-    epoch_seconds: float
-    eeg: tuple[Derivation, ...]
-    ecg: tuple[Derivation, ...]
-
-    def scoring_file(self) -> Path | None:
-        """The scoring file beside the signals, or from the raw folder; None where there is none."""
-        return self._find(self.scoring_names)
-
-    def beat_file(self) -> Path | None:
-        """The file of beats beside the signals, or from the raw folder; None where there is none."""
-        return self._find(self.beat_names)
-
-    def missing(self, what: str, names: tuple[str, ...]) -> UserError:
-        """What to say where one of these files has to be there and is not."""
-        return UserError(f"{self.signals}: has no {what} file beside it ({' or '.join(names)}), nor so in {self.raw}")
-
-    def _find(self, names: tuple[str, ...]) -> Path | None:
-        places = (folder / name for folder in (self.signals.parent, self.raw) for name in names)
-        return next((path for path in places if path.is_file()), None)
-
-
 def load_cohort(name: str) -> Cohort:
     """The cohort of a YAML file, or of a bare name in configs/datasets. Raises UserError naming file or key."""
     path = find_config(name, DATASETS)
@@ -113,45 +77,6 @@ def load_cohort(name: str) -> Cohort:
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     return cohort
-
-
-def find_recordings(cohort: Cohort, raw: Path) -> list[RecordingFiles]:
-    """All recordings of a cohort below a folder, by name. Raises UserError where there is none or one occurs twice."""
-    if not raw.is_dir():
-        raise UserError(f"{raw}: no such folder")
-    found: dict[str, RecordingFiles] = {}
-    for path in sorted(p for p in raw.rglob("*") if p.is_file()):
-        match = re.fullmatch(cohort.signals, path.name)
-        if not match:
-            continue
-        recording = _describe(cohort, raw, path, match.groupdict())
-        if recording.recording in found:
-            raise UserError(f"{path}: recording {recording.recording} is also {found[recording.recording].signals}")
-        found[recording.recording] = recording
-    if not found:
-        raise UserError(f"{raw}: no file here or below is named like {cohort.signals}")
-    return list(found.values())
-
-
-def _describe(cohort: Cohort, raw: Path, path: Path, groups: dict[str, str]) -> RecordingFiles:
-    def filled(layout: LabelLayout | BeatLayout | None) -> tuple[str, ...]:
-        return tuple(name.format(**groups) for name in layout.files) if layout else ()
-
-    subset = cohort.subset.format(**groups)
-    special = cohort.subsets.get(subset, SubsetLayout())
-    return RecordingFiles(
-        recording=re.sub(r"[^\w.-]", "_", groups["recording"]),  # it names a folder
-        subject=cohort.subject.format(**groups),
-        subset=subset,
-        signals=path,
-        raw=raw,
-        scoring_names=filled(cohort.scoring),
-        beat_names=filled(cohort.beats),
-        standard=special.standard or cohort.standard,
-        epoch_seconds=special.epoch_seconds or cohort.epoch_seconds,
-        eeg=special.eeg or cohort.eeg or (),
-        ecg=special.ecg or cohort.ecg or (),
-    )
 
 
 def _check(cohort: Cohort) -> None:

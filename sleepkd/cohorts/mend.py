@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from sleepkd.cohorts.beats.detect import FoundBeats, find_beats
 from sleepkd.cohorts.condition import night_statistics
-from sleepkd.cohorts.ingest import FoundBeats, find_beats
+from sleepkd.cohorts.remarks import joined
 from sleepkd.data.store import Night, Store, add_to_recording
 
 
@@ -27,7 +28,7 @@ def mend_recording(store: Store, recording: str, beats: bool) -> str | None:
     if to_detect:
         found = find_beats(_physical(night, "ecg"), signals["ecg"].rate_hz, signals["ecg"].polarity, night.hypnogram)
     add_to_recording(night.folder, replace(night.info, signals=signals, beats=found.info), found.times, found.quality)
-    return "; ".join(part for part in ("statistics without labels" if lacking else "", found.note) if part)
+    return joined(["statistics without labels" if lacking else "", *found.remarks])
 
 
 def _physical(night: Night, name: str) -> np.ndarray:

@@ -11,6 +11,7 @@ STORE/splits/<name>/train.txt …          see splits.py
 Signals are memory-mapped. A recording has any of eeg, ecg and beats.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -46,6 +47,7 @@ class SignalInfo:
     polarity: -1 where the recording is upside down (ECG), to be applied when reading.
     median, iqr: of the physical signal over the night, without labels; None in a store of format 1.
     scored_median, scored_iqr: over the scored part of the night; None for a night without labels.
+    digest: of the samples as recorded: the same in two recordings, and they are one. "" where none was taken.
     """
 
     derivation: str
@@ -60,15 +62,20 @@ class SignalInfo:
     scored_median: float | None = None
     scored_iqr: float | None = None
     polarity: int = 1
+    digest: str = ""
 
 
 @dataclass(frozen=True)
 class BeatsInfo:
-    """Where the beats come from, how many there are, and the night's median plausible interval between two, s."""
+    """Where the beats come from, how many there are, and the night's median plausible interval between two, s.
+
+    digest: as in `SignalInfo`.
+    """
 
     source: str
     count: int
     median_s: float
+    digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,7 @@ class RecordingInfo:
     """One night: whose, from which files, scored by which standard, its signals by name ("eeg", "ecg"), its beats.
 
     scoring: the file of its labels, "" for a night without labels. seconds: from the first sample to the last.
+    gaps: (start, end), s, where nothing was recorded and nothing is read. note: what `prepare` said of it.
     """
 
     recording: str
@@ -88,6 +96,26 @@ class RecordingInfo:
     signals: dict[str, SignalInfo]
     ignored_annotations: dict[str, int]
     beats: BeatsInfo | None = None
+    gaps: tuple[tuple[float, float], ...] = ()
+    note: str = ""
+
+    @property
+    def digests(self) -> frozenset[str]:
+        """What it shares with a copy of itself under another name."""
+        beats = [self.beats.digest] if self.beats else []
+        return frozenset(filter(None, [*beats, *(signal.digest for signal in self.signals.values())]))
+
+    def clear_of_gaps(self, start_s: np.ndarray, end_s: np.ndarray) -> np.ndarray:
+        """(N,) bool: whether stretches of the recording, s, hold no gap."""
+        clear = np.ones(np.broadcast(start_s, end_s).shape, dtype=bool)
+        for begin, end in self.gaps:
+            clear &= (end_s <= begin + 1e-6) | (start_s >= end - 1e-6)
+        return clear
+
+
+def digest(samples: np.ndarray) -> str:
+    """What tells samples (samples,) from any others; rounded to float32, so that no unit's last bit enters."""
+    return hashlib.blake2b(np.ascontiguousarray(samples, dtype=np.float32), digest_size=12).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -283,6 +311,7 @@ def _info_of(content: dict[str, Any]) -> RecordingInfo:
             signal |= {"scored_median": signal["median"], "scored_iqr": signal["iqr"], "median": None, "iqr": None}
     content["signals"] = {name: SignalInfo(**signal) for name, signal in signals.items()}
     content["beats"] = BeatsInfo(**content["beats"]) if content.get("beats") else None
+    content["gaps"] = tuple((float(start), float(end)) for start, end in content.get("gaps", ()))
     return RecordingInfo(**content)
 
 

@@ -101,6 +101,8 @@ def _epochs(index: int, night: Night, readers: Mapping[str, InputSpec], data: Da
     for spec in readers.values():
         for name, item in spec.items():
             usable &= item.usable(name, night, hypnogram.onset_s, lead_s, EPOCH_SECONDS)
+    start_s = hypnogram.onset_s + lead_s
+    usable &= night.info.clear_of_gaps(start_s, start_s + EPOCH_SECONDS)
     runs = _consecutive_runs(hypnogram, np.flatnonzero(usable))
     chunks = [run[i : i + data.window] for run in runs for i in range(0, len(run), data.window)]
     rows = _rows(index, hypnogram, chunks, data.window, data.classes)
@@ -129,6 +131,7 @@ def _night(index: int, night: Night, readers: Mapping[str, InputSpec], data: Dat
     starts = start + CELL_SECONDS * per_row * np.arange(count)
     begins = starts[:, None] + CELL_SECONDS * np.arange(per_row)
     mask = (begins > -1e-6) & (begins + CELL_SECONDS < seconds + 1e-6)
+    mask &= night.info.clear_of_gaps(begins, begins + CELL_SECONDS)
 
     first_cell = np.rint((hypnogram.onset_s - start) / CELL_SECONDS).astype(np.int64)
     length = np.rint(hypnogram.duration_s / CELL_SECONDS).astype(np.int64)

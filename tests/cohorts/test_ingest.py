@@ -9,7 +9,7 @@ import wfdb
 import yaml
 
 from sleepkd import prepare
-from sleepkd.cohorts import ingest as room
+from sleepkd.cohorts.beats import detect
 from sleepkd.cohorts.condition import night_statistics
 from sleepkd.data.beats import beat_quality, median_interval
 from sleepkd.data.splits import read_split
@@ -205,7 +205,7 @@ def test_a_detector_that_fails_loses_no_recording(tmp_path, monkeypatch):
     def fails(*_):
         raise RuntimeError("not\ntoday; never")
 
-    monkeypatch.setattr(room, "detect_beats", fails)
+    monkeypatch.setattr(detect, "detect_beats", fails)
     night(tmp_path / "raw")
     store = run(tmp_path)
     assert store.info("s1").beats is None

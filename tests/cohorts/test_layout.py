@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sleepkd.cohorts.layout import DATASETS, find_recordings, load_cohort
+from sleepkd.cohorts.find import find_recordings
+from sleepkd.cohorts.layout import DATASETS, load_cohort
 from sleepkd.cohorts.signals import Derivation
 from sleepkd.errors import UserError
 
@@ -38,7 +39,7 @@ def test_every_dataset_yaml_loads():
 
 def test_the_subsets_of_mass(tmp_path):
     touch(tmp_path, *(f"SS{s}_EDF/01-0{s}-0001 PSG.edf" for s in range(1, 6)))
-    found = {r.subset: r for r in find_recordings(MASS, tmp_path)}
+    found = {r.subset: r for r in find_recordings(MASS, tmp_path).recordings}
     assert {subset: (r.standard, r.epoch_seconds) for subset, r in found.items()} == {
         "SS1": ("aasm", 30), "SS2": ("rk", 20), "SS3": ("aasm", 30), "SS4": ("rk", 20), "SS5": ("rk", 20),
     }  # fmt: skip
@@ -52,7 +53,7 @@ def test_recordings_are_found_at_any_depth_and_only_those(tmp_path):
     touch(tmp_path, "a/b/01-01-0002 PSG.edf", "01-01-0001_PSG.edf", "01-01-0001 Base.edf", "readme.txt",
           "._01-01-0003 PSG.edf", "01-06-0001 PSG.edf", "01-01-0001 PSG.edf.part")  # fmt: skip
     (tmp_path / "01-03-0001 PSG.edf").mkdir()
-    assert [r.recording for r in find_recordings(MASS, tmp_path)] == ["01-01-0001", "01-01-0002"]
+    assert [r.recording for r in find_recordings(MASS, tmp_path).recordings] == ["01-01-0001", "01-01-0002"]
 
 
 def test_the_four_names_of_a_scoring_file(tmp_path):
@@ -60,21 +61,57 @@ def test_the_four_names_of_a_scoring_file(tmp_path):
     touch(tmp_path, "01-01-0001 PSG.edf")
     for name in reversed(names):  # the first of the list that exists is read
         touch(tmp_path, name)
-        assert find_recordings(MASS, tmp_path)[0].scoring_file() == tmp_path / name
+        assert find_recordings(MASS, tmp_path).recordings[0].scoring_file() == tmp_path / name
 
 
 def test_no_scoring_file_names_the_signals_and_what_was_looked_for(tmp_path):
     touch(tmp_path, "a/01-01-0001 PSG.edf", "b/01-01-0001 Base.edf")
-    files = find_recordings(MASS, tmp_path)[0]
+    files = find_recordings(MASS, tmp_path).recordings[0]
     assert files.scoring_file() is None
     told = str(files.missing("scoring", files.scoring_names))
     assert re.search(r"a/01-01-0001 PSG\.edf: has no scoring file beside it \(01-01-0001 Base\.edf", told)
 
 
-def test_a_recording_found_twice_is_an_error(tmp_path):
-    touch(tmp_path, "a/01-01-0001 PSG.edf", "b/01-01-0001 PSG.edf")
-    with pytest.raises(UserError, match=r"b/01-01-0001 PSG\.edf: recording 01-01-0001 is also .*a/01-01-0001 PSG\.edf"):
-        find_recordings(MASS, tmp_path)
+def test_a_recording_found_twice_is_named_and_stops_no_other(tmp_path):
+    touch(tmp_path, "a/01-01-0001 PSG.edf", "b/01-01-0001 PSG.EDF", "b/01-01-0002 PSG.edf")
+    found = find_recordings(MASS, tmp_path)
+    assert [r.recording for r in found.recordings] == ["01-01-0002"]
+    ((recording, _, why, linked),) = found.unclear
+    assert (recording, linked) == ("01-01-0001", False)
+    assert re.search(r"a/01-01-0001 PSG\.edf: .*b/01-01-0001 PSG\.EDF is of this name too; keep one", why)
+
+
+def test_links_are_followed_and_links_to_nothing_are_named(tmp_path):
+    raw, elsewhere = tmp_path / "raw", tmp_path / "elsewhere"
+    touch(elsewhere, "01-01-0001 PSG.edf", "01-01-0001 Base.edf")
+    raw.mkdir()
+    (raw / "SS1").symlink_to(elsewhere)
+    (elsewhere / "round").symlink_to(raw)  # a circle
+    (raw / "01-01-0002 PSG.edf").symlink_to("not-fetched.edf")
+    touch(raw, "01-01-0003 PSG.edf")
+    (raw / "01-01-0003 Base.edf").symlink_to("not-fetched-either.edf")
+    found = find_recordings(MASS, raw)
+    first, third = found.recordings
+    assert (first.recording, first.scoring_file()) == ("01-01-0001", raw / "SS1" / "01-01-0001 Base.edf")
+    assert [(u.recording, u.linked) for u in found.unclear] == [("01-01-0002", True)]
+    assert "01-01-0002 PSG.edf: is a link to not-fetched.edf, where there is nothing" in found.unclear[0].why
+    assert third.scoring_file() is None
+    told = str(third.missing("scoring", third.scoring_names))
+    assert "01-01-0003 Base.edf: is a link to not-fetched-either.edf, where there is nothing" in told
+
+
+def test_names_fit_in_any_capitals_and_by_wildcards(tmp_path):
+    """As Sleep-EDF names a scoring by the scorer: SC4001E0-PSG.edf, SC4001EC-Hypnogram.edf."""
+    scoring = {"files": ["{who}*-hypnogram.edf"], "labels": {"W": "W"}}
+    cohort = load_cohort(dataset(tmp_path, signals=r"(?P<recording>(?P<who>s\[?\d+)n\d)\.edf", scoring=scoring))
+    raw = tmp_path / "raw"
+    touch(raw, "S1n1.EDF", "S1nC-Hypnogram.EDF", "s[2n1.edf", "s[2n-hypnogram.edf", "s2n1-hypnogram.edf")
+    first, second = find_recordings(cohort, raw).recordings
+    assert first.scoring_file() == raw / "S1nC-Hypnogram.EDF"
+    assert second.scoring_file() == raw / "s[2n-hypnogram.edf"  # what a name holds is no wildcard
+    touch(raw, "S1nB-hypnogram.edf")
+    with pytest.raises(UserError, match=r"S1nB-hypnogram\.edf: S1nC-Hypnogram\.EDF fits S1\*-hypnogram\.edf too"):
+        first.scoring_file()
 
 
 def test_nothing_found(tmp_path):
@@ -92,7 +129,7 @@ def test_no_such_dataset():
 def test_a_cohort_of_ones_own_is_a_yaml(tmp_path):
     cohort = load_cohort(dataset(tmp_path, subject="{who}", subsets={"all": {"epoch_seconds": 20}}, standard="rk"))
     touch(tmp_path, "s1n1.edf", "s1n2.edf", "s22n1.edf")
-    found = find_recordings(cohort, tmp_path)
+    found = find_recordings(cohort, tmp_path).recordings
     assert [(r.recording, r.subject, r.subset, r.standard, r.epoch_seconds) for r in found] == [
         ("s1n1", "s1", "all", "rk", 20), ("s1n2", "s1", "all", "rk", 20), ("s22n1", "s22", "all", "rk", 20),
     ]  # fmt: skip
@@ -103,7 +140,7 @@ def test_a_cohort_of_ones_own_is_a_yaml(tmp_path):
 def test_a_recording_names_a_folder(tmp_path):
     cohort = load_cohort(dataset(tmp_path, signals=r"(?P<recording>.*)\.edf"))
     touch(tmp_path, "night of Zoë (1).edf")
-    assert find_recordings(cohort, tmp_path)[0].recording == "night_of_Zoë__1_"
+    assert find_recordings(cohort, tmp_path).recordings[0].recording == "night_of_Zoë__1_"
 
 
 def test_files_may_lie_in_a_folder_of_their_own(tmp_path):
@@ -113,7 +150,7 @@ def test_files_may_lie_in_a_folder_of_their_own(tmp_path):
     cohort = load_cohort(dataset(tmp_path, scoring=scoring, beats=beats))
     raw = tmp_path / "raw"
     touch(raw, "edfs/a/s1n1.edf")
-    files = find_recordings(cohort, raw)[0]
+    files = find_recordings(cohort, raw).recordings[0]
     assert (files.scoring_file(), files.beat_file()) == (None, None)
     told = str(files.missing("scoring", files.scoring_names))
     assert told == (f"{raw}/edfs/a/s1n1.edf: has no scoring file beside it (annotations/s1/s1n1.tal), nor so in {raw}")
@@ -128,7 +165,7 @@ def test_files_may_lie_in_a_folder_of_their_own(tmp_path):
 def test_a_cohort_that_nobody_scored(tmp_path, scoring):
     cohort = load_cohort(dataset(tmp_path, scoring=scoring, eeg=None))
     touch(tmp_path, "s1n1.edf")
-    files = find_recordings(cohort, tmp_path)[0]
+    files = find_recordings(cohort, tmp_path).recordings[0]
     assert cohort.scoring is None
     assert (files.scoring_names, files.scoring_file()) == ((), None)
     assert (files.eeg, files.ecg) == ((), (Derivation("ECG"),))
@@ -136,7 +173,7 @@ def test_a_cohort_that_nobody_scored(tmp_path, scoring):
 
 def test_the_records_of_slpdb(tmp_path):
     touch(tmp_path, "slp01a.hea", "slp01b.hea", "slp67x.hea", "slp04.hea", "slp04.st", "README.md")
-    found = find_recordings(load_cohort("slpdb"), tmp_path)
+    found = find_recordings(load_cohort("slpdb"), tmp_path).recordings
     assert [(r.recording, r.subject, r.standard, r.epoch_seconds) for r in found] == [
         ("slp01a", "slp01", "rk", 30), ("slp01b", "slp01", "rk", 30), ("slp04", "slp04", "rk", 30),
         ("slp67x", "slp67", "rk", 30),

@@ -1,4 +1,4 @@
-from datetime import UTC, timedelta
+from datetime import datetime, timedelta
 
 import mne
 import numpy as np
@@ -129,7 +129,7 @@ def test_a_difference_of_two_rates_is_refused(tmp_path):
 def test_the_start_is_known_to_the_fraction_of_a_second(tmp_path, fraction):
     start = START + timedelta(seconds=fraction)
     edf = EdfFile(write_psg(tmp_path / "PSG.edf", [channel("ECG", A, RATE)], start))
-    assert edf.start().astimezone(UTC).replace(tzinfo=None) == start
+    assert datetime.combine(edf.start().date, edf.start().time) + timedelta(seconds=edf.start().offset_s) == start
 
 
 def test_a_header_with_an_accent_and_no_time_is_read(tmp_path):
@@ -137,7 +137,7 @@ def test_a_header_with_an_accent_and_no_time_is_read(tmp_path):
     whole = path.read_bytes()
     path.write_bytes(whole[:8] + b"X M X \xc9ric".ljust(80) + whole[88:176] + b"X".ljust(8) + whole[184:])
     edf = EdfFile(path)
-    assert edf.start().date() == START.date()
+    assert (edf.start().date, edf.start().time) == (START.date(), None)
     assert edf.derive([Derivation("ECG")], "uV").derivation == "ECG"
 
 
@@ -173,13 +173,17 @@ def test_a_decimal_comma_in_the_header_is_read(tmp_path):
     np.testing.assert_allclose(EdfFile(path).derive([Derivation("ECG")], "uV").samples, A, rtol=0, atol=STEP)
 
 
-def test_a_range_that_is_none_counts_as_one(tmp_path):
+def test_a_range_that_is_none_leaves_the_stored_numbers(tmp_path):
     path = psg(tmp_path, {"ECG": A}).path
     whole = path.read_bytes()
     at = 256 + 16 + 80 + 8  # physical minimum, then maximum, of the only signal
     path.write_bytes(whole[:at] + b"5".ljust(8) * 2 + whole[at + 16 :])
-    samples = EdfFile(path).derive([Derivation("ECG")], "uV").samples
-    assert np.ptp(samples) == pytest.approx(np.ptp(A) / 1000, rel=0.01)
+    derived = EdfFile(path).derive([Derivation("ECG")], "uV")
+    assert np.ptp(derived.samples) == pytest.approx(np.ptp(A) / 1000 * 65535, rel=0.01)
+    assert (derived.unit, derived.remarks) == (
+        "arbitrary",
+        ("WARNING: ECG has no range (physical or digital min and max)",),
+    )
 
 
 HEADER = 256 * 3
@@ -191,20 +195,19 @@ HEADER = 256 * 3
 def test_a_file_cut_off_anywhere_is_named(tmp_path, size):
     path = psg(tmp_path, {"EEG C3-LER": A, "ECG ECGI": B}).path
     path.write_bytes(path.read_bytes()[:size])
-    with pytest.raises(UserError, match=r"PSG\.edf: is (cut off: .*records|damaged or no EDF)"):
+    with pytest.raises(UserError, match=r"PSG\.edf: is (cut off: .*records|cut off within its header|no EDF)"):
         EdfFile(path)
 
 
 @pytest.mark.parametrize(
     ("at", "field", "message"),
     [
-        (236, b"21", "is cut off: EDF header indicates 21 data records, but file contains 20"),
-        (236, b"-1", "is cut off"),
-        (236, b"many", "is damaged or no EDF"),
-        (244, b"0", "is damaged or no EDF"),
-        (252, b"zwei", "is damaged or no EDF"),
+        (236, b"21", "is cut off: its header says 21 data records, it holds 20"),
+        (236, b"many", "is damaged: its header says 'many' for the number of data records"),
+        (244, b"0", "is damaged: its header gives records no duration"),
+        (252, b"zwei", "is damaged: its header says 'zwei' for the number of signals"),
     ],
-    ids=["a record less", "records unknown", "records no number", "records of 0 s", "signals no number"],
+    ids=["a record less", "records no number", "records of 0 s", "signals no number"],
 )
 def test_a_header_that_does_not_fit_the_file_is_named(tmp_path, at, field, message):
     path = psg(tmp_path, {"EEG C3-LER": A, "ECG ECGI": B}).path
@@ -225,13 +228,19 @@ def test_a_file_of_no_length_is_named(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:Creating EDF")
-def test_an_interrupted_recording_is_refused(tmp_path):
+def test_an_interrupted_recording_is_laid_in_time(tmp_path):
     path = write_psg(tmp_path / "PSG.edf", [channel("ECG", A, RATE)], START + timedelta(seconds=0.5))
     path.write_bytes(path.read_bytes().replace(b"EDF+C", b"EDF+D", 1))
     EdfFile(path)  # marked as interrupted, but without a gap
-    path.write_bytes(path.read_bytes().replace(b"+9.5\x14\x14", b"+9.6\x14\x14", 1))
-    with pytest.raises(UserError, match=r"PSG\.edf: was interrupted \(EDF\+D\)"):
-        EdfFile(path)
+    assert EdfFile(path).gaps == []
+    for i in range(10, SECONDS):
+        path.write_bytes(path.read_bytes().replace(b"+%d.5\x14\x14" % i, b"+%d.7\x14\x14" % i, 1))
+    edf = EdfFile(path)
+    assert edf.gaps == [(10.0, pytest.approx(10.2))]
+    assert edf.seconds == pytest.approx(SECONDS + 0.2)
+    derived = edf.derive([Derivation("ECG")], "uV").samples
+    np.testing.assert_allclose(derived[: 10 * RATE], A[: 10 * RATE], rtol=0, atol=STEP)
+    np.testing.assert_allclose(derived[-(SECONDS - 10) * RATE :], A[10 * RATE :], rtol=0, atol=STEP)
 
 
 # --- the real recording ---
@@ -247,4 +256,5 @@ def test_the_real_recording_for_all_that_its_header_says():
     assert len(eeg.samples) == len(ecg.samples) == 1800 * eeg.rate_hz
     assert 50 < np.abs(ecg.samples).max() < 200
     assert detect_polarity(ecg.samples, ecg.rate_hz) == -1
-    assert edf.start().replace(tzinfo=None).isoformat() == "2003-11-17T03:27:00"
+    start = edf.start()
+    assert datetime.combine(start.date, start.time).isoformat() == "2003-11-17T03:27:00"

@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from sleepkd.cohorts.clock import Clock, Start
 from sleepkd.config import require
 from sleepkd.data.hypnogram import SLEEP_STAGES, UNSCORED, UNSCORED_NAME, Hypnogram
 from sleepkd.errors import UserError
@@ -19,12 +19,15 @@ class LabelLayout:
     """Where the labels are and how they are written.
 
     files: beside the signals, or as a path from the raw folder; the first that exists. {name} as in `Cohort.signals`.
-    labels: what the file says -> W, N1, N2, N3, REM or unscored. format: a key of `LABELS`.
+    labels: what the file says -> W, N1, N2, N3, REM or unscored. format: a key of `LABELS`. clock: how the scoring's
+    time is that of the signals, see clock.py. changes_only: a sleep stage is written only where it begins.
     """
 
     files: tuple[str, ...]
     labels: dict[str, str]
     format: str = "edf_annotations"
+    clock: Clock = "date_and_time"
+    changes_only: bool = False
 
     def check(self, epoch_seconds: Sequence[float]) -> None:
         """Refuse impossible values by key; epoch_seconds: every length of sleep epochs in the cohort."""
@@ -33,12 +36,25 @@ class LabelLayout:
             require(known, f"scoring.labels.{text}", f"{stage!r} is none of {', '.join(SLEEP_STAGES)}, unscored")
 
 
+class Mark(NamedTuple):
+    """A line of a scoring file. duration_s: 0 where the file gives none."""
+
+    onset_s: float
+    duration_s: float
+    text: str
+
+
 class ScoredFile(NamedTuple):
-    """What a scoring file says. start: when it begins, if it says so; ignored: what it holds besides sleep stages."""
+    """What a scoring file says.
+
+    start: when it begins, None where onsets count from the first sample of the signals. ignored: what it holds besides
+    sleep stages. remarks: what is odd about it, "WARNING: …" where a person should look at it.
+    """
 
     hypnogram: Hypnogram
-    start: datetime | None
+    start: Start | None
     ignored: dict[str, int]
+    remarks: tuple[str, ...] = ()
 
 
 def label_index(stage: str) -> int:

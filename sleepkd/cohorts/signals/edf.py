@@ -1,14 +1,13 @@
-"""The signals of an EDF or EDF+ file."""
+"""The signals of an EDF, EDF+ or BDF file."""
 
-import warnings
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 
-import edfio
-import mne
 import numpy as np
 
+from sleepkd.cohorts.clock import Start
+from sleepkd.cohorts.edf.records import EdfRecords
+from sleepkd.cohorts.remarks import WARNING
 from sleepkd.cohorts.signals.derivation import (
     VOLTS,
     Derivation,
@@ -26,31 +25,26 @@ _BY_WAY_OF_VOLTS = {"uV": 1e-6, "\xb5V": 1e-6, "\x83\xcaV": 1e-6, "mV": 1e-3}
 
 
 class EdfFile:
-    """The header of an EDF file, read and found complete. Raises UserError where it is damaged or cut off.
+    """An EDF file, found whole; channels are told apart by their index: nothing keeps two from having one name.
 
-    Channels are told apart by their index: nothing keeps a file from having two of one name.
+    seconds: from its first sample to its last, gaps included. gaps: (start, end), s; the signal is a straight line
+    there. remarks: what is odd about the file. Raises UserError where it is damaged or cut off.
     """
 
     def __init__(self, path: Path):
         self.path = path
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            try:
-                self._header = edfio.read_edf(path, header_encoding="latin1")
-                self._channels = self._header.signals
-                self.labels = [channel.label for channel in self._channels]
-                self.units = [channel.physical_dimension for channel in self._channels]
-                self.rates = [channel.sampling_frequency for channel in self._channels]
-                self.seconds = float(self._header.num_data_records * self._header.data_record_duration)
-            except Exception as error:  # edfio has no error of its own: damage shows as whatever it stumbles over
-                raise self._damaged(error) from None
-        cut_off = [str(w.message) for w in caught if "record" in str(w.message) and "data" in str(w.message).lower()]
-        if cut_off:
-            raise UserError(f"{path}: is cut off: {cut_off[-1].removesuffix(' Updating header.')}")
-        if not self._header.num_data_records:
-            raise UserError(f"{path}: holds no data record")
-        if self._header.reserved.startswith("EDF+D") and not self._header.is_continuous:
-            raise UserError(f"{path}: was interrupted (EDF+D): after a gap, no sample lies where its number says")
+        self._records = records = EdfRecords(path)
+        channels = records.header.channels
+        self._channels = [i for i, channel in enumerate(channels) if not channel.is_annotations]
+        if not self._channels:
+            raise UserError(f"{path}: holds annotations and no signal")
+        self.labels = [channels[i].label for i in self._channels]
+        self.rates = [channels[i].samples / records.seconds_per_record for i in self._channels]
+        self._gaps = records.gaps()
+        self.gaps = [(gap.start_s, gap.end_s) for gap in self._gaps]
+        recorded = records.count * records.seconds_per_record
+        self.seconds = recorded + sum(end - start for start, end in self.gaps)
+        self.remarks = list(records.remarks)
 
     def derive(self, choices: Sequence[Derivation], target_unit: TargetUnit) -> DerivedSignal:
         """The signal by the first derivation whose channels this file has; UserError where none fits."""
@@ -58,55 +52,66 @@ class EdfFile:
         if found is None:
             wanted = " or ".join(f"{c.plus} minus {c.minus}" if c.minus else c.plus for c in choices)
             raise UserError(f"{self.path}: no channel fits {wanted}; it has {', '.join(self.labels)}")
-        choice, channels = found
+        choice, channels, remark = found
         names = [self.labels[i] for i in channels]
         if len({self.rates[i] for i in channels}) > 1:
             raise UserError(f"{self.path}: {' and '.join(names)} were recorded at different rates")
-        samples, unit = self._read(channels[0], choice.unit, target_unit)
+        if not self.rates[channels[0]]:
+            raise UserError(f"{self.path}: {names[0]} has no samples")
+        samples, unit, remarks = self._read(channels[0], choice.unit, target_unit)
         for i in channels[1:]:
-            samples -= self._read(i, choice.unit, target_unit)[0]
-        return DerivedSignal(samples, self.rates[channels[0]], " - ".join(names), unit)
+            other, other_unit, more = self._read(i, choice.unit, target_unit)
+            remarks += more
+            if other_unit != unit:
+                raise UserError(f"{self.path}: {names[0]} is in {unit} and {names[1]} in {other_unit}, name their unit")
+            samples -= other
+        rate = self.rates[channels[0]]
+        remarks = [remark] * bool(remark) + remarks
+        return DerivedSignal(self._in_time(samples, rate), rate, " - ".join(names), unit, tuple(remarks))
 
-    def start(self) -> datetime | None:
-        """When the recording starts, as its header says, to the fraction of a second that EDF+ adds to it."""
-        try:
-            second = mne.io.read_raw_edf(self.path, include=[], encoding="latin1", verbose="error").info["meas_date"]
-        except Exception as error:  # as in __init__
-            raise self._damaged(error) from None
-        try:
-            return second and second.replace(microsecond=self._header.starttime.microsecond)
-        except ValueError:  # no time in the header, or a first annotation that is not UTF-8
-            return second
+    def start(self) -> Start:
+        """When the recording starts, to the fraction of a second that EDF+ adds to the header's time."""
+        return self._records.start
 
-    def _damaged(self, error: Exception) -> UserError:
-        return UserError(f"{self.path}: is damaged or no EDF: {error}")
+    def _in_time(self, samples: np.ndarray, rate: float) -> np.ndarray:
+        """Samples laid where their records say; a straight line over each gap, which whoever reads them masks."""
+        if not self._gaps:
+            return samples
+        per_record = round(rate * self._records.seconds_per_record)
+        out = np.empty(round(self.seconds * rate))
+        parts = np.split(samples, [gap.record * per_record for gap in self._gaps])
+        out[: len(parts[0])] = parts[0]
+        end = len(parts[0])
+        for gap, part in zip(self._gaps, parts[1:], strict=True):
+            begin = min(round(gap.end_s * rate), len(out) - len(part))
+            out[end:begin] = np.linspace(out[end - 1], part[0], begin - end + 2)[1:-1]
+            out[begin : begin + len(part)] = part
+            end = begin + len(part)
+        out[end:] = out[end - 1]
+        return out
 
-    def _read(self, index: int, unit: Unit, target_unit: TargetUnit) -> tuple[np.ndarray, str]:
-        try:
-            values = self._numbers(index)
-        except (ValueError, OSError) as error:
-            raise self._damaged(error) from None
+    def _read(self, index: int, unit: Unit, target_unit: TargetUnit) -> tuple[np.ndarray, str, list[str]]:
+        """A channel in a unit, and what there is to remark on it."""
+        channel = self._records.header.channels[self._channels[index]]
+        values = self._records.samples(self._channels[index]).astype(np.float64)
+        if not channel.has_range:
+            return values, "arbitrary", [f"{WARNING}{channel.label} has no range (physical or digital min and max)"]
+        values = self._numbers(index, values)
         if unit == "header":
-            unit = plain_unit(self.units[index])
+            unit = plain_unit(channel.unit)
         if unit == "arbitrary":
-            return values, "arbitrary"
+            return values, "arbitrary", []
         values *= VOLTS[unit] / VOLTS[target_unit]
-        return values, target_unit
+        return values, target_unit, []
 
-    def _numbers(self, index: int) -> np.ndarray:
-        """The numbers that a channel's header makes of its samples; a range that is none counts as 1."""
-        channel = self._channels[index]
-        # The header's own text: edfio's properties refuse a decimal comma.
-        low, high = _number(channel._physical_min), _number(channel._physical_max)
-        lowest, highest = _number(channel._digital_min), _number(channel._digital_max)
-        step = ((high - low) or 1.0) / ((highest - lowest) or 1.0)
-        values = channel.get_digital_slice(0, self.seconds) * step  # .digital would be kept beside it
+    def _numbers(self, index: int, values: np.ndarray) -> np.ndarray:
+        """The numbers that a channel's header makes of its samples, in place."""
+        channel = self._records.header.channels[self._channels[index]]
+        (low, high), (lowest, highest) = channel.physical, channel.digital  # type: ignore[misc]
+        step = (high - low) / (highest - lowest)
+        values *= step
         values += low - lowest * step
-        volts = _BY_WAY_OF_VOLTS.get(self.units[index], 1.0)
+        volts = _BY_WAY_OF_VOLTS.get(channel.unit, 1.0)
         values *= volts
         values /= volts
         return values
-
-
-def _number(field: bytes) -> float:
-    return float(field.decode("latin1").strip("\0 ").replace(",", "."))

@@ -1,0 +1,173 @@
+"""The data records of an EDF, EDF+ or BDF file: samples by channel, annotations, and when each record begins."""
+
+import re
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from sleepkd.cohorts.clock import Start
+from sleepkd.cohorts.edf.header import read_header
+from sleepkd.cohorts.remarks import WARNING
+from sleepkd.errors import UserError
+
+_TAL = re.compile(rb"([+-]?\d+(?:\.\d*)?)(?:\x15(\d*(?:\.\d*)?))?\x14(.*)", re.DOTALL)
+"""EDF+'s time-stamped annotation list: onset, perhaps a duration, texts that each end with \\x14."""
+LEAST_GAP = 0.05
+"""A record that begins so many seconds from where the ones before it end is after a gap. Record times are rounded, and
+sums of floats, so they are never exact."""
+
+
+class Annotation(NamedTuple):
+    """A text of an EDF+ file. onset_s: from the header's time; duration_s: 0 where none is given."""
+
+    onset_s: float
+    duration_s: float
+    text: str
+
+
+class Gap(NamedTuple):
+    """Where a recording was interrupted. record: the first after it; seconds: from the first sample on, both ends."""
+
+    record: int
+    start_s: float
+    end_s: float
+
+
+class EdfRecords:
+    """An EDF, EDF+ or BDF file, mapped: its header, and its records as far as they are whole.
+
+    remarks: what is odd about it and does no harm. Raises UserError: no EDF, damaged, cut off, no record.
+    """
+
+    def __init__(self, path: Path):
+        self.path, self.header = path, read_header(path)
+        self.remarks: list[str] = []
+        self.count = self._count()
+        header = self.header
+        self._bytes = np.memmap(path, np.uint8, "r", header.bytes, (self.count, header.record_bytes))
+        widths = [header.sample_bytes * channel.samples for channel in header.channels]
+        self._first = np.concatenate([[0], np.cumsum(widths)])
+
+    @property
+    def seconds_per_record(self) -> float:
+        """How long a record lasts. Raises UserError where the header does not say."""
+        if self.header.record_seconds is None:
+            raise UserError(f"{self.path}: is damaged: its header gives records no duration, so signals have no rate")
+        return self.header.record_seconds
+
+    def samples(self, channel: int) -> np.ndarray:
+        """The stored numbers of a channel, (records * samples per record,) int16, or int32 of a BDF."""
+        raw = np.ascontiguousarray(self._part(channel))
+        if self.header.sample_bytes == 2:
+            return raw.view("<i2").ravel()
+        wide = np.zeros((raw.size // 3, 4), dtype=np.uint8)
+        wide[:, 1:] = raw.reshape(-1, 3)
+        return wide.view("<i4").ravel() >> 8
+
+    @cached_property
+    def annotations(self) -> list[Annotation]:
+        """All texts of all annotation channels, in order of the file; UTF-8, or Latin-1 where it is not that."""
+        return [
+            Annotation(float(onset), float(duration or 0), _decoded(text))
+            for record in range(self.count)
+            for onset, duration, texts in self._lists(record)
+            for text in texts.split(b"\x14")
+            if text
+        ]
+
+    @cached_property
+    def record_onsets(self) -> np.ndarray | None:
+        """When each record begins, s from the header's time, (records,); None where the file does not say."""
+        if not self._texts:
+            return None
+        first = [next(self._lists(record), None) for record in range(self.count)]
+        if any(found is None for found in first):
+            return None
+        return np.array([float(found[0]) for found in first])  # type: ignore[index]
+
+    @property
+    def start(self) -> Start:
+        """When its header says it begins, and how much later its first sample is."""
+        onsets = self.record_onsets
+        return Start(self.header.date, self.header.time, 0.0 if onsets is None else float(onsets[0]))
+
+    def gaps(self) -> list[Gap]:
+        """Where the recording was interrupted, whether or not its header says so.
+
+        Raises UserError where records overlap.
+        """
+        onsets = self.record_onsets
+        if onsets is None:
+            return []
+        step, tolerance = self.seconds_per_record, self._tolerance()
+        found: list[Gap] = []
+        begin, anchor, skipped = onsets[0], 0, 0.0
+        late = onsets - begin - step * np.arange(len(onsets))
+        while True:
+            off = np.flatnonzero(np.abs(late[anchor:] - skipped) > tolerance)
+            if not len(off):
+                return found
+            anchor += int(off[0])
+            if late[anchor] < skipped:
+                raise UserError(
+                    f"{self.path}: its records overlap: number {anchor + 1} begins {skipped - late[anchor]:.3g} s "
+                    "before the one before it ends"
+                )
+            end = float(onsets[anchor] - begin)
+            found.append(Gap(anchor, end - float(late[anchor] - skipped), end))
+            skipped = late[anchor]
+
+    @cached_property
+    def _texts(self) -> list[int]:
+        return [i for i, channel in enumerate(self.header.channels) if channel.is_annotations]
+
+    def _tolerance(self) -> float:
+        """How exact the times of records can be: they are written with so many digits."""
+        digits = 0
+        for record in range(0, self.count, max(1, self.count // 100)):
+            found = next(self._lists(record), None)
+            digits = max(digits, len(found[0].partition(b".")[2]) if found else 0)
+        resolution = 10.0**-digits
+        exact = abs(self.seconds_per_record / resolution - round(self.seconds_per_record / resolution)) < 1e-9
+        return LEAST_GAP if exact else max(LEAST_GAP, resolution)
+
+    def _part(self, channel: int) -> np.ndarray:
+        return self._bytes[:, self._first[channel] : self._first[channel + 1]]
+
+    def _lists(self, record: int) -> Iterator[tuple[bytes, bytes | None, bytes]]:
+        """Onset, duration and texts of each annotation list of a record."""
+        for channel in self._texts:
+            for piece in self._part(channel)[record].tobytes().split(b"\0"):
+                if piece and (match := _TAL.fullmatch(piece)):
+                    yield match.groups()
+
+    def _count(self) -> int:
+        """How many records there are, by the size of the file; what the header says of it is held against that."""
+        header = self.header
+        if min(channel.samples for channel in header.channels) < 0 or header.record_bytes < 1:
+            raise UserError(f"{self.path}: is damaged: its header says that a record holds nothing")
+        whole, tail = divmod(self.path.stat().st_size - header.bytes, header.record_bytes)
+        if whole < 1 and not tail and header.records < 1:
+            raise UserError(f"{self.path}: holds no data record")
+        if whole < max(header.records, 1):
+            raise UserError(
+                f"{self.path}: is cut off: its header says {header.records} data records, it holds {whole}; "
+                "fetch or copy it again"
+            )
+        if header.records == -1:
+            self.remarks.append(f"the header says -1 data records, the file holds {whole}: used")
+        elif whole > header.records:
+            self.remarks.append(
+                f"{WARNING}the header says {header.records} data records, the file holds {whole}: all are used"
+            )
+        return whole
+
+
+def _decoded(text: bytes) -> str:
+    try:
+        return text.decode("utf-8").strip()
+    except UnicodeDecodeError:
+        return text.decode("latin1").strip()

@@ -1,0 +1,143 @@
+"""From what is written in a scoring file, an onset and a duration a line, to sleep epochs."""
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from sleepkd.cohorts.labels.scored import LabelLayout, Mark, ScoredFile, label_index
+from sleepkd.cohorts.remarks import WARNING
+from sleepkd.data.hypnogram import Hypnogram
+from sleepkd.errors import UserError
+
+TOLERANCE_S = 0.5
+"""Onsets and durations are rounded: so much more or less is no other length, and no overlap."""
+SHORT = 0.9
+"""Of a sleep epoch: what is shorter is no sleep epoch."""
+FEW = 0.8
+"""Of the sleep epochs from the first to the last: where fewer have a label, something is amiss."""
+
+
+class _Run(NamedTuple):
+    """Sleep epochs of one label, one after another. left_out_s: what remained of its duration."""
+
+    onset_s: float
+    epochs: int
+    label: int
+    text: str
+    left_out_s: float
+    stretched: bool
+
+
+def sleep_epochs(path: Path, marks: Sequence[Mark], layout: LabelLayout, epoch_seconds: float) -> ScoredFile:
+    """The sleep epochs that a file's marks mean; what `layout.labels` does not name is counted and left aside.
+
+    A mark without a duration is one sleep epoch; a longer one is as many as fit, and what remains is left out. One much
+    shorter is a sleep epoch where the next is that far away, else left out. Raises UserError: no sleep stage, two at
+    one time, lengths that are not `epoch_seconds`.
+    """
+    stages = sorted((mark for mark in marks if mark.text in layout.labels), key=lambda mark: mark.onset_s)
+    others = [mark for mark in marks if mark.text not in layout.labels]
+    ignored = Counter(mark.text for mark in others)
+    if not stages:
+        seen = ", ".join(repr(text) for text, _ in ignored.most_common(3)) or "none at all"
+        raise UserError(f"{path}: holds no sleep stage of scoring.labels; what it says: {seen}")
+    once = _each_once(stages)
+    remarks = [f"{WARNING}{len(stages) - len(once)} sleep stages are said twice"] if len(once) < len(stages) else []
+    if layout.changes_only:
+        once = [*(a._replace(duration_s=b.onset_s - a.onset_s) for a, b in pairwise(once)), once[-1]]
+    runs = _runs(once, layout, epoch_seconds)
+    remarks += _check_lengths(path, once, runs, epoch_seconds)
+    runs = [run for run in runs if run.epochs]
+    _check_overlap(path, runs, epoch_seconds)
+    onset = np.concatenate([run.onset_s + epoch_seconds * np.arange(run.epochs) for run in runs])
+    labels = np.repeat([run.label for run in runs], [run.epochs for run in runs]).astype(np.int8)
+    remarks += _check_cover(onset, others, epoch_seconds)
+    hypnogram = Hypnogram(onset, np.full(len(onset), float(epoch_seconds)), labels)
+    return ScoredFile(hypnogram, None, dict(ignored), tuple(remarks))
+
+
+def _each_once(stages: Sequence[Mark]) -> list[Mark]:
+    """Without those that say the same again."""
+    seen: dict[tuple[int, float, str], Mark] = {}
+    for mark in stages:
+        seen.setdefault((round(mark.onset_s * 1000), mark.duration_s, mark.text), mark)
+    return list(seen.values())
+
+
+def _runs(stages: Sequence[Mark], layout: LabelLayout, epoch_seconds: float) -> list[_Run]:
+    """Each mark as whole sleep epochs; 0 of them where it is shorter than one."""
+    room = [b.onset_s - a.onset_s for a, b in pairwise(stages)]
+    short = [0 < mark.duration_s < SHORT * epoch_seconds for mark in stages]
+    apart = [space >= epoch_seconds - TOLERANCE_S for space in room]
+    apart.append(any(s and a for s, a in zip(short, apart, strict=False)))  # the last: as those before it
+    runs = []
+    for mark, is_short, is_apart in zip(stages, short, apart, strict=True):
+        label = label_index(layout.labels[mark.text])
+        if is_short or mark.duration_s <= 0:
+            epochs, rest = (1, 0.0) if is_apart or not is_short else (0, mark.duration_s)
+        else:
+            epochs = round(mark.duration_s / epoch_seconds)
+            rest = mark.duration_s - epochs * epoch_seconds
+            if abs(rest) > TOLERANCE_S:
+                epochs = int(mark.duration_s // epoch_seconds)
+                rest = mark.duration_s - epochs * epoch_seconds
+            rest = rest if abs(rest) > TOLERANCE_S else 0.0
+        runs.append(_Run(mark.onset_s, epochs, label, mark.text, rest, is_short and epochs > 0))
+    return runs
+
+
+def _check_lengths(path: Path, stages: Sequence[Mark], runs: Sequence[_Run], epoch_seconds: float) -> list[str]:
+    """What to say of durations that are no sleep epochs. Raises UserError where most are none."""
+    odd = [run for run in runs if not run.epochs]
+    if len(odd) > len(runs) / 2:
+        usual = Counter(mark.duration_s for mark in stages).most_common(1)[0][0]
+        raise UserError(
+            f"{path}: its sleep stages last {usual:g} s, most of them, where epoch_seconds is {epoch_seconds:g}"
+        )
+    remarks = []
+    if stretched := sum(run.stretched for run in runs):
+        remarks.append(
+            f"{WARNING}{stretched} sleep stages have a duration far below {epoch_seconds:g} s, taken as that"
+        )
+    rests = [run.left_out_s for run in runs if run.left_out_s]
+    if rests:
+        remarks.append(
+            f"{WARNING}{sum(rests):.4g} s of {len(rests)} sleep stages, whose duration is no multiple of "
+            f"{epoch_seconds:g} s, are left out"
+        )
+    return remarks
+
+
+def _check_overlap(path: Path, runs: Sequence[_Run], epoch_seconds: float) -> None:
+    for a, b in pairwise(runs):
+        if b.onset_s < a.onset_s + a.epochs * epoch_seconds - TOLERANCE_S:
+            raise UserError(
+                f"{path}: sleep stages overlap: {a.text!r} from {a.onset_s:g} s for {a.epochs * epoch_seconds:g} s, "
+                f"{b.text!r} from {b.onset_s:g} s; keep one scorer's, or correct epoch_seconds"
+            )
+
+
+def _check_cover(onset: np.ndarray, others: Sequence[Mark], epoch_seconds: float) -> list[str]:
+    """What to say of the time between the first and the last sleep epoch that has no label."""
+    remarks = []
+    span = round((onset[-1] - onset[0]) / epoch_seconds) + 1
+    if len(onset) < FEW * span:
+        remarks.append(
+            f"{WARNING}only {len(onset)} of {span} sleep epochs from the first to the last have a label; where sleep "
+            "stages are written only when they change, set scoring.changes_only: true"
+        )
+    unnamed = Counter(
+        mark.text
+        for mark in others
+        if (mark.duration_s <= 0 or mark.duration_s >= SHORT * epoch_seconds)
+        and onset[0] <= mark.onset_s < onset[-1]
+        and mark.onset_s >= onset[np.searchsorted(onset, mark.onset_s, "right") - 1] + epoch_seconds - TOLERANCE_S
+    )
+    if unnamed:
+        named = ", ".join(f"{text!r} ({count})" for text, count in unnamed.most_common(5))
+        remarks.append(f"{WARNING}where no sleep stage is, it says {named}, which scoring.labels does not name")
+    return remarks
