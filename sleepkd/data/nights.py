@@ -1,6 +1,7 @@
 """Which nights a part of a split holds, over one store or several; everything behind this file takes nights."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from sleepkd.data.settings import Source
 from sleepkd.data.splits import read_split
@@ -14,10 +15,11 @@ def open_nights(sources: Sequence[Source], part: str) -> tuple[Night, ...]:
     """The nights of one part (train, validation, test) of every source's split, or of "all" of every store.
 
     Raises UserError: a store or split that is not there, a part without recordings in all sources, two nights of the
-    same cohort and name, a subject of one cohort in two parts.
+    same cohort and name, a subject of one cohort in two parts, one night in two stores.
     """
     nights: dict[str, Night] = {}
     part_of: dict[tuple[str, str], tuple[str, str]] = {}
+    night_of: dict[str, Path] = {}
     empty = []
     for number, source in enumerate(sources):
         store = Store(source.store)
@@ -26,7 +28,7 @@ def open_nights(sources: Sequence[Source], part: str) -> tuple[Night, ...]:
         else:
             split = read_split(store, source.split)
             if len(sources) > 1:
-                _check_subjects(store, split.parts, part_of)
+                _check_apart(store, split.parts, part_of, night_of)
             recordings = split.parts[part]
             if not recordings:
                 empty.append(split.where(part))
@@ -42,13 +44,24 @@ def open_nights(sources: Sequence[Source], part: str) -> tuple[Night, ...]:
     return tuple(nights.values())
 
 
-def _check_subjects(
-    store: Store, parts: dict[str, tuple[str, ...]], part_of: dict[tuple[str, str], tuple[str, str]]
+def _check_apart(
+    store: Store,
+    parts: dict[str, tuple[str, ...]],
+    part_of: dict[tuple[str, str], tuple[str, str]],
+    night_of: dict[str, Path],
 ) -> None:
-    """No subject of a cohort that several stores hold may be in two parts; within a store `read_split` sees to it."""
+    """No subject of a cohort that several stores hold may be in two parts, and no night in two stores under two names.
+
+    Within a store `read_split` sees to it.
+    """
     for part, recordings in parts.items():
         for recording in recordings:
-            who = (store.settings.cohort, store.info(recording).subject)
+            info, here = store.info(recording), store.path / "recordings" / recording
+            for digest in info.digests:
+                twin = night_of.setdefault(digest, here)
+                if twin.parents[1] != store.path:
+                    raise UserError(f"{here}: is the same night as {twin}, under another name; leave one out")
+            who = (store.settings.cohort, info.subject)
             other, where = part_of.setdefault(who, (part, str(store.path)))
             if other != part:
                 raise UserError(

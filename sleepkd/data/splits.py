@@ -73,12 +73,18 @@ def _subjects_of(store: Store) -> _Subjects:
     recordings: dict[str, list[str]] = defaultdict(list)
     subset_of: dict[str, str] = {}
     scored = set()
-    for recording in store.recordings:
-        info = store.info(recording)
-        subset_of.setdefault(info.subject, info.subset)  # one who was recorded in two subsets counts in the first
-        recordings[info.subject].append(recording)
+    infos = [store.info(recording) for recording in store.recordings]
+    owner: dict[str, str] = {}  # of a night, known by its digests, whatever its names
+    same: dict[str, str] = {}
+    for info in infos:
+        for digest in info.digests:
+            same[info.subject] = same.get(owner.setdefault(digest, info.subject), owner[digest])
+    for info in infos:
+        subject = same.get(info.subject, info.subject)
+        subset_of.setdefault(subject, info.subset)  # one who was recorded in two subsets counts in the first
+        recordings[subject].append(info.recording)
         if info.scoring:
-            scored.add(info.subject)
+            scored.add(subject)
     of_subset: dict[str, set[str]] = defaultdict(set)
     for subject in scored:
         of_subset[subset_of[subject]].add(subject)
@@ -134,6 +140,7 @@ def read_split(store: Store, name: str) -> Split:
         raise UserError(f"data.split: {name} is no folder and no split of {store.path}")
     parts: dict[str, tuple[str, ...]] = {}
     part_of: dict[str, str] = {}
+    night_of: dict[str, tuple[str, str]] = {}
     for part in PARTS:
         path = folder / f"{part}.txt"
         if not path.is_file():
@@ -146,7 +153,13 @@ def read_split(store: Store, name: str) -> Split:
         for recording in parts[part]:
             if recording not in store.recordings:
                 raise UserError(f"{path}: {recording} is not in the store {store.path}")
-            subject = store.info(recording).subject
-            if part_of.setdefault(subject, part) != part:
-                raise UserError(f"{path}: subject {subject} is in {part_of[subject]} too; give it to one part")
+            info = store.info(recording)
+            if part_of.setdefault(info.subject, part) != part:
+                raise UserError(
+                    f"{path}: subject {info.subject} is in {part_of[info.subject]} too; give it to one part"
+                )
+            for digest in info.digests:
+                other, where = night_of.setdefault(digest, (recording, part))
+                if where != part:
+                    raise UserError(f"{path}: {recording} is the same night as {other} of {where}; leave one out")
     return Split(folder, parts)

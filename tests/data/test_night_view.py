@@ -1,5 +1,7 @@
 """The night as it runs: every second once, sleep epochs where they are, the recording's ends masked."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -16,11 +18,13 @@ SECONDS = 600
 RAMP = np.arange(SECONDS * RATE, dtype=np.int16)  # the stored number is the sample's own number
 
 
-def night_windows(tmp_path, night, crop=0, signal=RAMP, scored_only=True, **more) -> Windows:
+def night_windows(tmp_path, night, crop=0, signal=RAMP, scored_only=True, gaps=(), **more) -> Windows:
     store = made_store(tmp_path / "store", {"a": night}, {"ecg": signal}, RATE)
+    opened = store.open("a")
+    opened = replace(opened, info=replace(opened.info, gaps=gaps))
     data = DataConfig(view="night", classes=5, clip=1e6, crop_minutes=crop, **more)
     readers = {"student": resolve({"ecg": SignalInput()}, data, RATE)}
-    return Windows([store.open("a")], readers, data, scored_only=scored_only, unlabelled=True)
+    return Windows([opened], readers, data, scored_only=scored_only, unlabelled=True)
 
 
 def seconds_seen(windows: Windows) -> np.ndarray:
@@ -136,3 +140,14 @@ def test_positions_of_a_feature_follow_the_mask(tmp_path):
 def test_choices_of_single_cuts_are_refused(data, message):
     with pytest.raises(UserError, match=message):
         resolve({"ecg": SignalInput()}, DataConfig(view="night", **data), RATE)
+
+
+def test_gaps_are_masked_and_their_sleep_epochs_are_not_seen(tmp_path):
+    """A gap from 95 to 130 s: cells that hold a second of it are masked, sleep epochs that do are left out."""
+    night = hypnogram(30.0 * np.arange(20), labels=np.arange(20) % 5)
+    windows = night_windows(tmp_path, night, gaps=((95.0, 130.0),))
+    batch = windows[np.arange(len(windows))]
+    assert np.flatnonzero(~batch.mask[0, :60]).tolist() == [9, 10, 11, 12]
+    assert (batch.inputs["student"]["ecg"][0, 0].reshape(-1, 10 * RATE)[9:13] == 0).all()
+    onsets = windows.places.onset_s[0][windows.places.present[0]]
+    assert onsets.tolist() == [30.0 * k for k in range(20) if k not in (3, 4)]

@@ -64,6 +64,17 @@ def test_a_subject_in_two_parts_of_two_stores_is_refused(tmp_path):
         open_nights((Source(a), Source(b)), "train")
 
 
+def test_one_night_in_two_cohorts_is_refused_whatever_its_names(tmp_path):
+    """Also where the two are in different parts: trained on in one, tested on in the other."""
+    a = cohort(tmp_path / "a", "one", {"n1": 4, "n2": 4})
+    b = cohort(tmp_path / "b", "two", {"n3": 4, "n4": 4}, {"train": ("n4",), "test": ("n3",)})
+    for store, name in ((a, "n1"), (b, "n3")):
+        info = Path(store) / "recordings" / name / "recording.json"
+        info.write_text(info.read_text().replace('"digest": ""', '"digest": "the same"'))
+    with pytest.raises(UserError, match=r"b/recordings/n3: is the same night as .*a/recordings/n1, under another name"):
+        open_nights((Source(a), Source(b)), "train")
+
+
 def test_a_part_without_recordings_is_named(tmp_path):
     a = cohort(tmp_path / "a", "one", {"n1": 4})
     with pytest.raises(UserError, match=r"a/splits/default/test.txt: lists no recording"):

@@ -21,10 +21,13 @@ class Nights:
         self.recordings = sorted(nights)
         self._nights = nights
         self._unscored = unscored
+        self.digests: dict[str, frozenset[str]] = {}
 
     def info(self, recording: str) -> SimpleNamespace:
         subject, subset = self._nights[recording]
-        return SimpleNamespace(subject=subject, subset=subset, scoring="" if recording in self._unscored else "it.tsv")
+        scoring = "" if recording in self._unscored else "it.tsv"
+        digests = self.digests.get(recording, frozenset())
+        return SimpleNamespace(recording=recording, subject=subject, subset=subset, scoring=scoring, digests=digests)
 
 
 def mass(counts: dict[str, int] = MASS) -> Nights:
@@ -229,3 +232,22 @@ def test_a_cohort_without_labels_trains_as_a_whole():
     assert sizes(draw_split(store, SHARES, 0)) == [5, 0, 0]
     with pytest.raises(UserError, match="2 folds of 0 subjects with labels"):
         draw_folds(store, 2, 0.1, 0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_one_night_under_two_names_goes_one_way(seed):
+    """And so does whoever it belongs to: the two names are of one person."""
+    store = Nights({f"s{i}n{k}": (f"s{i}", "a") for i in range(10) for k in (1, 2)})
+    store.digests = {"s3n1": frozenset({"x", "y"}), "s8n2": frozenset({"y"})}
+    parts = draw_split(store, (0.4, 0.3, 0.3), seed)
+    assert_partition(store, parts)
+    part_of = {recording: part for part in PARTS for recording in parts[part]}
+    assert len({part_of[name] for name in ("s3n1", "s3n2", "s8n1", "s8n2")}) == 1
+
+
+def test_one_night_under_two_names_in_two_parts_is_refused(written):
+    store, _ = written
+    train, test = (read_split(store, "default").parts[part] for part in ("train", "test"))
+    store.digests = {train[0]: frozenset({"x"}), test[0]: frozenset({"x"})}
+    with pytest.raises(UserError, match=rf"{test[0]} is the same night as {train[0]} of train; leave one out"):
+        read_split(store, "default")

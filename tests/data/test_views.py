@@ -1,9 +1,13 @@
 """Where the rows of view `epochs` lie: which sleep epochs, in which row, beginning where."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from sleepkd.data.inputs import SignalInput, resolve
 from sleepkd.data.settings import DataConfig
+from sleepkd.data.views import places_of
 from sleepkd.data.windows import Windows
 from sleepkd.errors import UserError
 from tests.data.reading import RAMP, first_samples, ramp_windows, seen, windows_of
@@ -129,3 +133,13 @@ def test_each_usable_sleep_epoch_is_in_one_row_once(tmp_path, n):
 def test_classes_are_a_choice_of_reading(tmp_path, classes, expected):
     windows = ramp_windows(tmp_path, hypnogram(30 * np.arange(6), labels=[0, 1, 2, 3, 4, -1]), classes=classes)
     assert windows[np.arange(5)].labels[:, 0].tolist() == expected
+
+
+def test_sleep_epochs_that_hold_a_gap_are_left_out_and_end_a_run(tmp_path):
+    store = made_store(tmp_path, {"a": hypnogram(30.0 * np.arange(10))}, {"ecg": np.ones(3000, np.int16)}, 10)
+    night = store.open("a")
+    night = replace(night, info=replace(night.info, gaps=((95.0, 130.0),)))
+    data = DataConfig(window=4)
+    places = places_of([night], {"student": resolve({"ecg": SignalInput()}, data, 10)}, data, True, False)
+    rows = [row[present].tolist() for row, present in zip(places.onset_s, places.present, strict=True)]
+    assert rows == [[0, 30, 60], [150, 180, 210, 240], [270]]

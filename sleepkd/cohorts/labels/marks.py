@@ -100,9 +100,7 @@ def _check_lengths(path: Path, stages: Sequence[Mark], runs: Sequence[_Run], epo
         )
     remarks = []
     if stretched := sum(run.stretched for run in runs):
-        remarks.append(
-            f"{WARNING}{stretched} sleep stages have a duration far below {epoch_seconds:g} s, taken as that"
-        )
+        remarks.append(f"{WARNING}{stretched} sleep stages last far below {epoch_seconds:g} s, taken as that long")
     rests = [run.left_out_s for run in runs if run.left_out_s]
     if rests:
         remarks.append(

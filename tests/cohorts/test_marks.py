@@ -1,0 +1,88 @@
+"""From marks to sleep epochs: durations that do not fit, overlaps, holes."""
+
+from pathlib import Path
+
+import pytest
+
+from sleepkd.cohorts.labels.marks import sleep_epochs
+from sleepkd.cohorts.labels.scored import LabelLayout, Mark
+from sleepkd.data.hypnogram import SLEEP_STAGES
+from sleepkd.errors import UserError
+
+LABELS = {"W": "W", "1": "N1", "2": "N2", "3": "N3", "R": "REM", "?": "unscored"}
+
+
+def read(*marks, seconds=30.0, **more):
+    """(onsets, sleep stages by letter, remarks) of (onset, duration, text)."""
+    layout = LabelLayout(files=("x",), labels=LABELS, **more)
+    scored = sleep_epochs(Path("x.edf"), [Mark(*mark) for mark in marks], layout, seconds)
+    assert (scored.hypnogram.duration_s == seconds).all()
+    names = dict(zip(SLEEP_STAGES, "W123R", strict=True))
+    letters = "".join(names[SLEEP_STAGES[label]] if label >= 0 else "?" for label in scored.hypnogram.labels)
+    return scored.hypnogram.onset_s.tolist(), letters, list(scored.remarks)
+
+
+def test_one_a_sleep_epoch_runs_and_no_durations():
+    assert read((0, 30, "W"), (30, 90, "2"), (120, 0, "R")) == ([0, 30, 60, 90, 120], "W222R", [])
+
+
+@pytest.mark.parametrize("duration", [29.99, 30.4, 29.6])
+def test_rounded_durations_are_sleep_epochs(duration):
+    assert read(*((30 * k, duration, "2") for k in range(4))) == ([0, 30, 60, 90], "2222", [])
+
+
+def test_what_remains_of_a_run_is_left_out_and_said():
+    onsets, letters, (said,) = read((0, 45, "W"), (45, 30, "1"), (75, 225, "2"))
+    assert (onsets, letters) == ([0, 45, *range(75, 285, 30)], "W12222222")
+    assert said == "WARNING: 30 s of 2 sleep stages, whose duration is no multiple of 30 s, are left out"
+
+
+def test_marks_a_second_long_a_sleep_epoch_apart():
+    onsets, letters, (said,) = read(*((30 * k, 1, "W12"[k % 3]) for k in range(6)))
+    assert (onsets, letters) == ([30 * k for k in range(6)], "W12W12")
+    assert said == "WARNING: 6 sleep stages last far below 30 s, taken as that long"
+
+
+def test_a_last_sleep_epoch_cut_short_is_left_out():
+    assert read((0, 30, "W"), (30, 30, "1"), (60, 12, "2"))[:2] == ([0, 30], "W1")
+
+
+def test_sleep_epochs_of_another_length_are_refused():
+    with pytest.raises(UserError, match=r"x\.edf: its sleep stages last 20 s, most of them, where epoch_seconds is 30"):
+        read(*((20 * k, 20, "2") for k in range(10)))
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [
+        [(0, 150, "W"), (75, 60, "2"), (150, 150, "1")],
+        [(0, 30, "W"), (15, 30, "2"), (30, 30, "W")],
+        [(0, 30, "W"), (0, 30, "2")],
+        [(0, 300, "W"), (60, 0, "2")],
+    ],
+)
+def test_sleep_stages_that_overlap_are_refused(marks):
+    with pytest.raises(UserError, match=r"x\.edf: sleep stages overlap: '.' from .* s for .* keep one scorer's"):
+        read(*marks)
+
+
+def test_overlaps_of_rounding_are_none():
+    assert read((0, 30, "W"), (29.98, 30, "1"), (59.6, 30, "2"))[0] == [0, 29.98, 59.6]
+
+
+def test_said_twice_counts_once():
+    onsets, letters, (said,) = read((0, 30, "W"), (30, 30, "1"), (0, 30, "W"), (30, 30, "1"))
+    assert (onsets, letters, said) == ([0, 30], "W1", "WARNING: 2 sleep stages are said twice")
+
+
+def test_changes_only_last_until_the_next():
+    assert read((0, 0, "W"), (120, 0, "1"), (150, 0, "2"), changes_only=True)[1] == "WWWW12"
+
+
+def test_holes_are_said_and_what_stands_in_them():
+    onsets, _, said = read((0, 0, "W"), (120, 0, "1"), (300, 0, "2"))
+    assert onsets == [0, 120, 300]
+    assert len(said) == 1 and said[0].startswith("WARNING: only 3 of 11 sleep epochs from the first to the last have")
+    marks = [(30 * k, 30, "W") for k in range(12) if k != 5]
+    (said,) = read(*marks, (150, 30, "Movement"), (60, 3, "arousal"), (95, 0, "lights"))[2]
+    assert said == "WARNING: where no sleep stage is, it says 'Movement' (1), which scoring.labels does not name"
