@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sleepkd.cohorts.batch import FAILED, MENDED, SUMMARY, Outcome, mend_all, prepare_all, summary_lines, write_summary
+from sleepkd.cohorts.describe import describe
 from sleepkd.cohorts.find import Found, find_recordings
 from sleepkd.cohorts.ingest import Options
 from sleepkd.cohorts.layout import NONE, load_cohort
@@ -23,6 +24,9 @@ EXIT_WARNED = 1
 def main(arguments: list[str] | None = None) -> int:
     """Prepare all recordings found, or mend a store; exit code 2 where any is skipped, 1 where any warns (--strict)."""
     args = _parse(arguments)
+    if args.describe:
+        print(describe(args.describe), end="")
+        return 0
     return _mend(args) if args.mend else _prepare(args)
 
 
@@ -131,11 +135,14 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         metavar="STORE",
         help="instead: add what a store of an earlier version lacks, from its own signals (with --jobs, --no-beats)",
     )
+    parser.add_argument(
+        "--describe", type=Path, metavar="FOLDER", help="instead: print a first dataset YAML for unknown recordings"
+    )
     args = parser.parse_args(arguments)
     given = {"--dataset": args.dataset, "--raw": args.raw, "--out": args.out}
-    if args.mend and any(given.values()):
-        raise UserError("--mend goes without --dataset, --raw and --out: it reads the store alone")
-    if not args.mend and not all(given.values()):
+    if (args.mend or args.describe) and any(given.values()):
+        raise UserError("--mend and --describe go without --dataset, --raw and --out")
+    if not args.mend and not args.describe and not all(given.values()):
         parser.error(f"the following arguments are required: {', '.join(k for k, v in given.items() if not v)}")
     if args.jobs < 1 or not 0 < args.rate < math.inf:
         raise UserError("--jobs and --rate must be positive")

@@ -85,7 +85,7 @@ def find_recordings(cohort: Cohort, raw: Path) -> Found:
     if not raw.is_dir():
         raise UserError(f"{raw}: no such folder")
     files: dict[str, list[RecordingFiles]] = {}
-    for path in sorted(_walk(raw)):
+    for path in sorted(files_below(raw)):
         if match := re.fullmatch(cohort.signals, path.name, re.IGNORECASE):
             recording = _describe(cohort, raw, path, match.groupdict())
             files.setdefault(recording.recording.lower(), []).append(recording)
@@ -104,7 +104,7 @@ def find_recordings(cohort: Cohort, raw: Path) -> Found:
     return Found(recordings, unclear)
 
 
-def _walk(raw: Path) -> Iterator[Path]:
+def files_below(raw: Path) -> Iterator[Path]:
     """All files and links to nothing below a folder; links to folders are followed, each folder is entered once."""
     entered = set()
     for folder, names, files in os.walk(raw, followlinks=True):

@@ -1,0 +1,185 @@
+"""A first dataset YAML for a folder of recordings that nobody described yet, for a person to finish."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+import yaml
+
+from sleepkd.cohorts.edf.records import Annotation, EdfRecords
+from sleepkd.cohorts.find import files_below
+from sleepkd.errors import UserError
+
+MOST = 20
+"""Files of a kind that are looked into."""
+EEG = r"(EEG[ _-]?)?(C3|C4|F3|F4|O1|O2|Cz|Fz|Fpz|Pz)\b.*"
+ECG = r".*(ECG|EKG).*"
+EAR = r"(EEG[ _-]?)?(A1|A2|M1|M2)\b.*"
+STAGES = (  # what a text of a scoring most likely means, the first that fits
+    (r".*(\?|unscored|unknown|movement|artefact|artifact)|mt|m|not scored|unclassified", "unscored"),
+    (r"(.*[\W_])?(w|wk|wake|awake|s0|stage w)(\W.*)?", "W"),
+    (r"(.*[\W_])?(n1|s1|1)(\W.*)?", "N1"),
+    (r"(.*[\W_])?(n2|s2|2)(\W.*)?", "N2"),
+    (r"(.*[\W_])?(n3|n4|s3|s4|3|4)(\W.*)?", "N3"),
+    (r"(.*[\W_])?(r|rem)(\W.*)?", "REM"),
+)
+
+
+@dataclass
+class _Seen:
+    """What the files of a folder hold. channels: name -> (files, rates, units)."""
+
+    signals: list[Path] = field(default_factory=list)
+    others: list[Path] = field(default_factory=list)
+    channels: dict[str, tuple[Counter[str], Counter[str]]] = field(default_factory=dict)
+    annotations: dict[Path, list[Annotation]] = field(default_factory=dict)
+    odd: list[str] = field(default_factory=list)
+
+
+def describe(raw: Path) -> str:
+    """A dataset YAML with what was found in a folder and comments on what to decide. Raises UserError: no EDF there."""
+    if not raw.is_dir():
+        raise UserError(f"{raw}: no such folder")
+    seen = _look(sorted(files_below(raw)))
+    if not seen.signals:
+        raise UserError(f"{raw}: holds no EDF or BDF file with signals; describe other formats by hand, as in configs")
+    pattern, named = _pattern(seen.signals)
+    scoring, template = _scoring_files(pattern, named, seen)
+    lines = [
+        f"# A first description of {raw.name}, from {len(named)} files of signals: read every line, then",
+        "#   python -m sleepkd.prepare --dataset THIS.yaml --raw FOLDER --out STORE",
+        f"name: {re.sub(r'[^a-z0-9_]', '_', raw.name.lower()) or 'mine'}",
+        f"signals: {_quoted(pattern)} # for example {named[0].name}",
+        "subject: '{recording}' # one night a person? else a group of signals that names the person",
+        "",
+        *_scoring_lines(scoring, template, seen),
+        "",
+        "standard: aasm # or rk",
+        f"epoch_seconds: {_epoch_seconds(scoring, seen):g}",
+        "",
+        *_channel_lines(seen),
+    ]
+    lines += [f"# {what}" for what in seen.odd[:MOST]]
+    return "\n".join(lines) + "\n"
+
+
+def _look(paths: list[Path]) -> _Seen:
+    """Look into files: those with signals by their channels, those with annotations by their texts."""
+    seen = _Seen()
+    for path in paths:
+        try:
+            records = EdfRecords(path)
+        except UserError as error:
+            seen.others.append(path)
+            if path.suffix.lower() in (".edf", ".bdf", ".rec"):
+                seen.odd.append(f"cannot be read: {error}")
+            continue
+        signals = [channel for channel in records.header.channels if not channel.is_annotations]
+        (seen.signals if signals else seen.others).append(path)
+        for channel in signals if len(seen.signals) <= MOST else ():
+            rates, units = seen.channels.setdefault(channel.label, (Counter(), Counter()))
+            seconds = records.header.record_seconds
+            rates[f"{channel.samples / seconds:g} Hz" if seconds else "no rate"] += 1
+            units[channel.unit or "no unit"] += 1
+        if len(seen.annotations) < MOST and records.annotations:
+            seen.annotations[path] = records.annotations
+    return seen
+
+
+def _pattern(paths: list[Path]) -> tuple[str, list[Path]]:
+    """A regular expression for the most common kind of name, its digits free, and the files that fit it."""
+    kinds = Counter(re.sub(r"\d+", "0", path.name) for path in paths)
+    kind = kinds.most_common(1)[0][0]
+    stem, dot, suffix = kind.rpartition(".")
+    tail = re.search(r"[ _-][A-Za-z]+$", stem)  # " PSG", which the scoring does not have
+    last = tail.group() if tail else ""
+    free = r"\d+".join(map(_escaped, stem.removesuffix(last).split("0")))
+    pattern = f"(?P<recording>{free}){_escaped(last + dot + suffix)}"
+    return pattern, [path for path in paths if re.fullmatch(pattern, path.name)]
+
+
+def _scoring_files(pattern: str, named: list[Path], seen: _Seen) -> tuple[list[Path], str]:
+    """The files that go with those of signals, and their name as a template; ([], "") where none do.
+
+    A scoring is named after its recording, with something before or behind; the signals themselves come last.
+    """
+    templates: Counter[str] = Counter()
+    fitting: dict[str, list[Path]] = {}
+    for signals in named[:MOST]:
+        recording = re.fullmatch(pattern, signals.name)["recording"]  # type: ignore[index]
+        for path in seen.others:
+            if recording in path.name:
+                template = path.name.replace(recording, "{recording}")
+                if path.parent != signals.parent:
+                    template = f"{path.parent.name}/{template}"
+                templates[template] += 1
+                fitting.setdefault(template, []).append(path)
+    if templates:
+        best = templates.most_common(1)[0][0]
+        return fitting[best], best
+    own = [path for path in named if seen.annotations.get(path)]
+    if not own:
+        return [], ""
+    return own, own[0].name.replace(re.fullmatch(pattern, own[0].name)["recording"], "{recording}")  # type: ignore[index]
+
+
+def _scoring_lines(files: list[Path], template: str, seen: _Seen) -> list[str]:
+    if not files:
+        return ["scoring: none # no file is named after the recordings; else files, format, labels"]
+    texts = Counter(a.text for path in files for a in seen.annotations.get(path, ()))
+    if not texts:
+        kind = {".xml": "nsrr_xml", ".st": "wfdb", ".csv": "table", ".tsv": "table"}.get(files[0].suffix, "values")
+        return ["scoring:", f"  files: ['{template}']", f"  format: {kind} # guessed from the name", "  labels: {}"]
+    lines = ["scoring:", f"  files: ['{template}']", "  format: edf_annotations", "  labels:"]
+    for text, count in sorted(texts.items()):
+        meaning = next((stage for form, stage in STAGES if re.fullmatch(form, text.strip().lower())), None)
+        line = f"    {_quoted(text)}: {meaning or '???'} # {count} times"
+        lines.append(line if meaning else line.replace("    ", "    # ", 1))
+    return lines
+
+
+def _epoch_seconds(files: list[Path], seen: _Seen) -> float:
+    """The usual duration of a label, or distance of two."""
+    durations: Counter[float] = Counter()
+    for path in files:
+        labels = [a for a in seen.annotations.get(path, ()) if _means_stage(a.text)]
+        durations.update(round(a.duration_s, 1) for a in labels if a.duration_s > 0)
+        if not durations:
+            durations.update(round(b.onset_s - a.onset_s, 1) for a, b in pairwise(labels))
+    return durations.most_common(1)[0][0] if durations else 30.0
+
+
+def _means_stage(text: str) -> bool:
+    return any(re.fullmatch(form, text.strip().lower()) for form, _ in STAGES)
+
+
+def _channel_lines(seen: _Seen) -> list[str]:
+    def fitting(form: str) -> list[str]:
+        return [name for name in seen.channels if re.fullmatch(form, name, re.IGNORECASE)]
+
+    eeg, ecg, ears = fitting(EEG), fitting(ECG), fitting(EAR)
+    lines = ["# Whole channel names as regular expressions; the first line that fits a file is used."]
+    for name, found in (("eeg", eeg), ("ecg", ecg)):
+        lines.append(f"{name}:" if found else f"# {name}: no channel is named like one")
+        for label in found:
+            minus = ""
+            if name == "eeg" and ears and not re.search(r"[-/](A|M|REF|LER|CLE)", label, re.IGNORECASE):
+                minus = f", minus: {_quoted(_escaped(ears[-1]))}"
+            lines.append(f"  - {{plus: {_quoted(_escaped(label))}{minus}}}")
+    lines.append("ecg_polarity: auto # or as_recorded, or inverted")
+    lines += ["", f"# All channels of {min(len(seen.signals), MOST)} files:"]
+    for label, (rates, units) in seen.channels.items():
+        lines.append(f"#   {label or '(blank)'}: {sum(rates.values())} times, {', '.join(rates)}, {', '.join(units)}")
+    return lines
+
+
+def _escaped(text: str) -> str:
+    """What is special in a regular expression escaped, and no more."""
+    return re.sub(r"([.^$*+?{}\[\]\\|()])", r"\\\1", text)
+
+
+def _quoted(text: str) -> str:
+    """As YAML writes a text in single quotes."""
+    return yaml.safe_dump(text, default_style="'", allow_unicode=True, width=10**6).strip()

@@ -1,0 +1,53 @@
+"""A folder that nobody described: what is found in it, as a dataset YAML that works once a person looked at it."""
+
+import numpy as np
+import pytest
+
+from sleepkd import prepare
+from sleepkd.cohorts.describe import describe
+from sleepkd.cohorts.layout import load_cohort
+from sleepkd.data.store import Store
+from sleepkd.errors import UserError
+from tests.cohorts.mass import night, noise, run, sleep_epochs
+from tests.cohorts.raw import channel, write_psg
+
+
+def test_what_is_found_prepares_as_it_is(tmp_path, capsys):
+    night(tmp_path / "raw", "01-03-0001", annotations=[*sleep_epochs(3.25, 7), (50.0, 1.0, "Spindle")])
+    night(tmp_path / "raw" / "more", "01-03-0002")
+    assert prepare.main(["--describe", str(tmp_path / "raw")]) == 0
+    path = tmp_path / "mine.yaml"
+    path.write_text(capsys.readouterr().out)
+    cohort = load_cohort(str(path))
+    assert cohort.signals == r"(?P<recording>\d+-\d+-\d+) PSG\.edf"
+    assert cohort.scoring.files == ("{recording} Base.edf",)
+    assert cohort.scoring.labels == {
+        "Sleep stage W": "W", "Sleep stage 1": "N1", "Sleep stage 2": "N2",
+        "Sleep stage 3": "N3", "Sleep stage R": "REM",
+    }  # fmt: skip
+    assert (cohort.eeg[0].plus, cohort.ecg[0].plus) == ("EEG C3-LER", "ECG ECGI")
+    assert "    # 'Spindle': ??? # 1 times" in path.read_text()
+    store = run(tmp_path / "raw", tmp_path / "store", dataset=str(path))
+    assert Store(store.path).recordings == ["01-03-0001", "01-03-0002"]
+
+
+def test_sleep_epochs_of_20_s_names_with_signs_and_a_bad_file(tmp_path):
+    channels = [channel("C3 (left)", noise(), 256), channel("M2", noise(), 256), channel("ekg", noise(), 256)]
+    write_psg(tmp_path / "a+1.edf", channels)
+    (tmp_path / "a+2.edf").write_bytes(b"<html>")
+    said = describe(tmp_path)
+    assert r"signals: '(?P<recording>a\+\d+)\.edf'" in said
+    assert r"  - {plus: 'C3 \(left\)', minus: 'M2'}" in said
+    assert "  - {plus: 'ekg'}" in said
+    assert "scoring: none" in said
+    assert "a+2.edf: is no EDF: a web page" in said
+    night(tmp_path / "b", annotations=sleep_epochs(0.5, 10, 20.0))
+    assert "epoch_seconds: 20" in describe(tmp_path / "b")
+
+
+def test_nothing_to_describe(tmp_path):
+    with pytest.raises(UserError, match=r"none: no such folder"):
+        describe(tmp_path / "none")
+    np.savetxt(tmp_path / "x.txt", np.zeros(3))
+    with pytest.raises(UserError, match="holds no EDF or BDF file with signals"):
+        describe(tmp_path)
