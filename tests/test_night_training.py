@@ -1,6 +1,7 @@
 """Training and evaluating in view `night`, from several stores, and from nights that nobody scored."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,8 @@ def bare(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         head.replace("name: mass", "name: bare") + "scoring: none\n\nstandard" + rest.partition("standard")[2]
     )
     assert prepare.main(["--dataset", str(layout), "--raw", str(cohort), "--out", str(out), "--rate", "64"]) == 0
+    for path in out.glob("recordings/*/recording.json"):  # as if other nights: the same ones would be refused
+        path.write_text(re.sub('"digest": "[0-9a-f]+"', '"digest": ""', path.read_text()))
     return out
 
 

@@ -108,7 +108,7 @@ def test_what_cannot_be_mended(tmp_path, cohort):
     with pytest.raises(UserError, match="none: no such store"):
         prepare.main(["--mend", str(tmp_path / "none")])
     for more in (["--dataset", "mass"], ["--raw", str(cohort)], ["--out", str(tmp_path)]):
-        with pytest.raises(UserError, match="--mend goes without --dataset, --raw and --out"):
+        with pytest.raises(UserError, match="--mend and --describe go without --dataset, --raw and --out"):
             prepare.main(["--mend", str(tmp_path), *more])
 
 

@@ -1,22 +1,9 @@
-"""Readers of signal files: a format is a file here and a line in `SIGNALS`.
-
-A reader is a class of a path. It has `derive(choices, unit)`, the signal by the first `Derivation` that the file's
-channels fit; `start()`, when the recording starts, or None; and `seconds`, how long it lasts. A file that it cannot
-read is a UserError that names the file.
-"""
-
-from pathlib import Path
-from typing import Protocol
+"""Readers of signal files: a format is a file here and a line in `SIGNALS`: a `SignalFile`, made of a path."""
 
 from sleepkd.cohorts.signals.derivation import Derivation, DerivedSignal, SignalFile
 from sleepkd.cohorts.signals.edf import EdfFile
 
-
-class _Reader(Protocol):
-    def __call__(self, path: Path) -> SignalFile: ...
-
-
-SIGNALS: dict[str, _Reader] = {
+SIGNALS: dict[str, type[SignalFile]] = {
     "edf": EdfFile,
 }
 

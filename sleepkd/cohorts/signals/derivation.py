@@ -1,14 +1,16 @@
-"""What a signal of a cohort is made of: channels, a unit, a rate; and what a reader of signal files offers."""
+"""What a signal of a cohort is made of: channels, a unit, a rate; and what every file of signals offers."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from pathlib import Path
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from sleepkd.cohorts.clock import Start
 from sleepkd.cohorts.remarks import WARNING
+from sleepkd.errors import UserError
 
 Unit = Literal["header", "uV", "mV", "V", "arbitrary"]
 TargetUnit = Literal["uV", "mV"]
@@ -44,22 +46,75 @@ class DerivedSignal:
     remarks: tuple[str, ...] = ()
 
 
-class SignalFile(Protocol):
-    """What a reader of signal files offers, once it has found its file whole.
+class ChannelSamples(NamedTuple):
+    """One channel as its file has it: physical numbers (samples,) float64, their unit in the file's own words.
 
-    seconds: from the first sample to the last. gaps: (start, end), s, where nothing was recorded; signals run through.
-    remarks: what is odd about the file, "WARNING: …" where a person should look at it.
+    known: whether the numbers have a unit at all; remark: what is odd about them, "" where nothing is.
     """
 
-    seconds: float
-    gaps: Sequence[tuple[float, float]]
-    remarks: Sequence[str]
+    samples: np.ndarray
+    unit: str
+    known: bool = True
+    remark: str = ""
 
-    def derive(self, choices: Sequence[Derivation], target_unit: TargetUnit) -> DerivedSignal:
-        """The signal by the first derivation whose channels this file has; UserError where none fits."""
+
+class SignalFile:
+    """A file of signals, opened and found whole. A format is a subclass that fills in what follows, and `channel`.
+
+    labels, rates: of each channel; two may have one name, so channels go by their index. seconds: from the first sample
+    to the last. gaps: (start, end), s, where nothing was recorded; signals run through. remarks: what is odd about the
+    file, "WARNING: …" where a person should look at it. A file that cannot be read is a UserError of the constructor.
+    """
+
+    path: Path
+    labels: Sequence[str]
+    rates: Sequence[float]
+    seconds: float
+    gaps: Sequence[tuple[float, float]] = ()
+    remarks: Sequence[str] = ()
+
+    def channel(self, index: int) -> ChannelSamples:
+        """The samples of one channel."""
+        raise NotImplementedError
 
     def start(self) -> Start | None:
         """When the recording starts, to the fraction of a second, or None where files of this format do not say."""
+        return None
+
+    def derive(self, choices: Sequence[Derivation], target_unit: TargetUnit) -> DerivedSignal:
+        """The signal by the first derivation whose channels this file has.
+
+        Raises UserError: none fits, plus and minus differ in rate or in what their unit is, no samples.
+        """
+        found = find_channels(choices, self.labels)
+        if found is None:
+            wanted = " or ".join(f"{c.plus} minus {c.minus}" if c.minus else c.plus for c in choices)
+            raise UserError(f"{self.path}: no channel fits {wanted}; it has {', '.join(self.labels)}")
+        choice, channels, remark = found
+        names = [self.labels[i] for i in channels]
+        if len({self.rates[i] for i in channels}) > 1:
+            raise UserError(f"{self.path}: {' and '.join(names)} were recorded at different rates")
+        if not self.rates[channels[0]]:
+            raise UserError(f"{self.path}: {names[0]} has no samples")
+        samples, unit, remarks = self._in_unit(channels[0], choice.unit, target_unit)
+        for i in channels[1:]:
+            other, other_unit, more = self._in_unit(i, choice.unit, target_unit)
+            remarks += more
+            if other_unit != unit:
+                raise UserError(f"{self.path}: {names[0]} is in {unit} and {names[1]} in {other_unit}, name their unit")
+            samples -= other
+        said = tuple(filter(None, (remark, *remarks)))
+        return DerivedSignal(samples, self.rates[channels[0]], " - ".join(names), unit, said)
+
+    def _in_unit(self, index: int, unit: Unit, target_unit: TargetUnit) -> tuple[np.ndarray, str, list[str]]:
+        """A channel in the unit asked for where its own is known, its unit, and what there is to remark on it."""
+        samples, header, known, remark = self.channel(index)
+        if unit == "header":
+            unit = plain_unit(header)
+        if unit == "arbitrary" or not known:
+            return samples, "arbitrary", [remark]
+        samples *= VOLTS[unit] / VOLTS[target_unit]
+        return samples, target_unit, [remark]
 
 
 def find_channels(choices: Sequence[Derivation], labels: Sequence[str]) -> tuple[Derivation, list[int], str] | None:

@@ -1,6 +1,5 @@
 """The signals of an EDF, EDF+ or BDF file."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,23 +7,15 @@ import numpy as np
 from sleepkd.cohorts.clock import Start
 from sleepkd.cohorts.edf.records import EdfRecords
 from sleepkd.cohorts.remarks import WARNING
-from sleepkd.cohorts.signals.derivation import (
-    VOLTS,
-    Derivation,
-    DerivedSignal,
-    TargetUnit,
-    Unit,
-    find_channels,
-    plain_unit,
-)
+from sleepkd.cohorts.signals.derivation import ChannelSamples, SignalFile
 from sleepkd.errors import UserError
 
 # Stores so far were read through MNE 1.13 (mne/io/edf/edf.py), which goes by way of volts where it knows the unit.
-# So does `_numbers`, so that a recording prepared anew is the same to the last bit.
+# So does `channel`, so that a recording prepared anew is the same to the last bit.
 _BY_WAY_OF_VOLTS = {"uV": 1e-6, "\xb5V": 1e-6, "\x83\xcaV": 1e-6, "mV": 1e-3}
 
 
-class EdfFile:
+class EdfFile(SignalFile):
     """An EDF file, found whole; channels are told apart by their index: nothing keeps two from having one name.
 
     seconds: from its first sample to its last, gaps included. gaps: (start, end), s; the signal is a straight line
@@ -45,29 +36,6 @@ class EdfFile:
         recorded = records.count * records.seconds_per_record
         self.seconds = recorded + sum(end - start for start, end in self.gaps)
         self.remarks = list(records.remarks)
-
-    def derive(self, choices: Sequence[Derivation], target_unit: TargetUnit) -> DerivedSignal:
-        """The signal by the first derivation whose channels this file has; UserError where none fits."""
-        found = find_channels(choices, self.labels)
-        if found is None:
-            wanted = " or ".join(f"{c.plus} minus {c.minus}" if c.minus else c.plus for c in choices)
-            raise UserError(f"{self.path}: no channel fits {wanted}; it has {', '.join(self.labels)}")
-        choice, channels, remark = found
-        names = [self.labels[i] for i in channels]
-        if len({self.rates[i] for i in channels}) > 1:
-            raise UserError(f"{self.path}: {' and '.join(names)} were recorded at different rates")
-        if not self.rates[channels[0]]:
-            raise UserError(f"{self.path}: {names[0]} has no samples")
-        samples, unit, remarks = self._read(channels[0], choice.unit, target_unit)
-        for i in channels[1:]:
-            other, other_unit, more = self._read(i, choice.unit, target_unit)
-            remarks += more
-            if other_unit != unit:
-                raise UserError(f"{self.path}: {names[0]} is in {unit} and {names[1]} in {other_unit}, name their unit")
-            samples -= other
-        rate = self.rates[channels[0]]
-        remarks = [remark] * bool(remark) + remarks
-        return DerivedSignal(self._in_time(samples, rate), rate, " - ".join(names), unit, tuple(remarks))
 
     def start(self) -> Start:
         """When the recording starts, to the fraction of a second that EDF+ adds to the header's time."""
@@ -90,28 +58,18 @@ class EdfFile:
         out[end:] = out[end - 1]
         return out
 
-    def _read(self, index: int, unit: Unit, target_unit: TargetUnit) -> tuple[np.ndarray, str, list[str]]:
-        """A channel in a unit, and what there is to remark on it."""
+    def channel(self, index: int) -> ChannelSamples:
+        """The numbers that a channel's header makes of its samples, or the samples where it has no range."""
         channel = self._records.header.channels[self._channels[index]]
         values = self._records.samples(self._channels[index]).astype(np.float64)
-        if not channel.has_range:
-            return values, "arbitrary", [f"{WARNING}{channel.label} has no range (physical or digital min and max)"]
-        values = self._numbers(index, values)
-        if unit == "header":
-            unit = plain_unit(channel.unit)
-        if unit == "arbitrary":
-            return values, "arbitrary", []
-        values *= VOLTS[unit] / VOLTS[target_unit]
-        return values, target_unit, []
-
-    def _numbers(self, index: int, values: np.ndarray) -> np.ndarray:
-        """The numbers that a channel's header makes of its samples, in place."""
-        channel = self._records.header.channels[self._channels[index]]
-        (low, high), (lowest, highest) = channel.physical, channel.digital  # type: ignore[misc]
-        step = (high - low) / (highest - lowest)
-        values *= step
-        values += low - lowest * step
-        volts = _BY_WAY_OF_VOLTS.get(channel.unit, 1.0)
-        values *= volts
-        values /= volts
-        return values
+        known = channel.has_range
+        if known:
+            (low, high), (lowest, highest) = channel.physical, channel.digital  # type: ignore[misc]
+            step = (high - low) / (highest - lowest)
+            values *= step
+            values += low - lowest * step
+            volts = _BY_WAY_OF_VOLTS.get(channel.unit, 1.0)
+            values *= volts
+            values /= volts
+        remark = "" if known else f"{WARNING}{channel.label} has no range (physical or digital min and max)"
+        return ChannelSamples(self._in_time(values, self.rates[index]), channel.unit, known, remark)
