@@ -48,9 +48,9 @@ def noise(scale: float = 10.0, seed: int = 0) -> np.ndarray:
 
 def night(raw: Path, name: str = "s1", scored: bool = True, ecg: np.ndarray | None = None) -> None:
     """About five minutes; if scored, from second 40 to 190."""
-    ecg = heartbeats(SECONDS, RATE, 0) if ecg is None else ecg
     own = 1 + sum(name.encode()) / 1e6  # no two recordings are of one night
-    channels = [channel("C3", own * noise(), RATE), channel("ECG", own * ecg, RATE, "mV")]
+    ecg = own * heartbeats(SECONDS, RATE, 0) if ecg is None else ecg
+    channels = [channel("C3", own * noise(), RATE), channel("ECG", ecg, RATE, "mV")]
     write_psg(raw / f"{name}.edf", channels)
     if scored:
         write_scoring(raw / f"{name} scored.edf", [(40.0 + 30 * k, 30.0, "w2r"[k % 3]) for k in range(5)])
