@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sleepkd.cohorts.batch import FAILED, MENDED, SUMMARY, Outcome, mend_all, prepare_all, summary_lines, write_summary
 from sleepkd.cohorts.describe import describe
+from sleepkd.cohorts.download import download
 from sleepkd.cohorts.find import Found, find_recordings
 from sleepkd.cohorts.ingest import Options
 from sleepkd.cohorts.layout import NONE, load_cohort
@@ -36,6 +37,10 @@ def _prepare(args: argparse.Namespace) -> int:
         cohort = replace(cohort, ecg_polarity=args.ecg_polarity)
     if cohort.format == NONE and args.no_beats:
         raise UserError(f"--no-beats: cohort {cohort.name} has nothing but beats")
+    if args.download:
+        print(download(cohort, args.raw))
+        if args.out is None:
+            return 0
     found = _share(find_recordings(cohort, args.raw), args.shard)
     settings = StoreSettings(cohort.name, args.rate, args.resample)
     create_store(args.out, settings)
@@ -136,14 +141,20 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         help="instead: add what a store of an earlier version lacks, from its own signals (with --jobs, --no-beats)",
     )
     parser.add_argument(
+        "--download", action="store_true", help="first fetch the cohort into RAW (an open one, from PhysioNet)"
+    )
+    parser.add_argument(
         "--describe", type=Path, metavar="FOLDER", help="instead: print a first dataset YAML for unknown recordings"
     )
     args = parser.parse_args(arguments)
+    if args.download and args.dataset and args.raw is None:
+        args.raw = Path(Path(args.dataset).stem)
     given = {"--dataset": args.dataset, "--raw": args.raw, "--out": args.out}
     if (args.mend or args.describe) and any(given.values()):
         raise UserError("--mend and --describe go without --dataset, --raw and --out")
-    if not args.mend and not args.describe and not all(given.values()):
-        parser.error(f"the following arguments are required: {', '.join(k for k, v in given.items() if not v)}")
+    lacking = [name for name, value in given.items() if not value and not (args.download and name == "--out")]
+    if lacking and not args.mend and not args.describe:
+        parser.error(f"the following arguments are required: {', '.join(lacking)}")
     if args.jobs < 1 or not 0 < args.rate < math.inf:
         raise UserError("--jobs and --rate must be positive")
     if not (min(args.split) >= 0 and abs(sum(args.split) - 1) <= 1e-6):

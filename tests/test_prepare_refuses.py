@@ -149,7 +149,7 @@ def test_a_recording_gone_bad_keeps_what_was_prepared(two, tmp_path):
     [
         (["--raw", "{tmp}/none"], "none: no such folder"),
         (["--raw", "{tmp}"], "no file here or below is named like"),
-        (["--dataset", "shhs"], "shhs: no such config, here or in datasets/"),
+        (["--dataset", "shh"], "shh: no such config, here or in datasets/"),
         (["--rate", "0"], "--jobs and --rate must be positive"),
         (["--rate", "nan"], "--jobs and --rate must be positive"),
         (["--jobs", "0"], "--jobs and --rate must be positive"),

@@ -86,7 +86,8 @@ def find_recordings(cohort: Cohort, raw: Path) -> Found:
         raise UserError(f"{raw}: no such folder")
     files: dict[str, list[RecordingFiles]] = {}
     for path in sorted(files_below(raw)):
-        if match := re.fullmatch(cohort.signals, path.name, re.IGNORECASE):
+        name = path.relative_to(raw).as_posix() if "/" in cohort.signals else path.name
+        if match := re.fullmatch(cohort.signals, name, re.IGNORECASE):
             recording = _describe(cohort, raw, path, match.groupdict())
             files.setdefault(recording.recording.lower(), []).append(recording)
     if not files:
@@ -113,6 +114,7 @@ def files_below(raw: Path) -> Iterator[Path]:
             names.clear()
             continue
         entered.add(real)
+        names[:] = [name for name in names if not name.startswith(".")]
         yield from (Path(folder) / name for name in files)
 
 
@@ -147,7 +149,7 @@ def _describe(cohort: Cohort, raw: Path, path: Path, groups: dict[str, Any]) -> 
     subset = cohort.subset.format(**groups)
     special = cohort.subsets.get(subset, SubsetLayout())
     return RecordingFiles(
-        recording=re.sub(r"[^\w.-]", "_", groups["recording"]),  # it names a folder
+        recording=re.sub(r"[^\w.-]", "_", cohort.recording.format(**groups)),  # it names a folder
         subject=cohort.subject.format(**groups),
         subset=subset,
         signals=path,

@@ -31,6 +31,16 @@ def _section(formats: dict[str, Any], default: str) -> Callable[[Any, str], Any]
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where a cohort is to be had. physionet: name/version there; files: a regular expression of those to fetch."""
+
+    where: str = ""
+    licence: str = ""
+    physionet: str = ""
+    files: str = ""
+
+
+@dataclass(frozen=True)
 class SubsetLayout:
     """What differs in one subset of the cohort; an empty list of derivations means the cohort's."""
 
@@ -44,10 +54,10 @@ class SubsetLayout:
 class Cohort:
     """A dataset YAML.
 
-    signals: regular expression for the name of a signal file, in capitals or not; its group `recording` names the
-    recording.
+    signals: regular expression for the name of a signal file, in capitals or not, or, where it has a /, for its path
+    from the raw folder; its group `recording` names the recording.
+    recording, subject, subset: templates over that expression's groups.
     format: how that file is read, a key of `SIGNALS`; "none" where it only names the recording, which then has beats.
-    subject, subset: templates over that expression's groups.
     eeg, ecg: derivations, the first that a file's channels fit; left out where the cohort has none.
     scoring: none where nobody scored it. beats: where they come with the recordings.
     """
@@ -61,8 +71,10 @@ class Cohort:
     format: str = "edf"
     standard: Standard = "aasm"
     epoch_seconds: float = 30.0
+    recording: str = "{recording}"
     subject: str = "{recording}"
     subset: str = "all"
+    source: Origin | None = None
     ecg_polarity: Literal["auto", "as_recorded", "inverted"] = "auto"
     subsets: dict[str, SubsetLayout] = field(default_factory=dict)
 
@@ -111,7 +123,8 @@ def _check_templates(cohort: Cohort, groups: dict[str, str]) -> None:
     for key, layout in files.items():
         require(layout is None or bool(layout.files), key, "lists no file")
     named = [(key, template) for key, layout in files.items() if layout for template in layout.files]
-    for key, template in (("subject", cohort.subject), ("subset", cohort.subset), *named):
+    named += [(key, getattr(cohort, key)) for key in ("recording", "subject", "subset")]
+    for key, template in named:
         try:
             template.format(**groups)
         except (KeyError, IndexError, ValueError, AttributeError):

@@ -29,6 +29,10 @@ def aligned(
     shift, remark = seconds_between(start, scored.start, clock, f"{signals} and {scoring_file}")
     remarks = [*scored.remarks, remark]
     onset, duration, labels = scored.hypnogram.onset_s + shift, scored.hypnogram.duration_s, scored.hypnogram.labels
+    if scored.to_the_end:
+        more = max(0, int((seconds - onset[-1]) / duration[-1]) - 1)
+        onset = np.append(onset, onset[-1] + duration[-1] * np.arange(1, more + 1))
+        duration, labels = (np.append(x, np.repeat(x[-1], more)) for x in (duration, labels))
     inside = (onset + duration > 0) & (onset < seconds)
     if not inside.any():
         raise UserError(

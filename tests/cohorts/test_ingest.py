@@ -261,7 +261,7 @@ def test_beats_alone_make_a_recording(tmp_path, labels):
 
 @pytest.mark.skipif(not SLPDB.is_dir(), reason="the Polysomnographic Database (shared/data/slpdb) is not here")
 def test_the_polysomnographic_database(tmp_path):
-    arguments = ["--dataset", "slpdb", "--raw", SLPDB, "--out", tmp_path / "store"]
+    arguments = ["--dataset", "slpdb_beats", "--raw", SLPDB, "--out", tmp_path / "store"]
     assert prepare.main([str(argument) for argument in arguments]) == 0
     store = Store(tmp_path / "store")
     assert len(store.recordings) == 12

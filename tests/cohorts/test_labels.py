@@ -142,7 +142,7 @@ def test_values_of_5_s_make_sleep_epochs_of_20(tmp_path, newline):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[Hypnogram]\n5\n5\n7\n5\n", "value '7' has no sleep stage in scoring.labels"),
+        ("[Hypnogram]\n5\n5\n7\n5\n", "line 4: value '7' has no sleep stage in scoring.labels"),
         ("[Hypnogram]\n5\n5\n5\n", "holds 3 values, fewer than one sleep epoch"),
         ("", "holds 0 values"),
     ],
@@ -195,7 +195,7 @@ def test_the_rate_of_a_wfdb_file_may_be_its_headers(tmp_path):
 
 def test_a_wfdb_file_that_scores_no_night_is_named(tmp_path):
     path = st(tmp_path, [10, 20], ["HA", "X"])
-    with pytest.raises(UserError, match=r"slp99\.st: holds no sleep stage; its annotations: 'HA', 'X'"):
+    with pytest.raises(UserError, match=r"slp99\.st: holds no sleep stage of scoring.labels; what it says: 'HA', 'X'"):
         read_wfdb(path, SLPDB, 30.0)
     whole = path.read_bytes()
     for size in (0, 1, len(whole) - 1, len(whole) - 2):

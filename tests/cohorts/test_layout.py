@@ -122,8 +122,8 @@ def test_nothing_found(tmp_path):
 
 
 def test_no_such_dataset():
-    with pytest.raises(UserError, match=r"^shhs: no such config, here or in datasets/ \(which has: .*dreams.*mass"):
-        load_cohort("shhs")
+    with pytest.raises(UserError, match=r"^shh: no such config, here or in datasets/ \(which has: .*dreams.*mass"):
+        load_cohort("shh")
 
 
 def test_a_cohort_of_ones_own_is_a_yaml(tmp_path):
@@ -173,7 +173,7 @@ def test_a_cohort_that_nobody_scored(tmp_path, scoring):
 
 def test_the_records_of_slpdb(tmp_path):
     touch(tmp_path, "slp01a.hea", "slp01b.hea", "slp67x.hea", "slp04.hea", "slp04.st", "README.md")
-    found = find_recordings(load_cohort("slpdb"), tmp_path).recordings
+    found = find_recordings(load_cohort("slpdb_beats"), tmp_path).recordings
     assert [(r.recording, r.subject, r.standard, r.epoch_seconds) for r in found] == [
         ("slp01a", "slp01", "rk", 30), ("slp01b", "slp01", "rk", 30), ("slp04", "slp04", "rk", 30),
         ("slp67x", "slp67", "rk", 30),
@@ -202,7 +202,7 @@ VALUES = {"files": ["x"], "labels": {"0": "W"}, "format": "values"}
         ({"subsets": {"a": {"epoch_seconds": -20}}}, r"lab\.yaml: epoch_seconds: must be positive, is -20"),
         ({"eeg": []}, r"lab\.yaml: eeg: lists no derivation"),
         ({"eeg": None, "ecg": None}, r"lab\.yaml: eeg: is missing, and so is ecg"),
-        ({"format": "fif"}, r"lab\.yaml: format: must be one of edf, none; is 'fif'"),
+        ({"format": "fif"}, r"lab\.yaml: format: must be one of edf, wfdb, none; is 'fif'"),
         ({"format": "none"}, r"lab\.yaml: format: none goes with beats alone"),
         ({"format": "none", "eeg": None, "ecg": None}, r"lab\.yaml: beats: is missing"),
         ({"scoring": "some"}, r"lab\.yaml: scoring: expected a section of keys, or none; got 'some'"),

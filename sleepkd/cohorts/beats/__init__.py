@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sleepkd.cohorts.beats.found import BeatLayout
-from sleepkd.cohorts.beats.table import TableLayout, read_table
+from sleepkd.cohorts.beats.table import TableLayout, read_beat_table
 from sleepkd.cohorts.beats.wfdb import read_wfdb
 
 
@@ -24,7 +24,7 @@ class BeatFormat(NamedTuple):
 
 BEATS = {
     "wfdb": BeatFormat(read_wfdb),
-    "table": BeatFormat(read_table, TableLayout),
+    "table": BeatFormat(read_beat_table, TableLayout),
 }
 
 __all__ = ["BEATS", "BeatLayout"]

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from sleepkd.cohorts.labels.edf_annotations import read_edf_annotations
+from sleepkd.cohorts.labels.nsrr_xml import read_nsrr_xml
 from sleepkd.cohorts.labels.scored import LabelLayout, ScoredFile
+from sleepkd.cohorts.labels.table import TableLayout, read_stage_table
 from sleepkd.cohorts.labels.values import ValuesLayout, read_values
 from sleepkd.cohorts.labels.wfdb import read_wfdb
 
@@ -24,6 +26,8 @@ class LabelFormat(NamedTuple):
 LABELS = {
     "edf_annotations": LabelFormat(read_edf_annotations),
     "values": LabelFormat(read_values, ValuesLayout),
+    "table": LabelFormat(read_stage_table, TableLayout),
+    "nsrr_xml": LabelFormat(read_nsrr_xml),
     "wfdb": LabelFormat(read_wfdb),
 }
 

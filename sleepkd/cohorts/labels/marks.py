@@ -57,7 +57,7 @@ def sleep_epochs(path: Path, marks: Sequence[Mark], layout: LabelLayout, epoch_s
     labels = np.repeat([run.label for run in runs], [run.epochs for run in runs]).astype(np.int8)
     remarks += _check_cover(onset, others, epoch_seconds)
     hypnogram = Hypnogram(onset, np.full(len(onset), float(epoch_seconds)), labels)
-    return ScoredFile(hypnogram, None, dict(ignored), tuple(remarks))
+    return ScoredFile(hypnogram, None, dict(ignored), tuple(remarks), to_the_end=layout.changes_only)
 
 
 def _each_once(stages: Sequence[Mark]) -> list[Mark]:

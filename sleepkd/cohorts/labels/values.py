@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from sleepkd.cohorts.labels.scored import LabelLayout, ScoredFile, label_index
+from sleepkd.cohorts.remarks import WARNING
+from sleepkd.cohorts.text import read_lines
 from sleepkd.config import require
 from sleepkd.data.hypnogram import UNSCORED, Hypnogram
 from sleepkd.errors import UserError
@@ -29,26 +31,27 @@ class ValuesLayout(LabelLayout):
 def read_values(path: Path, layout: ValuesLayout, epoch_seconds: float) -> ScoredFile:
     """A text file with one value per line for every `value_seconds`, from the first sample of the recording on.
 
-    A sleep epoch of `epoch_seconds` whose values differ is unscored; one cut off at the end is dropped.
-    Raises UserError where a value has no sleep stage or the file is too short.
+    A blank line between two values is a value that nobody gave. A sleep epoch of `epoch_seconds` whose values differ is
+    unscored; one cut off at the end is dropped. Raises UserError where a value has no sleep stage or the file is too
+    short.
     """
-    try:
-        lines = path.read_text(encoding="latin1").split("\n")[layout.header_lines :]
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    values = [line.strip() for line in lines if line.strip()]
-    unknown = sorted(set(values) - layout.labels.keys())
-    if unknown:
-        raise UserError(f"{path}: value {unknown[0]!r} has no sleep stage in scoring.labels")
+    lines = read_lines(path)[layout.header_lines :]
+    values = [line.strip(" \t\"',;") for line in lines]
+    for number, value in enumerate(values, layout.header_lines + 1):
+        if value and value not in layout.labels:
+            raise UserError(f"{path}: line {number}: value {value!r} has no sleep stage in scoring.labels")
+    blank = values.count("")
+    remarks = (f"{WARNING}{blank} blank lines between values count as unscored",) if blank else ()
     per_epoch = round(epoch_seconds / layout.value_seconds)
     n = len(values) // per_epoch
     if n == 0:
         raise UserError(f"{path}: holds {len(values)} values, fewer than one sleep epoch")
-    labels_NV = np.array([label_index(layout.labels[v]) for v in values[: n * per_epoch]]).reshape(n, per_epoch)
+    of_value = {"": UNSCORED} | {value: label_index(stage) for value, stage in layout.labels.items()}
+    labels_NV = np.array([of_value[value] for value in values[: n * per_epoch]]).reshape(n, per_epoch)
     agree = (labels_NV == labels_NV[:, :1]).all(axis=1)
     hypnogram = Hypnogram(
         onset_s=np.arange(n) * epoch_seconds,
         duration_s=np.full(n, epoch_seconds),
         labels=np.where(agree, labels_NV[:, 0], UNSCORED).astype(np.int8),
     )
-    return ScoredFile(hypnogram, None, {})
+    return ScoredFile(hypnogram, None, {}, remarks)

@@ -1,9 +1,9 @@
-"""Sleep stages as PhysioNet annotations (WFDB), as in the .st files of the MIT-BIH Polysomnographic Database."""
+"""Sleep stages as PhysioNet annotations (WFDB), as in the .st files of slpdb and the .arousal files of CinC 2018."""
 
-from collections import Counter
 from pathlib import Path
 
-from sleepkd.cohorts.labels.scored import LabelLayout, ScoredFile, in_order, label_index
+from sleepkd.cohorts.labels.marks import sleep_epochs
+from sleepkd.cohorts.labels.scored import LabelLayout, Mark, ScoredFile
 from sleepkd.cohorts.wfdb_annotations import read_annotations
 
 
@@ -11,17 +11,12 @@ def read_wfdb(path: Path, layout: LabelLayout, epoch_seconds: float) -> ScoredFi
     """Each annotation whose text begins with a word of `layout.labels` is a sleep epoch from there on.
 
     What follows that word (apneas, leg movements) is left aside. Sleep epochs lie where their annotations do, whether
-    or not one is missing between two. A night scored from its start begins at sample 1, since the format keeps notes at
-    sample 0 for itself. Raises UserError where the file cannot be read or holds no sleep stage.
+    or not one is missing between two; with `changes_only` each lasts until the next. A night scored from its start
+    begins at sample 1, since the format keeps notes at sample 0 for itself. Raises UserError where the file cannot be
+    read or holds no sleep stage.
     """
-    onsets, labels = [], []
-    ignored: Counter[str] = Counter()
+    marks = []
     for onset, symbol, text in zip(*read_annotations(path), strict=True):
         word = text.split()[0] if text.split() else symbol
-        if word in layout.labels:
-            onsets.append(float(onset))
-            labels.append(label_index(layout.labels[word]))
-        else:
-            ignored[text or symbol] += 1
-    hypnogram = in_order(path, onsets, [float(epoch_seconds)] * len(onsets), labels, ignored)
-    return ScoredFile(hypnogram, None, dict(ignored))
+        marks.append(Mark(float(onset), 0.0, word if word in layout.labels else text or symbol))
+    return sleep_epochs(path, marks, layout, epoch_seconds)

@@ -1,0 +1,43 @@
+"""Sleep stages as events of NSRR's XML (sleepdata.org, `…-nsrr.xml`): runs with an onset and a duration."""
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+from sleepkd.cohorts.labels.marks import sleep_epochs
+from sleepkd.cohorts.labels.scored import LabelLayout, Mark, ScoredFile
+from sleepkd.cohorts.text import as_number
+from sleepkd.errors import UserError
+
+STAGES = "Stages|Stages"
+
+
+def read_nsrr_xml(path: Path, layout: LabelLayout, epoch_seconds: float) -> ScoredFile:
+    """Events of type Stages|Stages; what `labels` names is their concept: Wake|0, Stage 1 sleep|1 … REM sleep|5.
+
+    Onsets count from the first sample. Other events are counted and left aside. Raises UserError: no such XML, a
+    document type or entities (which this format has no use for), no sleep stage.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
+        raise UserError(f"{path}: declares a document type or entities, which NSRR's files do not; it is not read")
+    try:
+        root = ElementTree.fromstring(content)
+    except ElementTree.ParseError as error:
+        raise UserError(f"{path}: is no XML: {error}") from None
+    events = root.findall(".//ScoredEvent")
+    if not events:
+        raise UserError(f"{path}: holds no ScoredEvent; is it one of NSRR's …-nsrr.xml files?")
+    marks = []
+    for number, event in enumerate(events, 1):
+        concept = (event.findtext("EventConcept") or "").strip()
+        if (event.findtext("EventType") or "").strip() == STAGES:
+            onset = as_number(path, number, event.findtext("Start") or "", "start of an event")
+            lasts = as_number(path, number, event.findtext("Duration") or "", "duration of an event")
+            marks.append(Mark(onset, lasts, concept))
+    unknown = sorted({mark.text for mark in marks} - layout.labels.keys())
+    if unknown:
+        raise UserError(f"{path}: sleep stage {unknown[0]!r} is not in scoring.labels")
+    return sleep_epochs(path, marks, layout, epoch_seconds)

@@ -1,0 +1,87 @@
+"""Sleep stages as a table: CSV, tabs or white space, a row per sleep epoch, per run, or per change."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import time
+from pathlib import Path
+from typing import Literal
+
+from sleepkd.cohorts.clock import DAY, Start
+from sleepkd.cohorts.labels.marks import sleep_epochs
+from sleepkd.cohorts.labels.scored import LabelLayout, Mark, ScoredFile
+from sleepkd.cohorts.text import as_number, cell, column, read_table
+from sleepkd.config import require
+from sleepkd.errors import UserError
+
+_CLOCK = re.compile(r"(\d{1,2})[:.](\d{2})[:.](\d{2}(?:[.,]\d+)?)\s*([AaPp][Mm])?")
+
+
+@dataclass(frozen=True)
+class TableLayout(LabelLayout):
+    """Columns by name, or by number where there is no header: the first is 1.
+
+    stage: of several scorers side by side, this one's. onset: left out where rows follow one another, a sleep epoch
+    each. duration: left out where rows have none. time: what onsets are; "clock" is a time of day, which may pass
+    midnight once. header: what the line of names begins with; left out, it is the first line.
+    """
+
+    stage: str = "stage"
+    onset: str = "onset"
+    duration: str = ""
+    time: Literal["seconds", "clock"] = "seconds"
+    delimiter: str = ","
+    header: str = ""
+    has_header: bool = True
+
+    def check(self, epoch_seconds: Sequence[float]) -> None:
+        """As `LabelLayout.check`."""
+        super().check(epoch_seconds)
+        require(len(self.delimiter) == 1, "scoring.delimiter", "must be one character; ' ' is any white space")
+        require(bool(self.stage), "scoring.stage", "names no column")
+
+
+def read_stage_table(path: Path, layout: TableLayout, epoch_seconds: float) -> ScoredFile:
+    """A table with a column of sleep stages, and of onsets and durations where it has them.
+
+    Raises UserError: a column missing, a row too short, an onset or a duration that is none, no sleep stage.
+    """
+    names, rows = read_table(path, layout.delimiter, layout.header if layout.has_header else None)
+    stage = column(path, names, layout.stage)
+    onset = column(path, names, layout.onset) if layout.onset else None
+    duration = column(path, names, layout.duration) if layout.duration else None
+    marks, first, before = [], None, 0.0
+    for k, (number, cells) in enumerate(rows):
+        text = cell(path, number, cells, stage)
+        if onset is None:
+            at = k * epoch_seconds
+        elif layout.time == "seconds":
+            at = as_number(path, number, cell(path, number, cells, onset), "onset in seconds")
+        else:
+            at = _time_of_day(path, number, cell(path, number, cells, onset))
+            first = at if first is None else first
+            at += DAY if at < before - DAY / 2 else 0.0
+            before = at
+        lasts = 0.0
+        if duration is not None:
+            lasts = as_number(path, number, cell(path, number, cells, duration), "duration in seconds")
+        marks.append(Mark(at - (first or 0.0), lasts, text))
+    scored = sleep_epochs(path, marks, layout, epoch_seconds)
+    return scored if first is None else scored._replace(start=_start(first))
+
+
+def _time_of_day(path: Path, number: int, text: str) -> float:
+    """Seconds from midnight of 22:30:05, 22.30.05 or 10:30:05 PM."""
+    match = _CLOCK.fullmatch(text.strip())
+    if not match or int(match[1]) > 24 or int(match[2]) > 59 or float(match[3].replace(",", ".")) >= 60:
+        raise UserError(f"{path}: line {number}: {text!r} is no time of day")
+    hours = int(match[1]) % 24
+    if match[4]:
+        hours = hours % 12 + 12 * (match[4].lower() == "pm")
+    return 3600.0 * hours + 60.0 * int(match[2]) + float(match[3].replace(",", "."))
+
+
+def _start(seconds: float) -> Start:
+    whole = int(seconds)
+    clock = time(whole // 3600 % 24, whole // 60 % 60, whole % 60, round((seconds - whole) * 1e6) % 10**6)
+    return Start(None, clock)

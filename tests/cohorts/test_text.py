@@ -1,0 +1,181 @@
+"""Text in any encoding, and the tables of labels and beats that are made of it."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import wfdb
+
+from sleepkd.cohorts.beats.table import TableLayout as BeatTable
+from sleepkd.cohorts.beats.table import beats_of_rate, read_beat_table
+from sleepkd.cohorts.download import download
+from sleepkd.cohorts.labels.nsrr_xml import read_nsrr_xml
+from sleepkd.cohorts.labels.scored import LabelLayout
+from sleepkd.cohorts.labels.table import TableLayout, read_stage_table
+from sleepkd.cohorts.layout import load_cohort
+from sleepkd.cohorts.text import read_lines
+from sleepkd.errors import UserError
+
+LABELS = {"W": "W", "1": "N1", "2": "N2", "Éveil": "W"}
+ENCODINGS = {
+    "utf-8": lambda s: s.encode(),
+    "with a mark": lambda s: s.encode("utf-8-sig"),
+    "utf-16": lambda s: s.encode("utf-16"),
+    "utf-16 without a mark": lambda s: s.encode("utf-16-le"),
+    "latin-1": lambda s: s.encode("latin1"),
+}
+
+
+def put(path: Path, content: str | bytes) -> Path:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r", "\r\r\n"])
+def test_any_encoding_and_any_line_ends(tmp_path, encoding, newline):
+    path = put(tmp_path / "a.txt", ENCODINGS[encoding](newline.join(["Éveil", "", "1", "", ""])))
+    assert read_lines(path) == ["Éveil", "", "1"]
+
+
+def table(tmp_path, content: str, **more):
+    layout = TableLayout(files=("x",), labels=LABELS, **more)
+    return read_stage_table(put(tmp_path / "a.csv", content), layout, 30.0)
+
+
+def test_a_scorer_of_several_is_chosen_by_column(tmp_path):
+    content = 'onset,anna,"berta, MD"\n0,W,1\n30,1,2\n'
+    assert table(tmp_path, content, stage="anna").hypnogram.labels.tolist() == [0, 1]
+    assert table(tmp_path, content, stage="berta, MD").hypnogram.labels.tolist() == [1, 2]
+    with pytest.raises(UserError, match=r"a\.csv: has no column carla; it has onset, anna, berta, MD"):
+        table(tmp_path, content, stage="carla")
+
+
+def test_decimal_commas_blank_lines_and_runs(tmp_path):
+    scored = table(tmp_path, "onset;duration;stage\n\n0,5;60;W\n\n60,5;30;2\n", delimiter=";", duration="duration")
+    assert scored.hypnogram.onset_s.tolist() == [0.5, 30.5, 60.5]
+    assert scored.hypnogram.labels.tolist() == [0, 0, 2]
+
+
+def test_a_clock_passes_midnight(tmp_path):
+    scored = table(tmp_path, "onset,stage\n23:59:30,W\n00.00.00,1\n0:00:30.5,2\n", time="clock")
+    assert scored.hypnogram.onset_s.tolist() == [0, 30, 60.5]
+    assert (scored.start.date, scored.start.time.isoformat()) == (None, "23:59:30")
+    assert table(tmp_path, "onset,stage\n11:59:30 PM,W\n12:00:00 AM,1\n", time="clock").start.time.hour == 23
+    with pytest.raises(UserError, match=r"a\.csv: line 2: '25:00:00' is no time of day"):
+        table(tmp_path, "onset,stage\n25:00:00,W\n", time="clock")
+
+
+def test_mistakes_in_a_table_are_named_by_line(tmp_path):
+    with pytest.raises(UserError, match=r"a\.csv: line 3: 'soon' is no onset in seconds"):
+        table(tmp_path, "onset,stage\n0,W\nsoon,W\n")
+    with pytest.raises(UserError, match=r"a\.csv: line 3 has 1 columns, the header more"):
+        table(tmp_path, "onset,stage\n0,W\n30\n")
+    with pytest.raises(UserError, match=r"a\.csv: has no line that begins with 'Sleep Stage'"):
+        table(tmp_path, "x\n", header="Sleep Stage")
+
+
+XML = "<P><ScoredEvents><ScoredEvent><EventType>Stages|Stages</EventType><EventConcept>{}</EventConcept><Start>0</Start><Duration>60.0</Duration></ScoredEvent></ScoredEvents></P>"  # noqa: E501
+
+
+def test_nsrr_is_read_safely(tmp_path):
+    layout = LabelLayout(files=("x",), labels={"Wake|0": "W"})
+    read = lambda content: read_nsrr_xml(put(tmp_path / "a.xml", content), layout, 30.0)  # noqa: E731
+    assert read(XML.format("Wake|0")).hypnogram.labels.tolist() == [0, 0]
+    with pytest.raises(UserError, match=r"a\.xml: declares a document type or entities"):
+        read('<!DOCTYPE x [<!ENTITY a "aaaa">]>' + XML.format("&a;"))
+    with pytest.raises(UserError, match=r"a\.xml: sleep stage 'Stage 9' is not in scoring\.labels"):
+        read(XML.format("Stage 9"))
+    with pytest.raises(UserError, match=r"a\.xml: is no XML: "):
+        read("<P>")
+    with pytest.raises(UserError, match=r"a\.xml: holds no ScoredEvent"):
+        read("<P/>")
+
+
+# --- beats ---
+
+
+def beats(tmp_path, content: str, **more) -> np.ndarray:
+    return read_beat_table(put(tmp_path / "b.csv", content), BeatTable(files=("x",), format="table", **more))
+
+
+def test_intervals_follow_one_another_or_lie_at_their_times(tmp_path):
+    assert beats(tmp_path, "rr\n1000\n900\n1100\n", column="rr", values="intervals", unit="ms").tolist() == [
+        0,
+        1,
+        1.9,
+        3,
+    ]
+    content = "t,rr\n1.0,1.0\n1.9,0.9\n50.0,0.8\n51.0,nan\n51.8,0.8\n"
+    placed = beats(tmp_path, content, column="rr", values="intervals", time="t")
+    np.testing.assert_allclose(placed, [0, 1, 1.9, 49.2, 50, 51, 51.8])
+    with pytest.raises(UserError, match=r"b\.csv: holds an interval that is none, and no time column"):
+        beats(tmp_path, "rr\n1\nnan\n1\n", column="rr", values="intervals")
+
+
+def test_samples_have_a_rate(tmp_path):
+    content = "RPoint,Type\n256,1\n512,1\n"
+    assert beats(tmp_path, content, column="RPoint", unit="samples", rate_hz=256).tolist() == [1, 2]
+    with pytest.raises(UserError, match=r"beats\.unit: samples needs beats\.rate_hz"):
+        beats(tmp_path, content, column="RPoint", unit="samples")
+
+
+def test_a_heart_rate_makes_beats_and_none_over_a_gap():
+    times = np.concatenate([np.arange(0, 101, 5.0), np.arange(200, 301, 5.0)])
+    found = beats_of_rate(times, np.where(times < 150, 60.0, 75.0), 20.0)
+    assert found[found < 150].tolist() == pytest.approx(list(range(101)))
+    np.testing.assert_allclose(np.diff(found[found > 150]), 0.8)
+    assert not ((found > 100) & (found < 200)).any()
+    broken = np.where(np.abs(times - 50) < 1, np.nan, 60.0)
+    assert not ((beats_of_rate(times, broken, 20.0) > 45) & (beats_of_rate(times, broken, 20.0) < 55)).any()
+
+
+# --- download ---
+
+
+@pytest.fixture
+def physionet(tmp_path, monkeypatch) -> Path:
+    """As much of PhysioNet as a folder can be; `wfdb.dl_files` copies from it."""
+    remote = tmp_path / "remote"
+    (remote / "sub").mkdir(parents=True)
+    for name in ("a.hea", "sub/b.dat"):
+        (remote / name).write_text(f"content of {name}")
+    sums = [f"{hashlib.sha256((remote / n).read_bytes()).hexdigest()} {n}" for n in ("a.hea", "sub/b.dat")]
+    (remote / "SHA256SUMS.txt").write_text("\n".join(sums))
+
+    def copy(database: str, folder: str, names: list[str]) -> None:
+        assert database == "slpdb"
+        for name in names:
+            if not (remote / name).is_file():
+                raise ConnectionError("no route")
+            (Path(folder) / name).parent.mkdir(parents=True, exist_ok=True)
+            (Path(folder) / name).write_bytes((remote / name).read_bytes())
+
+    monkeypatch.setattr(wfdb, "dl_files", copy)
+    return remote
+
+
+def test_a_cohort_is_fetched_once_and_goes_on_where_it_was_interrupted(tmp_path, physionet):
+    cohort, raw = load_cohort("slpdb"), tmp_path / "raw"
+    whole = (physionet / "sub" / "b.dat").read_bytes()
+    (physionet / "sub" / "b.dat").unlink()
+    with pytest.raises(UserError, match=r"sub/b\.dat cannot be fetched from PhysioNet \(ConnectionError\)"):
+        download(cohort, raw)
+    assert (raw / "a.hea").read_text() == "content of a.hea"
+    assert not (raw / "sub" / "b.dat").exists()
+    (physionet / "sub" / "b.dat").write_bytes(b"half")
+    with pytest.raises(UserError, match=r"raw/sub/b\.dat: came as another file than was published"):
+        download(cohort, raw)
+    assert not (raw / "sub" / "b.dat").exists()
+    (physionet / "sub" / "b.dat").write_bytes(whole)
+    assert download(cohort, raw) == f"{raw}: 1 files fetched, 1 there before (ODC-By 1.0)"
+    assert (raw / "sub" / "b.dat").read_bytes() == whole
+    assert download(cohort, raw) == f"{raw}: 0 files fetched, 2 there before (ODC-By 1.0)"
+
+
+def test_what_is_not_on_physionet_says_where_it_is(tmp_path):
+    with pytest.raises(
+        UserError, match=r"shhs is not on PhysioNet; it is to be had from https://sleepdata\.org/datasets"
+    ):
+        download(load_cohort("shhs"), tmp_path)
