@@ -26,6 +26,7 @@ FLOORS = {  # what each room may import of sleepkd, besides itself
     "distillation": {*GROUND, "data", "models", "training"},
     "evaluation": {*GROUND, "data", "models", "training", "distillation"},
     "study": {*GROUND, "data", "models", "training", "distillation", "evaluation"},
+    "inspection": {*GROUND, "data", "cohorts", "evaluation"},
 }
 EVALUATION_FLOORS = {  # the same within sleepkd/evaluation: rooms, and the files above them
     "scores": set(),
@@ -38,7 +39,7 @@ EVALUATION_FLOORS = {  # the same within sleepkd/evaluation: rooms, and the file
     "analysis": {"scores", "pictures"},
     "results": {"scores", "pictures", "distillation", "pages", "predictions", "runs", "analysis"},
 }
-VERBS = {"simulate", "prepare", "predict", "reproduce"}
+VERBS = {"simulate", "prepare", "inspect", "predict", "reproduce"}
 SCRIPTS = {"train_ddp", "evaluate", "examples"}
 TOO_HEAVY = {"mne", "edfio", "wfdb", "yasa", "sleepecg", "matplotlib", "pandas", "numba"}
 FILES = sorted(PACKAGE.rglob("*.py"))

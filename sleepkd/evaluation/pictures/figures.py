@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from sleepkd.data.hypnogram import UNSCORED
+from sleepkd.data.hypnogram import UNSCORED, Hypnogram
 from sleepkd.evaluation.pictures.palette import (
     FAINT_INK,
     GRID,
@@ -127,7 +127,7 @@ def hypnogram_figure(night: NightPredictions, class_names: Sequence[str], path: 
             (scored_axes, night.labels, "scored"),
             (predicted_axes, night.predictions, "predicted"),
         ):
-            _draw_hypnogram(axes, night, stages, class_names, order)
+            draw_hypnogram(axes, night, stages, class_names, order)
             axes.set_ylabel(name, color=FAINT_INK)
         _draw_density(density_axes, night, class_names, order)
         for axes in rows:
@@ -144,10 +144,10 @@ def hypnogram_figure(night: NightPredictions, class_names: Sequence[str], path: 
         save(figure, path)
 
 
-def _draw_hypnogram(
-    axes: Axes, night: NightPredictions, stages: np.ndarray, class_names: Sequence[str], order: list[int]
+def draw_hypnogram(
+    axes: Axes, night: NightPredictions | Hypnogram, stages: np.ndarray, class_names: Sequence[str], order: list[int]
 ) -> None:
-    """Stages (N,) as a step line, each stage in its colour; nothing drawn where a stage is -1."""
+    """Stages (N,) as a step line over hours, each stage in its colour; nothing drawn where a stage is -1."""
     level = np.empty(len(order))
     level[order] = np.arange(len(order))
     start, end = night.onset_s / HOUR, (night.onset_s + night.duration_s) / HOUR
@@ -174,7 +174,7 @@ def _draw_hypnogram(
     axes.set_yticks(range(len(order)), [class_names[k] for k in order])
 
 
-def _holes(night: NightPredictions) -> np.ndarray:
+def _holes(night: NightPredictions | Hypnogram) -> np.ndarray:
     """(N - 1,) bool: where more than half a sleep epoch of time is missing before the next one."""
     gap = night.onset_s[1:] - (night.onset_s + night.duration_s)[:-1]
     return gap > 0.5 * night.duration_s[:-1]
