@@ -22,7 +22,7 @@ def write_page(
     """Write FOLDER/index.html: all recordings in a table, pictures of up to `most`, those with warnings first."""
     shown = sorted(facts, key=lambda f: (not f.warnings, f.recording))[:most]
     header, *rows = lines(facts)
-    body = [heading(str(store.path.name), 1), paragraph("; ".join(totals(facts)), "quiet")]
+    body = [heading(str(store.path.name), 1), *(paragraph(line, "quiet") for line in totals(facts))]
     body += [paragraph(f"Cannot be read: {line}") for line in damaged]
     if balance:
         body += [heading("The split"), grid(balance[0], balance[1:])]

@@ -90,6 +90,9 @@ def _heart_rate(axes: Axes, night: Night) -> None:
         if 0 <= k < len(medians):
             medians[k] = np.median(chunk)
     axes.plot((edges[:-1] + COLUMN_SECONDS / 2) / HOUR, medians, color=POSITIVE, linewidth=0.9)
+    if np.isfinite(medians).any():
+        low, high = np.nanpercentile(medians, (0.5, 99.5))  # a single odd piece would flatten the night
+        axes.set_ylim(low - 5, high + 5)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
 
 
