@@ -15,7 +15,7 @@ from sleepkd.cohorts.find import Found, RecordingFiles
 from sleepkd.cohorts.ingest import Options, ingest
 from sleepkd.cohorts.mend import mend_recording
 from sleepkd.cohorts.remarks import SEPARATOR, WARNING, joined, warnings_of
-from sleepkd.data.store import Store
+from sleepkd.data.store import Store, read_info
 from sleepkd.errors import UserError
 from sleepkd.files import write_text_atomically
 
@@ -57,7 +57,7 @@ def mend_all(store: Path, beats: bool, jobs: int) -> list[Outcome]:
 
 def _prepare(store: Path, options: Options, again: bool, files: RecordingFiles) -> Outcome:
     if not again and (store / "recordings" / files.recording / "recording.json").is_file():
-        note = Store(store).info(files.recording).note
+        note = read_info(store, files.recording).note
         return Outcome(files.recording, files.subset, "kept", joined(["prepared before", *note.split(SEPARATOR)]))
     status, note = _tried(lambda: ingest(store, options, files), "prepared", files.signals)
     return Outcome(files.recording, files.subset, status, note or "")

@@ -17,16 +17,20 @@ import os
 import shutil
 import tempfile
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from sleepkd.data.hypnogram import SLEEP_STAGES, UNSCORED, UNSCORED_NAME, Hypnogram
+from sleepkd.data.index import indexed
 from sleepkd.errors import UserError
 from sleepkd.files import write_text_atomically
 
 FORMAT = 2
+MANY = 50
+"""Stores of so many recordings keep an index, see index.py."""
 WITHOUT_STATISTICS = 1
 """Stores of this format have no statistics but of the scored part, and no beats."""
 
@@ -187,22 +191,47 @@ class Store:
 
     def info(self, recording: str) -> RecordingInfo:
         """The facts of one recording, without its signals. Raises UserError where the store does not hold it."""
-        path = self._folder(recording) / "recording.json"
-        try:
-            return _info_of(json.loads(path.read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            raise UserError(f"{self.path}: holds no recording {recording}") from None
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise UserError(f"{path}: is damaged; prepare again with --again") from None
+        if recording in self._index:
+            return _info_of(self._index[recording][0])
+        return read_info(self.path, recording)
 
     def open(self, recording: str, source: int = 0) -> Night:
         """One recording with its hypnogram; its signals stay on disk."""
         info, folder = self.info(recording), self._folder(recording)
-        hypnogram = _read_hypnogram(folder / "hypnogram.tsv")
+        known = self._index.get(recording)
+        hypnogram = known[1] if known else _read_hypnogram(folder / "hypnogram.tsv")
         return Night(folder, info, hypnogram, self.settings.cohort, self.rate_hz, source)
+
+    @cached_property
+    def _index(self) -> dict[str, tuple[dict[str, Any], Hypnogram]]:
+        """The facts and hypnograms of all recordings, where there are many."""
+        if len(self.recordings) < MANY:
+            return {}
+
+        def read(recording: str) -> tuple[dict[str, Any], Hypnogram]:
+            return _facts_of_file(self.path, recording), _read_hypnogram(self._folder(recording) / "hypnogram.tsv")
+
+        return indexed(self.path, self.recordings, read)
 
     def _folder(self, recording: str) -> Path:
         return self.path / "recordings" / recording
+
+
+def read_info(store: Path, recording: str) -> RecordingInfo:
+    """The facts of one recording of a store, read from its own file. Raises UserError where it has none."""
+    return _info_of(_facts_of_file(store, recording))
+
+
+def _facts_of_file(store: Path, recording: str) -> dict[str, Any]:
+    path = store / "recordings" / recording / "recording.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        _info_of(content)
+        return content
+    except FileNotFoundError:
+        raise UserError(f"{store}: holds no recording {recording}") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"{path}: is damaged; prepare again with --again") from None
 
 
 def read_settings(path: Path) -> StoreSettings:
@@ -304,7 +333,8 @@ def _facts(info: RecordingInfo) -> str:
 
 def _info_of(content: dict[str, Any]) -> RecordingInfo:
     """The facts in a recording.json, of this format or of the one before, whose statistics are of the scored part."""
-    signals = content["signals"]
+    content = dict(content)
+    signals = {name: dict(signal) for name, signal in content["signals"].items()}
     if "seconds" not in content:
         content["seconds"] = max(signal["samples"] / signal["rate_hz"] for signal in signals.values())
         for signal in signals.values():
