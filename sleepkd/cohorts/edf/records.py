@@ -15,6 +15,7 @@ from sleepkd.errors import UserError
 
 _TAL = re.compile(rb"([+-]?\d+(?:\.\d*)?)(?:\x15(\d*(?:\.\d*)?))?\x14(.*)", re.DOTALL)
 """EDF+'s time-stamped annotation list: onset, perhaps a duration, texts that each end with \\x14."""
+BLOCK_BYTES = 1 << 23
 LEAST_GAP = 0.05
 """A record that begins so many seconds from where the ones before it end is after a gap. Record times are rounded, and
 sums of floats, so they are never exact."""
@@ -37,7 +38,7 @@ class Gap(NamedTuple):
 
 
 class EdfRecords:
-    """An EDF, EDF+ or BDF file, mapped: its header, and its records as far as they are whole.
+    """An EDF, EDF+ or BDF file: its header, and its records as far as they are whole.
 
     remarks: what is odd about it and does no harm. Raises UserError: no EDF, damaged, cut off, no record.
     """
@@ -47,7 +48,6 @@ class EdfRecords:
         self.remarks: list[str] = []
         self.count = self._count()
         header = self.header
-        self._bytes = np.memmap(path, np.uint8, "r", header.bytes, (self.count, header.record_bytes))
         widths = [header.sample_bytes * channel.samples for channel in header.channels]
         self._first = np.concatenate([[0], np.cumsum(widths)])
 
@@ -60,7 +60,7 @@ class EdfRecords:
 
     def samples(self, channel: int) -> np.ndarray:
         """The stored numbers of a channel, (records * samples per record,) int16, or int32 of a BDF."""
-        raw = np.ascontiguousarray(self._part(channel))
+        raw = self._part(channel)
         if self.header.sample_bytes == 2:
             return raw.view("<i2").ravel()
         wide = np.zeros((raw.size // 3, 4), dtype=np.uint8)
@@ -124,6 +124,10 @@ class EdfRecords:
     def _texts(self) -> list[int]:
         return [i for i, channel in enumerate(self.header.channels) if channel.is_annotations]
 
+    @cached_property
+    def _text_parts(self) -> list[np.ndarray]:
+        return [self._part(channel) for channel in self._texts]
+
     def _tolerance(self) -> float:
         """How exact the times of records can be: they are written with so many digits."""
         digits = 0
@@ -135,12 +139,22 @@ class EdfRecords:
         return LEAST_GAP if exact else max(LEAST_GAP, resolution)
 
     def _part(self, channel: int) -> np.ndarray:
-        return self._bytes[:, self._first[channel] : self._first[channel + 1]]
+        """The bytes of a channel, (records, bytes), read a block of records at a time: a mapped file would stay."""
+        first, last = self._first[channel], self._first[channel + 1]
+        out = np.empty((self.count, last - first), dtype=np.uint8)
+        block = max(1, BLOCK_BYTES // self.header.record_bytes)
+        with self.path.open("rb") as file:
+            file.seek(self.header.bytes)
+            for start in range(0, self.count, block):
+                some = min(block, self.count - start)
+                raw = np.frombuffer(file.read(some * self.header.record_bytes), dtype=np.uint8)
+                out[start : start + some] = raw.reshape(some, -1)[:, first:last]
+        return out
 
     def _lists(self, record: int) -> Iterator[tuple[bytes, bytes | None, bytes]]:
         """Onset, duration and texts of each annotation list of a record."""
-        for channel in self._texts:
-            for piece in self._part(channel)[record].tobytes().split(b"\0"):
+        for part in self._text_parts:
+            for piece in part[record].tobytes().split(b"\0"):
                 if piece and (match := _TAL.fullmatch(piece)):
                     yield match.groups()
 

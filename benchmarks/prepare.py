@@ -1,0 +1,185 @@
+"""What preparing costs: python -m benchmarks.prepare [night release jobs open exact]
+
+night    one of 8 h, all channels at 256 Hz, beats included: seconds of a core, and memory
+release  eight nights against the release's way: every window min-maxed and resampled by itself, all kept in memory
+jobs     four nights by one job and by two
+open     a store of 10,000 nights, the first time and after
+exact    signals read back against float64; R peaks of the stored ECG against those of the recorded one
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from sleepkd.cohorts.beats.detect import detect_beats
+from sleepkd.cohorts.condition import resample_night
+from sleepkd.cohorts.find import find_recordings
+from sleepkd.cohorts.labels import LABELS
+from sleepkd.cohorts.layout import load_cohort
+from sleepkd.cohorts.pairing import aligned
+from sleepkd.cohorts.signals import SIGNALS
+from sleepkd.data.hypnogram import Hypnogram
+from sleepkd.data.splits import write_split
+from sleepkd.data.store import RecordingInfo, SignalInfo, Store, StoreSettings, create_store, write_recording
+
+RATE = 200.0
+MANY = 10_000
+
+
+def main() -> None:
+    """Run what is named, or all."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parts = {"night": night, "release": release, "jobs": jobs, "open": opening, "exact": exact}
+    parser.add_argument("parts", nargs="*", choices=list(parts), metavar="PART")
+    parser.add_argument("--as-released", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.as_released:
+        return released(args.as_released)
+    for name in args.parts or parts:
+        with tempfile.TemporaryDirectory() as folder:
+            print(f"## {name}", flush=True)
+            parts[name](Path(folder))
+
+
+def simulate(folder: Path, nights: int, channels: str = "needed", hours: float = 8) -> Path:
+    """Raw nights in MASS's layout at 256 Hz."""
+    command = ["-m", "sleepkd.simulate", "--out", str(folder / "raw"), "--nights", str(nights), "--hours", str(hours)]
+    run([*command, "--seed", "3", "--channels", channels, "--rate", "256", "--jobs", "2"])
+    return folder / "raw"
+
+
+def run(arguments: list[str]) -> tuple[float, float, float]:
+    """Run Python in a process of its own: seconds on the clock, seconds of a core, and its peak memory, MB."""
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    done = subprocess.run([sys.executable, "-c", _WATCH, *arguments], capture_output=True, text=True)
+    wall = time.monotonic() - started
+    if done.returncode:
+        raise SystemExit(f"{' '.join(arguments)}: {done.stderr[-800:]}")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return wall, cpu, float(done.stdout.strip().splitlines()[-1])
+
+
+_WATCH = """
+import resource, subprocess, sys
+code = subprocess.run([sys.executable, *sys.argv[1:]], stdout=subprocess.DEVNULL).returncode
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
+sys.exit(code)
+"""
+
+
+def prepare(raw: Path, out: Path, *more: str) -> tuple[float, float, float]:
+    """Prepare with the command."""
+    return run(["-m", "sleepkd.prepare", "--dataset", "mass", "--raw", str(raw), "--out", str(out), *more])
+
+
+def night(folder: Path) -> None:
+    """A night of many channels, and what starting Python costs."""
+    raw = simulate(folder, 1, "full")
+    channels = len(SIGNALS["edf"](next(raw.rglob("*PSG.edf"))).labels)
+    wall, cpu, memory = prepare(raw, folder / "store")
+    _, idle, _ = run(["-m", "sleepkd.prepare", "--help"])
+    print(f"{channels} channels: {wall:.1f} s, {cpu:.1f} s of a core ({idle:.1f} s of it to start), {memory:.0f} MB")
+
+
+def release(folder: Path) -> None:
+    """Eight nights and two, in both ways."""
+    print("| nights | way | s of a core | MB |\n|---:|---|---:|---:|")
+    took = {}
+    for count in (2, 8):
+        raw = simulate(folder / str(count), count)
+        for way in ("as released", "sleepkd"):
+            if way == "sleepkd":
+                _, cpu, memory = prepare(raw, folder / str(count) / "store")
+            else:
+                _, cpu, memory = run(["-m", "benchmarks.prepare", "--as-released", str(raw)])
+            took[count, way] = cpu
+            print(f"| {count} | {way} | {cpu:.1f} | {memory:.0f} |", flush=True)
+    print(f"{took[8, 'as released'] / took[8, 'sleepkd']:.1f} times faster")
+
+
+def released(raw: Path) -> None:
+    """Every 30-s window min-maxed and Fourier resampled by itself, all windows of all nights as float64 in memory."""
+    import mne
+    from scipy.signal import resample
+
+    cohort, windows = load_cohort("mass"), []
+    for files in find_recordings(cohort, raw).recordings:
+        reader = SIGNALS["edf"](files.signals)
+        loaded = mne.io.read_raw_edf(files.signals, preload=True, verbose="error")
+        rate = loaded.info["sfreq"]
+        path = files.scoring_file()
+        scored = LABELS["edf_annotations"].read(path, cohort.scoring, files.epoch_seconds)
+        hypnogram, _ = aligned(scored, reader.start(), reader.seconds, "date_and_time", path, files.signals)
+        for choices in (files.eeg, files.ecg):
+            derived = reader.derive(choices, "uV").derivation.split(" - ")
+            samples = loaded.get_data(derived[:1])[0] - (loaded.get_data(derived[1:])[0] if len(derived) > 1 else 0)
+            for onset, duration in zip(hypnogram.onset_s, hypnogram.duration_s, strict=True):
+                first = int((onset + duration / 2 - 15) * rate)
+                window = samples[max(first, 0) : first + int(30 * rate)]
+                if first >= 0 and len(window) == int(30 * rate):
+                    window = (window - window.min()) / (np.ptp(window) or 1)
+                    windows.append(resample(window, int(30 * RATE)))
+
+
+def jobs(folder: Path) -> None:
+    """One job against two."""
+    raw = simulate(folder, 6)
+    one, *_ = prepare(raw, folder / "one", "--jobs", "1")
+    two, *_ = prepare(raw, folder / "two", "--jobs", "2")
+    print(f"6 nights: {one:.1f} s by one job, {two:.1f} s by two: {one / two:.2f} times")
+
+
+def opening(folder: Path) -> None:
+    """All nights of a store opened for training, in processes of their own."""
+    create_store(folder, StoreSettings("many", RATE))
+    labels = np.arange(960, dtype=np.int8) % 5
+    hypnogram = Hypnogram(30.0 * np.arange(960), np.full(960, 30.0), labels)
+    signal = SignalInfo("C3", "uV", RATE, RATE, 600, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0)
+    for k in range(MANY):
+        name = f"n{k:05d}"
+        signals = {"eeg": signal, "ecg": signal}
+        info = RecordingInfo(name, f"s{k}", "all", "aasm", "a.edf", "b.edf", 28800.0, signals, {})
+        write_recording(folder, info, {"eeg": np.zeros(600, np.int16), "ecg": np.zeros(600, np.int16)}, hypnogram)
+    names = Store(folder).recordings
+    write_split(folder / "splits" / "default", {"train": tuple(names), "validation": (), "test": ()}, "all")
+    code = (
+        "import time, sys; from sleepkd.data.nights import open_nights; from sleepkd.data.settings import Source; "
+        f"t = time.monotonic(); n = open_nights((Source({str(folder)!r}),), 'train'); "
+        "print(len(n), round(time.monotonic() - t, 2))"
+    )
+    for which in ("the first time", "after"):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        count, seconds = done.stdout.split()
+        print(f"{count} nights, {which}: {seconds} s")
+
+
+def exact(folder: Path) -> None:
+    """What is lost between the file and the store."""
+    raw = simulate(folder, 1)
+    prepare(raw, folder / "store")
+    (files,) = find_recordings(load_cohort("mass"), raw).recordings
+    reader, stored = SIGNALS["edf"](files.signals), Store(folder / "store").open(files.recording)
+    for name, choices, unit in (("eeg", files.eeg, "uV"), ("ecg", files.ecg, "mV")):
+        info = stored.info.signals[name]
+        derived = reader.derive(choices, unit)
+        exactly = resample_night(derived.samples, derived.rate_hz, RATE)
+        error = np.abs(stored.signal(name) * info.scale + info.offset - exactly)
+        print(f"{name}: largest error {error.max() / info.iqr:.4%} of the night's interquartile range")
+        if name == "ecg":
+            there = detect_beats(derived.samples, derived.rate_hz, info.polarity)
+            here = detect_beats(stored.signal(name) * info.scale + info.offset, RATE, info.polarity)
+            around = np.searchsorted(here, there).clip(1, len(here) - 1)[:, None] + [-1, 0]
+            apart = np.abs(there[:, None] - here[around]).min(axis=1)
+            within = np.mean(apart <= 0.01)
+            print(f"{len(there)} R peaks, {within:.2%} within 10 ms; median {1e3 * np.median(apart):.1f} ms")
+
+
+if __name__ == "__main__":
+    main()
