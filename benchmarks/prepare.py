@@ -1,9 +1,10 @@
-"""What preparing costs: python -m benchmarks.prepare [night release jobs open exact]
+"""What preparing costs: python -m benchmarks.prepare [night release jobs open exact pairing]
 
 night    one of 8 h, all channels at 256 Hz, beats included: seconds of a core, and memory
 release  eight nights against the release's way: every window min-maxed and resampled by itself, all kept in memory
 jobs     four nights by one job and by two
 open     a store of 10,000 nights, the first time and after
+pairing  labels and hearts beside the EEG they belong to, and beside others
 exact    signals read back against float64; R peaks of the stored ECG against those of the recorded one
 """
 
@@ -13,16 +14,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from sleepkd.cohorts.beats.detect import detect_beats
 from sleepkd.cohorts.condition import resample_night
-from sleepkd.cohorts.find import find_recordings
+from sleepkd.cohorts.find import RecordingFiles, find_recordings
 from sleepkd.cohorts.labels import LABELS
 from sleepkd.cohorts.layout import load_cohort
-from sleepkd.cohorts.pairing import aligned
+from sleepkd.cohorts.pairing import aligned, check_pairing
 from sleepkd.cohorts.signals import SIGNALS
 from sleepkd.data.hypnogram import Hypnogram
 from sleepkd.data.splits import write_split
@@ -35,7 +37,7 @@ MANY = 10_000
 def main() -> None:
     """Run what is named, or all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parts = {"night": night, "release": release, "jobs": jobs, "open": opening, "exact": exact}
+    parts = {"night": night, "release": release, "jobs": jobs, "open": opening, "exact": exact, "pairing": pairing}
     parser.add_argument("parts", nargs="*", choices=list(parts), metavar="PART")
     parser.add_argument("--as-released", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -179,6 +181,41 @@ def exact(folder: Path) -> None:
             apart = np.abs(there[:, None] - here[around]).min(axis=1)
             within = np.mean(apart <= 0.01)
             print(f"{len(there)} R peaks, {within:.2%} within 10 ms; median {1e3 * np.median(apart):.1f} ms")
+
+
+def pairing(folder: Path) -> None:
+    """How often `check_pairing` warns, of what belongs together and of what does not."""
+    for count, hours in ((8, 7), (10, 2)):
+        silent, moved, others, hearts, eegs = ([] for _ in range(5))
+        raw = simulate(folder / str(count), count, hours=hours)
+        nights = [_signals_and_labels(files) for files in find_recordings(load_cohort("mass"), raw).recordings]
+        for k, (eeg, ecg, rate, own) in enumerate(nights):
+            silent.append(not check_pairing(eeg, rate, own, None))
+            eegs.append(not any("heart" in said for said in check_pairing(eeg, rate, own, None)))
+            hearts.append(any("heart" in said for said in check_pairing(ecg, rate, own, None)))
+            for minutes in (2, 5, 10, 30):
+                late = replace(own, onset_s=own.onset_s + 60 * minutes)
+                moved.append(bool(check_pairing(eeg, rate, late, None)))
+            for j, (_, _, _, other) in enumerate(nights):
+                if j != k and other.duration_s[0] == own.duration_s[0]:
+                    others.append(bool(check_pairing(eeg, rate, other, None)))
+        told = {
+            "right pairs, silent": silent,
+            "labels 2 to 30 min late, warned of": moved,
+            "labels of another night, warned of": others,
+            "EEG, no heart seen": eegs,
+            "ECG as EEG, a heart seen": hearts,
+        }
+        for what, of in told.items():
+            print(f"{hours} h: {what}: {sum(of)} of {len(of)}", flush=True)
+
+
+def _signals_and_labels(files: RecordingFiles) -> tuple[np.ndarray, np.ndarray, float, Hypnogram]:
+    reader, path, cohort = SIGNALS["edf"](files.signals), files.scoring_file(), load_cohort("mass")
+    scored = LABELS["edf_annotations"].read(path, cohort.scoring, files.epoch_seconds)
+    hypnogram, _ = aligned(scored, reader.start(), reader.seconds, "date_and_time", path, files.signals)
+    eeg, ecg = reader.derive(files.eeg, "uV"), reader.derive(files.ecg, "mV")
+    return eeg.samples, ecg.samples, eeg.rate_hz, hypnogram
 
 
 if __name__ == "__main__":
