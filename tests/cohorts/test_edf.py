@@ -93,6 +93,18 @@ def test_a_clock_that_runs_away_from_the_samples_is_a_gap(tmp_path):
     assert [gap.record for gap in gaps] == [3, 6, 9]
 
 
+def test_records_that_do_not_say_when_they_begin_are_where_the_others_put_them(tmp_path):
+    records = with_onsets(tmp_path, ["60", "61", "62", "66", "67"])
+    raw = bytearray(records.path.read_bytes())
+    each = (len(raw) - 768) // 5
+    for i in (0, 4):
+        begin, end = 768 + i * each + 2 * RATE, 768 + (i + 1) * each
+        raw[begin:end] = (b"+90\x14a text\x14" if i else b"").ljust(end - begin, b"\0")  # no time of its own
+    records.path.write_bytes(raw)
+    records = EdfRecords(records.path)
+    assert (records.start.offset_s, records.gaps()) == (60.0, [Gap(3, 3.0, 6.0)])
+
+
 def test_records_that_overlap_are_refused(tmp_path):
     with pytest.raises(
         UserError, match=r"a\.edf: its records overlap: number 4 begins 2 s before the one before it ends"

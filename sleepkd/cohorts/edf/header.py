@@ -60,13 +60,14 @@ class Header:
     """What a file says of itself.
 
     sample_bytes: 2, or 3 (BDF). records: as stated, -1 where never filled in. record_seconds: None where it is none.
-    date, time: None where they are blank, no date, or taken out.
+    interrupted: whether it is marked so (EDF+D). date, time: None where they are blank, no date, or taken out.
     """
 
     sample_bytes: int
     bytes: int
     records: int
     record_seconds: float | None
+    interrupted: bool
     date: date | None
     time: time | None
     channels: tuple[Channel, ...]
@@ -97,6 +98,7 @@ def read_header(path: Path) -> Header:
         bytes=FIXED_BYTES + len(rest),
         records=_whole(path, fixed[236:244], "the number of data records"),
         record_seconds=seconds if seconds is not None and seconds > 0 else None,
+        interrupted=_text(fixed[192:236]).startswith(("EDF+D", "BDF+D")),
         date=start_date(_text(fixed[168:176]), _text(fixed[88:168])),
         time=start_time(_text(fixed[176:184])),
         channels=_channels(path, rest, count),

@@ -80,19 +80,21 @@ class EdfRecords:
 
     @cached_property
     def record_onsets(self) -> np.ndarray | None:
-        """When each record begins, s from the header's time, (records,); None where the file does not say."""
-        if not self._texts:
-            return None
-        first = [next(self._lists(record), None) for record in range(self.count)]
-        if any(found is None for found in first):
-            return None
-        return np.array([float(found[0]) for found in first])  # type: ignore[index]
+        """When each record begins, s from the header's time, (records,); NaN where it does not; None: nowhere.
+
+        It is the onset of a record's first list, whose first text is empty.
+        """
+        times = np.full(self.count, np.nan)
+        for record in range(self.count if self._texts else 0):
+            found = next(self._lists(record), None)
+            if found and (not found[2] or found[2].startswith(b"\x14")):
+                times[record] = float(found[0])
+        return None if np.isnan(times).all() else times
 
     @property
     def start(self) -> Start:
         """When its header says it begins, and how much later its first sample is."""
-        onsets = self.record_onsets
-        return Start(self.header.date, self.header.time, 0.0 if onsets is None else float(onsets[0]))
+        return Start(self.header.date, self.header.time, 0.0 if self.record_onsets is None else self._begin())
 
     def gaps(self) -> list[Gap]:
         """Where the recording was interrupted, whether or not its header says so.
@@ -104,7 +106,7 @@ class EdfRecords:
             return []
         step, tolerance = self.seconds_per_record, self._tolerance()
         found: list[Gap] = []
-        begin, anchor, skipped = onsets[0], 0, 0.0
+        begin, anchor, skipped = self._begin(), 0, 0.0
         late = onsets - begin - step * np.arange(len(onsets))
         while True:
             off = np.flatnonzero(np.abs(late[anchor:] - skipped) > tolerance)
@@ -119,6 +121,12 @@ class EdfRecords:
             end = float(onsets[anchor] - begin)
             found.append(Gap(anchor, end - float(late[anchor] - skipped), end))
             skipped = late[anchor]
+
+    def _begin(self) -> float:
+        """When the first record begins, by the first that says when it does."""
+        first = int(np.flatnonzero(np.isfinite(self.record_onsets))[0])
+        before = first * self.seconds_per_record if first else 0.0
+        return float(self.record_onsets[first]) - before
 
     @cached_property
     def _texts(self) -> list[int]:

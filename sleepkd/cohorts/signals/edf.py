@@ -36,6 +36,10 @@ class EdfFile(SignalFile):
         recorded = records.count * records.seconds_per_record
         self.seconds = recorded + sum(end - start for start, end in self.gaps)
         self.remarks = list(records.remarks)
+        if records.header.interrupted and records.record_onsets is None:
+            self.remarks.append(
+                f"{WARNING}is marked as interrupted (EDF+D) and does not say where, taken as it runs on"
+            )
 
     def start(self) -> Start:
         """When the recording starts, to the fraction of a second that EDF+ adds to the header's time."""
