@@ -9,13 +9,12 @@ from sleepkd.data.hypnogram import EPOCH_SECONDS
 from sleepkd.data.inputs import InputSpec, resolve
 from sleepkd.data.views import Places
 from sleepkd.data.windows import Batch
-from sleepkd.distillation.settings import Config, config_of
+from sleepkd.distillation.settings import Config
 from sleepkd.distillation.taps import Taps
 from sleepkd.distillation.terms import TERMS, Output, Shapes, Term
-from sleepkd.distillation.trained import TrainedNetwork, check_classes, checkpoint_of, load_trained
+from sleepkd.distillation.trained import TrainedNetwork, load_start, load_teacher
 from sleepkd.errors import UserError
 from sleepkd.models import build_network
-from sleepkd.training.checkpoint import load_weights, read_checkpoint
 
 STUDENT, TEACHER = "student", "teacher"
 PROBE_SECONDS = {"epochs": EPOCH_SECONDS, "night": 10 * EPOCH_SECONDS}
@@ -122,11 +121,8 @@ def build_stage(config: Config, rate_hz: float) -> Stage:
     inputs = resolve(config.stage.inputs, config.data, rate_hz)
     student = build_network(config.model, config.data.classes, inputs, config.data.view)
     if config.stage.start_from:
-        path = checkpoint_of(config, config.stage.start_from, "stage.start_from")
-        start = read_checkpoint(path)
-        check_classes(config, config_of(start.config), path)
-        load_weights(student, start.model, path)
-    teacher = _teacher(config) if config.needs_teacher else None
+        load_start(config, student)
+    teacher = load_teacher(config) if config.needs_teacher else None
     taps = {
         whose: tuple(
             dict.fromkeys(tap for settings in config.terms.values() for tap in getattr(settings, f"{whose}_taps"))
@@ -164,17 +160,6 @@ def autocast(config: Config, device: torch.device) -> torch.autocast:
     """The precision that the networks run in; the losses are computed outside it, in float32 at least."""
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(config.train.precision)
     return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
-
-
-def _teacher(config: Config) -> TrainedNetwork:
-    teacher = load_trained(checkpoint_of(config, config.stage.teacher, "stage.teacher"))
-    check_classes(config, teacher.config, teacher.path)
-    if teacher.config.data.view != config.data.view:
-        raise UserError(
-            f"{teacher.path}: answers in view {teacher.config.data.view}, data.view is {config.data.view}; "
-            "a teacher and its student look at a night in the same way"
-        )
-    return teacher
 
 
 def _said_of_taps(config: Config) -> str:

@@ -47,6 +47,26 @@ def load_trained(path: Path) -> TrainedNetwork:
     return TrainedNetwork(network.eval().requires_grad_(False), inputs, config, checkpoint, path)
 
 
+def load_start(config: Config, network: nn.Module) -> None:
+    """Give a network the weights that `stage.start_from` names. UserError: not there, other classes or shape."""
+    path = checkpoint_of(config, config.stage.start_from, "stage.start_from")
+    start = read_checkpoint(path)
+    _check_classes(config, config_of(start.config), path)
+    load_weights(network, start.model, path)
+
+
+def load_teacher(config: Config) -> TrainedNetwork:
+    """The network that `stage.teacher` names. Raises UserError: not there, of other classes or another view."""
+    teacher = load_trained(checkpoint_of(config, config.stage.teacher, "stage.teacher"))
+    _check_classes(config, teacher.config, teacher.path)
+    if teacher.config.data.view != config.data.view:
+        raise UserError(
+            f"{teacher.path}: answers in view {teacher.config.data.view}, data.view is {config.data.view}; "
+            "a teacher and its student look at a night in the same way"
+        )
+    return teacher
+
+
 def checkpoint_of_network(
     config: Config, inputs: InputSpec, network: nn.Module, position: Position, **more: dict
 ) -> Checkpoint:
@@ -79,7 +99,7 @@ def best_or_last(folder: Path) -> Path:
     return next((folder / name for name in ("best.pt", "last.pt") if (folder / name).is_file()), folder / "best.pt")
 
 
-def check_classes(config: Config, other: Config, path: Path) -> None:
+def _check_classes(config: Config, other: Config, path: Path) -> None:
     """UserError where an earlier stage was trained for another number of classes."""
     if config.data.classes != other.data.classes:
         raise UserError(

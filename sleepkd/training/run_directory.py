@@ -56,10 +56,10 @@ class RunDirectory:
             self._lock = _lock(self.path)
             for litter in self.path.glob(".*.tmp"):  # of a process killed while saving
                 litter.unlink()
-            write_text_atomically(self.path / "config.yaml", yaml.safe_dump(config, sort_keys=False))
-            write_text_atomically(self.path / "environment.json", json.dumps(environment(), indent=1) + "\n")
             self._metrics = _open_metrics(self.path / "metrics.jsonl", resumed_step)
             self._board = SummaryWriter(str(self.path), purge_step=resumed_step + 1)
+            write_text_atomically(self.path / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+            write_text_atomically(self.path / "environment.json", json.dumps(environment(), indent=1) + "\n")
         except OSError as error:
             raise UserError(f"{self.path}: cannot be written: {error.strerror}") from None
 
