@@ -38,11 +38,13 @@ def main() -> None:
     """Run what is named, or all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parts = {"night": night, "release": release, "jobs": jobs, "open": opening, "exact": exact, "pairing": pairing}
-    parser.add_argument("parts", nargs="*", choices=list(parts), metavar="PART")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="default: all")
     parser.add_argument("--as-released", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.as_released:
         return released(args.as_released)
+    if unknown := set(args.parts) - set(parts):
+        parser.error(f"no such part: {', '.join(unknown)}")
     for name in args.parts or parts:
         with tempfile.TemporaryDirectory() as folder:
             print(f"## {name}", flush=True)

@@ -141,6 +141,7 @@ def read_split(store: Store, name: str) -> Split:
     parts: dict[str, tuple[str, ...]] = {}
     part_of: dict[str, str] = {}
     night_of: dict[str, tuple[str, str]] = {}
+    known = set(store.recordings)
     for part in PARTS:
         path = folder / f"{part}.txt"
         if not path.is_file():
@@ -151,7 +152,7 @@ def read_split(store: Store, name: str) -> Split:
         if len(set(parts[part])) < len(parts[part]):
             raise UserError(f"{path}: lists a recording twice")
         for recording in parts[part]:
-            if recording not in store.recordings:
+            if recording not in known:
                 raise UserError(f"{path}: {recording} is not in the store {store.path}")
             info = store.info(recording)
             if part_of.setdefault(info.subject, part) != part:
