@@ -21,6 +21,8 @@ from sleepkd.errors import UserError
 
 # The interquartile range of a scalp EEG over a night; outside it, the unit in the file's header is in doubt.
 PLAUSIBLE_EEG_IQR_UV = (2.0, 200.0)
+# What an ECG spans, the extreme half per cent on either side left out.
+PLAUSIBLE_ECG_SPAN_MV = (0.05, 20.0)
 UNITS = {"eeg": "uV", "ecg": "mV"}
 
 
@@ -72,6 +74,8 @@ def ingest(store: Path, options: Options, files: RecordingFiles) -> str:
     elif options.beats and "ecg" in derived:
         ecg = derived["ecg"]
         found = find_beats(ecg.samples, ecg.rate_hz, polarity["ecg"], hypnogram)
+    if "ecg" in derived:
+        remarks += _check_ecg(derived["ecg"])
     if "eeg" in derived:
         eeg = derived["eeg"]
         remarks += check_pairing(eeg.samples, eeg.rate_hz, hypnogram, found.times)
@@ -100,6 +104,15 @@ def ingest(store: Path, options: Options, files: RecordingFiles) -> str:
     )
     write_recording(store, info, signals, hypnogram, found.times, found.quality)
     return note
+
+
+def _check_ecg(ecg: DerivedSignal) -> list[str]:
+    """A warning where an ECG in millivolts spans what none does: its unit or range is in doubt."""
+    low, high = np.percentile(ecg.samples[::7], (0.5, 99.5))
+    least, most = PLAUSIBLE_ECG_SPAN_MV
+    if ecg.unit != "mV" or not high > low or least <= high - low <= most:
+        return []
+    return [f"{WARNING}ECG spans {high - low:.3g} mV, check its unit"]
 
 
 def _check_gaps(reader: SignalFile, path: Path, keep: bool) -> list[str]:

@@ -117,6 +117,7 @@ def test_records_that_overlap_are_refused(tmp_path):
     [
         (b"-1", b"", "the header says -1 data records, the file holds 20: used"),
         (b"-1", b"\x01" * 7, "the header says -1 data records, the file holds 20: used"),
+        (b"", b"", "the header says -1 data records, the file holds 20: used"),
         (b"20", b"\n", None),
         (b"20", b"\0" * 30, None),
         (b"12", b"", "WARNING: the header says 12 data records, the file holds 20: all are used"),

@@ -285,3 +285,12 @@ def test_the_polysomnographic_database(tmp_path):
     assert {k: int(np.sum(labels == k)) for k in range(-1, 5)} == {-1: 11, 0: 2031, 1: 1045, 2: 2408, 3: 245, 4: 305}
     split = read_split(store, "default")
     assert all(split.parts.values())
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1e3])
+def test_an_ecg_in_another_unit_than_its_header_says_is_in_doubt(tmp_path, factor):
+    night(tmp_path / "raw", "s1", ecg=factor * heartbeats(SECONDS, RATE, 0))
+    night(tmp_path / "raw", "s2")
+    said = notes(run(tmp_path))
+    assert "WARNING: ECG spans " in said["s1"] and "check its unit" in said["s1"]
+    assert "WARNING: ECG spans " not in said["s2"]

@@ -71,6 +71,16 @@ def test_non_ascii_bytes_do_not_stop_the_reader(tmp_path):
     assert scoring.ignored == {"bruit é\x80ÿ": 1}
 
 
+def test_annotations_that_are_none_are_counted_and_decimal_commas_read(tmp_path):
+    path = write_scoring(tmp_path / "Base.edf", [(0.25, 30.0, "Sleep stage 2"), (30.25, 30.0, "Sleep stage W")])
+    path.write_bytes(
+        path.read_bytes().replace(b"+0.25\x1530", b"+0,25\x1530").replace(b"+30.25\x1530", b"x30.25\x1530")
+    )
+    scoring = read_edf_annotations(path, MASS, 30.0)
+    assert_sleep_epochs(scoring.hypnogram, [0.25], [30.0], [2])
+    assert scoring.remarks == ("WARNING: 1 annotations cannot be read (no onset, or a negative duration)",)
+
+
 def test_annotations_out_of_order_are_sorted(tmp_path):
     scoring = read(tmp_path, [(31.0, 30.0, "Sleep stage 1"), (1.0, 30.0, "Sleep stage W")])
     assert_sleep_epochs(scoring.hypnogram, [1.0, 31.0], [30.0, 30.0], [0, 1])

@@ -243,6 +243,13 @@ def test_an_interrupted_recording_is_laid_in_time(tmp_path):
     np.testing.assert_allclose(derived[-(SECONDS - 10) * RATE :], A[10 * RATE :], rtol=0, atol=STEP)
 
 
+def test_a_unit_that_is_no_voltage_leaves_the_numbers_and_is_said(tmp_path):
+    derived = psg(tmp_path, {"ECG": A}, "DegC").derive([Derivation("ECG")], "mV")
+    assert derived.unit == "arbitrary"
+    assert derived.remarks == ("WARNING: ECG is in 'DegC', no voltage: the numbers are taken as they are",)
+    assert psg(tmp_path, {"ECG": A}, "DegC").derive([Derivation("ECG", unit="mV")], "mV").remarks == ()
+
+
 # --- the real recording ---
 
 

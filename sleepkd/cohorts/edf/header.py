@@ -96,7 +96,7 @@ def read_header(path: Path) -> Header:
     return Header(
         sample_bytes=sample_bytes,
         bytes=FIXED_BYTES + len(rest),
-        records=_whole(path, fixed[236:244], "the number of data records"),
+        records=_whole(path, fixed[236:244], "the number of data records") if _text(fixed[236:244]) else -1,
         record_seconds=seconds if seconds is not None and seconds > 0 else None,
         interrupted=_text(fixed[192:236]).startswith(("EDF+D", "BDF+D")),
         date=start_date(_text(fixed[168:176]), _text(fixed[88:168])),

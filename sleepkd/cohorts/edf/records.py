@@ -13,7 +13,7 @@ from sleepkd.cohorts.edf.header import read_header
 from sleepkd.cohorts.remarks import WARNING
 from sleepkd.errors import UserError
 
-_TAL = re.compile(rb"([+-]?\d+(?:\.\d*)?)(?:\x15(\d*(?:\.\d*)?))?\x14(.*)", re.DOTALL)
+_TAL = re.compile(rb"([+-]?\d+(?:[.,]\d*)?)(?:\x15(\d*(?:[.,]\d*)?))?\x14(.*)", re.DOTALL)
 """EDF+'s time-stamped annotation list: onset, perhaps a duration, texts that each end with \\x14."""
 BLOCK_BYTES = 1 << 23
 LEAST_GAP = 0.05
@@ -71,7 +71,7 @@ class EdfRecords:
     def annotations(self) -> list[Annotation]:
         """All texts of all annotation channels, in order of the file; UTF-8, or Latin-1 where it is not that."""
         return [
-            Annotation(float(onset), float(duration or 0), _decoded(text))
+            Annotation(_seconds(onset), _seconds(duration or b"0"), _decoded(text))
             for record in range(self.count)
             for onset, duration, texts in self._lists(record)
             for text in texts.split(b"\x14")
@@ -88,8 +88,14 @@ class EdfRecords:
         for record in range(self.count if self._texts else 0):
             found = next(self._lists(record), None)
             if found and (not found[2] or found[2].startswith(b"\x14")):
-                times[record] = float(found[0])
+                times[record] = _seconds(found[0])
         return None if np.isnan(times).all() else times
+
+    @property
+    def unreadable(self) -> int:
+        """How many annotation lists are none: no onset, a negative duration."""
+        pieces = (piece for part in self._text_parts for record in part for piece in record.tobytes().split(b"\0"))
+        return sum(bool(piece) and not _TAL.fullmatch(piece) for piece in pieces)
 
     @property
     def start(self) -> Start:
@@ -141,7 +147,7 @@ class EdfRecords:
         digits = 0
         for record in range(0, self.count, max(1, self.count // 100)):
             found = next(self._lists(record), None)
-            digits = max(digits, len(found[0].partition(b".")[2]) if found else 0)
+            digits = max(digits, len(found[0].replace(b",", b".").partition(b".")[2]) if found else 0)
         resolution = 10.0**-digits
         exact = abs(self.seconds_per_record / resolution - round(self.seconds_per_record / resolution)) < 1e-9
         return LEAST_GAP if exact else max(LEAST_GAP, resolution)
@@ -186,6 +192,10 @@ class EdfRecords:
                 f"{WARNING}the header says {header.records} data records, the file holds {whole}: all are used"
             )
         return whole
+
+
+def _seconds(text: bytes) -> float:
+    return float(text.replace(b",", b".") or b"0")
 
 
 def _decoded(text: bytes) -> str:

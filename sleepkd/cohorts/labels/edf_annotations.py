@@ -6,6 +6,7 @@ from sleepkd.cohorts.clock import Start
 from sleepkd.cohorts.edf.records import EdfRecords
 from sleepkd.cohorts.labels.marks import sleep_epochs
 from sleepkd.cohorts.labels.scored import LabelLayout, Mark, ScoredFile
+from sleepkd.cohorts.remarks import WARNING
 
 
 def read_edf_annotations(path: Path, layout: LabelLayout, epoch_seconds: float) -> ScoredFile:
@@ -17,4 +18,7 @@ def read_edf_annotations(path: Path, layout: LabelLayout, epoch_seconds: float) 
     records = EdfRecords(path)
     marks = [Mark(*annotation) for annotation in records.annotations]
     scored = sleep_epochs(path, marks, layout, epoch_seconds)
-    return scored._replace(start=Start(records.header.date, records.header.time))
+    remarks = scored.remarks
+    if records.unreadable:
+        remarks += (f"{WARNING}{records.unreadable} annotations cannot be read (no onset, or a negative duration)",)
+    return scored._replace(start=Start(records.header.date, records.header.time), remarks=remarks)

@@ -111,6 +111,10 @@ class SignalFile:
         samples, header, known, remark = self.channel(index)
         if unit == "header":
             unit = plain_unit(header)
+            if unit == "arbitrary" and known:
+                remark = (
+                    f"{WARNING}{self.labels[index]} is in {header!r}, no voltage: the numbers are taken as they are"
+                )
         if unit == "arbitrary" or not known:
             return samples, "arbitrary", [remark]
         samples *= VOLTS[unit] / VOLTS[target_unit]
