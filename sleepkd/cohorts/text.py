@@ -46,8 +46,8 @@ def read_table(path: Path, delimiter: str, header: str | None) -> tuple[list[str
 
 
 def column(path: Path, names: Sequence[str], wanted: str) -> int:
-    """Which column is called so, in capitals or not. Raises UserError naming those that there are."""
-    found = [i for i, name in enumerate(names) if name.lower() == wanted.lower()]
+    """Which column is called so, whatever its capitals and white space. Raises UserError naming those there are."""
+    found = [i for i, name in enumerate(names) if _plain(name) == _plain(wanted)]
     if not found:
         raise UserError(f"{path}: has no column {wanted}; it has {', '.join(names) or 'none'}")
     if len(found) > 1:
@@ -68,6 +68,10 @@ def as_number(path: Path, number: int, text: str, what: str) -> float:
         return float(text.replace(",", ".") if text.count(",") == 1 and "." not in text else text)
     except ValueError:
         raise UserError(f"{path}: line {number}: {text!r} is no {what}") from None
+
+
+def _plain(name: str) -> str:
+    return "".join(name.lower().split())
 
 
 def _decoded(content: bytes) -> str:

@@ -71,9 +71,38 @@ def test_mistakes_in_a_table_are_named_by_line(tmp_path):
     with pytest.raises(UserError, match=r"a\.csv: line 3: 'soon' is no onset in seconds"):
         table(tmp_path, "onset,stage\n0,W\nsoon,W\n")
     with pytest.raises(UserError, match=r"a\.csv: line 3 has 1 columns, the header more"):
-        table(tmp_path, "onset,stage\n0,W\n30\n")
+        table(tmp_path, "stage,onset\nW,0\nW\n")
+    for odd in ("nan", "inf"):
+        with pytest.raises(UserError, match=rf"a\.csv: line 2: '{odd}' is no onset in seconds"):
+            table(tmp_path, f"onset,stage\n{odd},W\n")
     with pytest.raises(UserError, match=r"a\.csv: has no line that begins with 'Sleep Stage'"):
         table(tmp_path, "x\n", header="Sleep Stage")
+
+
+def test_rows_without_a_sleep_stage_are_counted_whatever_else_they_hold(tmp_path):
+    content = "stage,onset,duration\nW,0,30\nlights off,n/a,n/a\n1,30,n/a\narousal,45\n"
+    scored = table(tmp_path, content, duration="duration")
+    assert scored.hypnogram.labels.tolist() == [0, 1]
+    assert scored.ignored == {"lights off": 1, "arousal": 1}
+
+
+def test_rows_too_short_for_a_sleep_stage_are_said(tmp_path):
+    scored = table(tmp_path, "onset,stage\n0,W\n30\n60,1\n90,2\n120,2\n")
+    assert scored.hypnogram.onset_s.tolist() == [0, 60, 90, 120]
+    assert scored.remarks == ("WARNING: 1 rows are too short to hold a sleep stage, the first is line 3",)
+
+
+def test_a_sleep_epoch_lies_where_its_number_says(tmp_path):
+    scored = table(tmp_path, "Epoch,stage\n2,W\n3,1\n5,2\n6,2\n7,2\n", onset="epoch", time="sleep_epochs")
+    assert scored.hypnogram.onset_s.tolist() == [30, 60, 120, 150, 180]
+    for wrong in ("0", "1.5"):
+        with pytest.raises(UserError, match=rf"a\.csv: line 2: '{wrong}' is no number of a sleep epoch"):
+            table(tmp_path, f"Epoch,stage\n{wrong},W\n", onset="epoch", time="sleep_epochs")
+
+
+def test_a_name_of_a_column_is_known_whatever_its_white_space(tmp_path):
+    content = "onset,Duration [s],stage\n0,60,W\n"
+    assert table(tmp_path, content, duration="Duration[s]").hypnogram.labels.tolist() == [0, 0]
 
 
 XML = "<P><ScoredEvents><ScoredEvent><EventType>Stages|Stages</EventType><EventConcept>{}</EventConcept><Start>0</Start><Duration>60.0</Duration></ScoredEvent></ScoredEvents></P>"  # noqa: E501
@@ -85,6 +114,11 @@ def test_nsrr_is_read_safely(tmp_path):
     assert read(XML.format("Wake|0")).hypnogram.labels.tolist() == [0, 0]
     with pytest.raises(UserError, match=r"a\.xml: declares a document type or entities"):
         read('<!DOCTYPE x [<!ENTITY a "aaaa">]>' + XML.format("&a;"))
+    with pytest.raises(UserError, match=r"a\.xml: declares a document type or entities"):
+        read(('<?xml version="1.0" encoding="UTF-16"?><!DOCTYPE x>' + XML.format("Wake|0")).encode("utf-16"))
+    for odd in ("", "nan", "soon"):
+        with pytest.raises(UserError, match=rf"a\.xml: ScoredEvent 1: its Start '{odd}' is no number of seconds"):
+            read(XML.format("Wake|0").replace("<Start>0", f"<Start>{odd}"))
     with pytest.raises(UserError, match=r"a\.xml: sleep stage 'Stage 9' is not in scoring\.labels"):
         read(XML.format("Stage 9"))
     with pytest.raises(UserError, match=r"a\.xml: is no XML: "):

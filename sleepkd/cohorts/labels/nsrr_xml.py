@@ -1,11 +1,11 @@
 """Sleep stages as events of NSRR's XML (sleepdata.org, `…-nsrr.xml`): runs with an onset and a duration."""
 
+import math
 from pathlib import Path
 from xml.etree import ElementTree
 
 from sleepkd.cohorts.labels.marks import sleep_epochs
 from sleepkd.cohorts.labels.scored import LabelLayout, Mark, ScoredFile
-from sleepkd.cohorts.text import as_number
 from sleepkd.errors import UserError
 
 STAGES = "Stages|Stages"
@@ -21,7 +21,8 @@ def read_nsrr_xml(path: Path, layout: LabelLayout, epoch_seconds: float) -> Scor
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
+    plain = content.replace(b"\0", b"")  # UTF-16 too
+    if b"<!DOCTYPE" in plain or b"<!ENTITY" in plain:
         raise UserError(f"{path}: declares a document type or entities, which NSRR's files do not; it is not read")
     try:
         root = ElementTree.fromstring(content)
@@ -34,10 +35,20 @@ def read_nsrr_xml(path: Path, layout: LabelLayout, epoch_seconds: float) -> Scor
     for number, event in enumerate(events, 1):
         concept = (event.findtext("EventConcept") or "").strip()
         if (event.findtext("EventType") or "").strip() == STAGES:
-            onset = as_number(path, number, event.findtext("Start") or "", "start of an event")
-            lasts = as_number(path, number, event.findtext("Duration") or "", "duration of an event")
+            onset, lasts = (_seconds(path, number, event, tag) for tag in ("Start", "Duration"))
             marks.append(Mark(onset, lasts, concept))
     unknown = sorted({mark.text for mark in marks} - layout.labels.keys())
     if unknown:
         raise UserError(f"{path}: sleep stage {unknown[0]!r} is not in scoring.labels")
     return sleep_epochs(path, marks, layout, epoch_seconds)
+
+
+def _seconds(path: Path, number: int, event: ElementTree.Element, tag: str) -> float:
+    text = (event.findtext(tag) or "").strip()
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not math.isfinite(seconds):
+        raise UserError(f"{path}: ScoredEvent {number}: its {tag} {text!r} is no number of seconds")
+    return seconds

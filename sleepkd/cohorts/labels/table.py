@@ -1,6 +1,8 @@
 """Sleep stages as a table: CSV, tabs or white space, a row per sleep epoch, per run, or per change."""
 
+import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import time
@@ -10,6 +12,7 @@ from typing import Literal
 from sleepkd.cohorts.clock import DAY, Start
 from sleepkd.cohorts.labels.marks import sleep_epochs
 from sleepkd.cohorts.labels.scored import LabelLayout, Mark, ScoredFile
+from sleepkd.cohorts.remarks import WARNING
 from sleepkd.cohorts.text import as_number, cell, column, read_table
 from sleepkd.config import require
 from sleepkd.errors import UserError
@@ -23,13 +26,14 @@ class TableLayout(LabelLayout):
 
     stage: of several scorers side by side, this one's. onset: left out where rows follow one another, a sleep epoch
     each. duration: left out where rows have none. time: what onsets are; "clock" is a time of day, which may pass
-    midnight once. header: what the line of names begins with; left out, it is the first line.
+    midnight once, "sleep_epochs" the number of a sleep epoch, the first is 1. header: what the line of names begins
+    with; left out, it is the first line.
     """
 
     stage: str = "stage"
     onset: str = "onset"
     duration: str = ""
-    time: Literal["seconds", "clock"] = "seconds"
+    time: Literal["seconds", "clock", "sleep_epochs"] = "seconds"
     delimiter: str = ","
     header: str = ""
     has_header: bool = True
@@ -44,30 +48,67 @@ class TableLayout(LabelLayout):
 def read_stage_table(path: Path, layout: TableLayout, epoch_seconds: float) -> ScoredFile:
     """A table with a column of sleep stages, and of onsets and durations where it has them.
 
-    Raises UserError: a column missing, a row too short, an onset or a duration that is none, no sleep stage.
+    Rows that hold no sleep stage are counted, whatever else they hold; those too short for one are said. Raises
+    UserError: a column missing, a sleep stage whose onset or duration is none, no sleep stage.
     """
     names, rows = read_table(path, layout.delimiter, layout.header if layout.has_header else None)
     stage = column(path, names, layout.stage)
     onset = column(path, names, layout.onset) if layout.onset else None
     duration = column(path, names, layout.duration) if layout.duration else None
-    marks, first, before = [], None, 0.0
+    marks, first, before, unplaced, short = [], None, 0.0, Counter(), []
     for k, (number, cells) in enumerate(rows):
-        text = cell(path, number, cells, stage)
-        if onset is None:
-            at = k * epoch_seconds
-        elif layout.time == "seconds":
-            at = as_number(path, number, cell(path, number, cells, onset), "onset in seconds")
-        else:
-            at = _time_of_day(path, number, cell(path, number, cells, onset))
+        if stage >= len(cells):
+            short.append(number)
+            continue
+        text = cells[stage]
+        try:
+            at = k * epoch_seconds if onset is None else _onset(path, number, cells, onset, layout, epoch_seconds)
+            lasts = 0.0 if duration is None else _duration(path, number, cells, duration)
+        except UserError:
+            if text in layout.labels:
+                raise
+            unplaced[text] += 1
+            continue
+        if layout.onset and layout.time == "clock":
             first = at if first is None else first
             at += DAY if at < before - DAY / 2 else 0.0
             before = at
-        lasts = 0.0
-        if duration is not None:
-            lasts = as_number(path, number, cell(path, number, cells, duration), "duration in seconds")
         marks.append(Mark(at - (first or 0.0), lasts, text))
     scored = sleep_epochs(path, marks, layout, epoch_seconds)
-    return scored if first is None else scored._replace(start=_start(first))
+    remarks = list(scored.remarks)
+    if short:
+        remarks.append(f"{WARNING}{len(short)} rows are too short to hold a sleep stage, the first is line {short[0]}")
+    ignored = dict(Counter(scored.ignored) + unplaced)
+    start = None if first is None else _start(first)
+    return scored._replace(start=start, ignored=ignored, remarks=tuple(remarks))
+
+
+def _onset(
+    path: Path, number: int, cells: Sequence[str], index: int, layout: TableLayout, epoch_seconds: float
+) -> float:
+    """Seconds, from midnight where the layout says that they are of the clock."""
+    text = cell(path, number, cells, index)
+    if layout.time == "clock":
+        return _time_of_day(path, number, text)
+    if layout.time == "seconds":
+        return _finite(path, number, text, "onset in seconds")
+    which = _finite(path, number, text, "number of a sleep epoch")
+    if which != int(which) or which < 1:
+        raise UserError(f"{path}: line {number}: {text!r} is no number of a sleep epoch; the first is 1")
+    return (which - 1) * epoch_seconds
+
+
+def _duration(path: Path, number: int, cells: Sequence[str], index: int) -> float:
+    """Seconds, 0 where the row gives none."""
+    text = cell(path, number, cells, index)
+    return 0.0 if text.lower() in ("", "n/a") else _finite(path, number, text, "duration in seconds")
+
+
+def _finite(path: Path, number: int, text: str, what: str) -> float:
+    value = as_number(path, number, text, what)
+    if not math.isfinite(value):
+        raise UserError(f"{path}: line {number}: {text!r} is no {what}")
+    return value
 
 
 def _time_of_day(path: Path, number: int, text: str) -> float:
