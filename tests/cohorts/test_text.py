@@ -1,19 +1,15 @@
 """Text in any encoding, and the tables of labels and beats that are made of it."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-import wfdb
 
 from sleepkd.cohorts.beats.table import TableLayout as BeatTable
 from sleepkd.cohorts.beats.table import beats_of_rate, read_beat_table
-from sleepkd.cohorts.download import download
 from sleepkd.cohorts.labels.nsrr_xml import read_nsrr_xml
 from sleepkd.cohorts.labels.scored import LabelLayout
 from sleepkd.cohorts.labels.table import TableLayout, read_stage_table
-from sleepkd.cohorts.layout import load_cohort
 from sleepkd.cohorts.text import read_lines
 from sleepkd.errors import UserError
 
@@ -163,53 +159,3 @@ def test_a_heart_rate_makes_beats_and_none_over_a_gap():
     assert not ((found > 100) & (found < 200)).any()
     broken = np.where(np.abs(times - 50) < 1, np.nan, 60.0)
     assert not ((beats_of_rate(times, broken, 20.0) > 45) & (beats_of_rate(times, broken, 20.0) < 55)).any()
-
-
-# --- download ---
-
-
-@pytest.fixture
-def physionet(tmp_path, monkeypatch) -> Path:
-    """As much of PhysioNet as a folder can be; `wfdb.dl_files` copies from it."""
-    remote = tmp_path / "remote"
-    (remote / "sub").mkdir(parents=True)
-    for name in ("a.hea", "sub/b.dat"):
-        (remote / name).write_text(f"content of {name}")
-    sums = [f"{hashlib.sha256((remote / n).read_bytes()).hexdigest()} {n}" for n in ("a.hea", "sub/b.dat")]
-    (remote / "SHA256SUMS.txt").write_text("\n".join(sums))
-
-    def copy(database: str, folder: str, names: list[str]) -> None:
-        assert database == "slpdb"
-        for name in names:
-            if not (remote / name).is_file():
-                raise ConnectionError("no route")
-            (Path(folder) / name).parent.mkdir(parents=True, exist_ok=True)
-            (Path(folder) / name).write_bytes((remote / name).read_bytes())
-
-    monkeypatch.setattr(wfdb, "dl_files", copy)
-    return remote
-
-
-def test_a_cohort_is_fetched_once_and_goes_on_where_it_was_interrupted(tmp_path, physionet):
-    cohort, raw = load_cohort("slpdb"), tmp_path / "raw"
-    whole = (physionet / "sub" / "b.dat").read_bytes()
-    (physionet / "sub" / "b.dat").unlink()
-    with pytest.raises(UserError, match=r"sub/b\.dat cannot be fetched from PhysioNet \(ConnectionError\)"):
-        download(cohort, raw)
-    assert (raw / "a.hea").read_text() == "content of a.hea"
-    assert not (raw / "sub" / "b.dat").exists()
-    (physionet / "sub" / "b.dat").write_bytes(b"half")
-    with pytest.raises(UserError, match=r"raw/sub/b\.dat: came as another file than was published"):
-        download(cohort, raw)
-    assert not (raw / "sub" / "b.dat").exists()
-    (physionet / "sub" / "b.dat").write_bytes(whole)
-    assert download(cohort, raw) == f"{raw}: 1 files fetched, 1 there before (ODC-By 1.0)"
-    assert (raw / "sub" / "b.dat").read_bytes() == whole
-    assert download(cohort, raw) == f"{raw}: 0 files fetched, 2 there before (ODC-By 1.0)"
-
-
-def test_what_is_not_on_physionet_says_where_it_is(tmp_path):
-    with pytest.raises(
-        UserError, match=r"shhs is not on PhysioNet; it is to be had from https://sleepdata\.org/datasets"
-    ):
-        download(load_cohort("shhs"), tmp_path)
