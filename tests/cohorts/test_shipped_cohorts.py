@@ -38,10 +38,10 @@ def annotated(path: Path, names: tuple[str, ...], every: float = 30.0) -> None:
     write_scoring(path, [(every * k, every, names[k % len(names)]) for k in range(int(SECONDS / every))])
 
 
-def record(folder: Path, name: str, labels: list[str]) -> None:
+def record(folder: Path, name: str, labels: list[str], own: float = 0.0) -> None:
     """A WFDB record of an EEG and an ECG."""
     folder.mkdir(parents=True, exist_ok=True)
-    signals = np.stack([EEG / 1000, ECG], axis=1)
+    signals = np.stack([EEG / 1000, ECG], axis=1) * (1 + own)
     wfdb.wrsamp(name, RATE, ["mV", "mV"], labels, p_signal=signals, fmt=["16", "16"], write_dir=str(folder))
 
 
@@ -78,9 +78,19 @@ def dreams(raw: Path) -> None:
     text(raw / "Hypnogram_excerpt3.txt", "\n".join(["[Hypnogram]", *values]))
 
 
-def slpdb(raw: Path) -> None:
-    record(raw, "slp01a", ["EEG (C4-A1)", "ECG"])
-    notes(raw, "slp01a", "st", [1, *(30 * RATE * k for k in range(1, 10))], ["W", "1 HA", "2", "3 LA", "R"] * 2)
+def mat(folder: Path, name: str, labels: list[str]) -> None:
+    """A WFDB record whose samples follow the 24 bytes that begin a .mat file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    samples = np.rint(np.stack([EEG * 10, ECG * 1000], axis=1)).astype("<i2")
+    (folder / f"{name}.mat").write_bytes(bytes(24) + samples.tobytes())
+    gains = zip(("10/uV", "1000/mV"), labels, strict=True)
+    lines = [f"{name}.mat 16+24 {gain} 16 0 0 0 0 {label}" for gain, label in gains]
+    text(folder / f"{name}.hea", "\n".join([f"{name} 2 {RATE} {len(samples)}", *lines]) + "\n")
+
+
+def slpdb(raw: Path, part: str = "a", own: float = 0.0) -> None:
+    record(raw, f"slp01{part}", ["EEG (C4-A1)", "ECG"], own)
+    notes(raw, f"slp01{part}", "st", [1, *(30 * RATE * k for k in range(1, 10))], ["W", "1 HA", "2", "3 LA", "R"] * 2)
 
 
 def slpdb_beats(raw: Path) -> None:
@@ -110,9 +120,18 @@ def cap(raw: Path) -> None:
 
 def cinc2018(raw: Path) -> None:
     folder = raw / "training" / "tr03-0005"
-    record(folder, "tr03-0005", ["C3-M2", "ECG"])
+    mat(folder, "tr03-0005", ["C3-M2", "ECG"])
     stages = ["W", "(arousal_rera", "arousal_rera)", "N1", "N2", "N3", "R"]
     notes(folder, "tr03-0005", "arousal", [1, 2000, 2500, 6000, 12000, 18000, 24000], stages)
+
+
+def cap_second(raw: Path) -> None:
+    """The variants: no column of positions, dots, a space in a name, past midnight, a row cut off."""
+    edf(raw / "nfle3.edf", ("C4", "A1"), ("ECG1", "ECG2"))
+    lines = ["Sleep Stage\tTime [hh:mm:ss]\tEvent\tDuration [s]\tLocation"]
+    for k, stage in enumerate(("S0", "S1", "S2", "S4", "REM", "MT")):
+        lines.append(f"{stage}\t22.{30 + k // 2}.{k % 2 * 30:02d}\tSLEEP-{stage}\t30\tC4-A1")
+    text(raw / "nfle3.txt", "\n".join([*lines, "S2\t22.33.00"]))
 
 
 def ucddb(raw: Path) -> None:
@@ -141,17 +160,30 @@ def sleep_edf(raw: Path) -> None:
 
 
 def of_nsrr(name: str, folder: str, eeg: tuple[str, ...], ecg: tuple[str, ...]) -> Callable[[Path], None]:
-    def write(raw: Path) -> None:
-        edf(raw / "polysomnography" / "edfs" / folder / f"{name}.edf", eeg, ecg)
+    def write(raw: Path, own: float = 0.0) -> None:
+        edf(raw / "polysomnography" / "edfs" / folder / f"{name}.edf", eeg, ecg, own)
         nsrr(raw / "polysomnography" / "annotations-events-nsrr" / folder / f"{name}-nsrr.xml")
 
     return write
 
 
-def wsc(raw: Path) -> None:
-    edf(raw / "polysomnography" / "wsc-visit1-10119-nsrr.edf", ("C4_M1",), ("ECG",))
-    lines = ["Epoch Num\tUser-Defined Stage\tCAST-Defined Stage", *(f"{k + 1}\t{'01235'[k % 5]}\t" for k in range(10))]
-    text(raw / "polysomnography" / "wsc-visit1-10119-nsrr.stg.txt", "\n".join(lines))
+def wsc(raw: Path, visit: int = 1, own: float = 0.0, first: int = 1) -> None:
+    name = f"wsc-visit{visit}-10119-nsrr"
+    edf(raw / "polysomnography" / f"{name}.edf", ("C4_M1",), ("ECG",), own)
+    rows = [f"{k + 1}\t{'01235'[k % 5]}\t" for k in range(first - 1, 10)]
+    text(
+        raw / "polysomnography" / f"{name}.stg.txt", "\n".join(["Epoch\tUser-Defined Stage\tCAST-Defined Stage", *rows])
+    )
+
+
+def wsc_allscore(raw: Path) -> None:
+    """A row before the recording, one without a text, a note in Latin-1, lights on at the end."""
+    edf(raw / "polysomnography" / "wsc-visit3-13061-nsrr.edf", ("C3_M2",), ("ECG",))
+    rows = ["22:10:00.00\tNEW MONTAGE", "22:30:00.00\tSTART RECORDING", "22:30:10.00", "22:30:20.00\tpatient à l'aise"]
+    rows += [f"22:3{k}:00.00\tSTAGE - {stage}" for k, stage in enumerate(("W", "N1", "N2", "N3", "R"))]
+    rows += ["22:34:30.00\tLIGHTS ON"]
+    path = raw / "polysomnography" / "wsc-visit3-13061-nsrr.allscore.txt"
+    path.write_bytes("\r\n".join(sorted(rows)).encode("latin1"))
 
 
 def bids(raw: Path) -> None:
@@ -166,9 +198,9 @@ def sleep_accel(raw: Path) -> None:
     text(raw / "labels" / "1066528_labeled_sleep.txt", "\n".join(f"{30 * k} {'01235'[k % 5]}" for k in range(10)))
 
 
-def bidsleep(raw: Path) -> None:
-    rates = [f"{1.7e9 + t:.3f},{60 + 5 * np.sin(t / 40):.1f}" for t in np.arange(0, SECONDS, 5.0)]
-    text(raw / "Bidslab00" / "1" / "hr.csv", "\n".join(rates))
+def bidsleep(raw: Path, night: int = 1) -> None:
+    rates = [f"{1.7e9 + 1e5 * night + t:.3f},{60 + night + 5 * np.sin(t / 40):.1f}" for t in np.arange(0, SECONDS, 5.0)]
+    text(raw / "Bidslab00" / str(night) / "hr.csv", "\n".join(rates))
 
 
 def table_of_beats(raw: Path) -> None:
@@ -180,7 +212,7 @@ def table_of_beats(raw: Path) -> None:
 WRITE = {
     "mass": mass, "dreams": dreams, "slpdb": slpdb, "slpdb_beats": slpdb_beats, "hmc": hmc, "cap": cap,
     "cinc2018": cinc2018, "ucddb": ucddb, "isruc": isruc, "dcsm": dcsm, "sleep_edf": sleep_edf, "wsc": wsc,
-    "bids": bids,
+    "wsc_allscore": wsc_allscore, "bids": bids,
     "sleep_accel": sleep_accel, "bidsleep": bidsleep, "table_of_beats": table_of_beats,
     "shhs": of_nsrr("shhs1-200001", "shhs1", ("EEG",), ("ECG",)),
     "mesa": of_nsrr("mesa-sleep-0001", "", ("EEG3",), ("EKG",)),
@@ -202,7 +234,7 @@ def stages(night: Night) -> list[str]:
 
 def test_every_shipped_cohort_is_here():
     assert {path.stem for path in DATASETS.glob("*.yaml")} == set(WRITE)
-    nowhere = ("slpdb_beats", "bids", "table_of_beats")
+    nowhere = ("slpdb_beats", "bids", "table_of_beats")  # patterns, and one that says whose part it is
     assert all(load_cohort(name).source or name in nowhere for name in WRITE)
 
 
@@ -226,6 +258,9 @@ def test_a_recording_in_its_layout(tmp_path, name):
             assert not night.has_labels
         elif name == "cinc2018":
             assert stages(night) == [stage for stage in FIVE for _ in range(2)]
+        elif name == "wsc_allscore":
+            assert stages(night) == [*[stage for stage in FIVE for _ in range(2)][:-1], "unscored"]
+            assert night.hypnogram.onset_s[0] == 0
         else:
             assert set(night.hypnogram.duration_s) == {cohort.epoch_seconds}
             np.testing.assert_allclose(np.diff(night.hypnogram.onset_s), cohort.epoch_seconds, atol=0.02)
@@ -242,8 +277,45 @@ def test_the_other_variant_of_mass(tmp_path):
     assert night.info.signals["ecg"].derivation == "ECG ECGII"
 
 
-@pytest.mark.parametrize(("name", "subject"), [("sleep_edf", "SC400"), ("isruc", "subgroupII-1")])
+def test_the_other_variant_of_cap(tmp_path):
+    cap_second(tmp_path / "raw")
+    store = prepared(tmp_path / "raw", tmp_path / "store", "cap")
+    night = store.open("nfle3")
+    assert stages(night) == ["W", "N1", "N2", "N3", "REM", "unscored"]
+    assert (night.info.standard, night.info.subset) == ("rk", "nfle")
+    assert night.info.signals["ecg"].derivation == "ECG1 - ECG2"
+    assert "1 rows are too short to hold a sleep stage, the first is line 8" in night.info.note
+
+
+def test_a_sleep_epoch_of_wsc_lies_where_its_number_says(tmp_path):
+    wsc(tmp_path / "raw", first=3)
+    night = prepared(tmp_path / "raw", tmp_path / "store", "wsc").open("wsc-visit1-10119-nsrr")
+    assert (night.hypnogram.onset_s[0], stages(night)[:3]) == (60, ["N2", "N3", "REM"])
+
+
+def two_of_nsrr(names: tuple[str, str], folders: tuple[str, str], eeg: tuple[str, ...], ecg: tuple[str, ...]):
+    def write(raw: Path) -> None:
+        for k, (name, folder) in enumerate(zip(names, folders, strict=True)):
+            of_nsrr(name, folder, eeg, ecg)(raw, k / 100)
+
+    return write
+
+
+TWO_NIGHTS = {
+    ("sleep_edf", "SC400"): sleep_edf,
+    ("isruc", "subgroupII-1"): isruc,
+    ("slpdb", "slp01"): lambda raw: [slpdb(raw, part, own) for part, own in (("a", 0.0), ("b", 0.01))],
+    ("bidsleep", "Bidslab00"): lambda raw: [bidsleep(raw, night) for night in (1, 2)],
+    ("wsc", "10119"): lambda raw: [wsc(raw, visit, visit / 100) for visit in (1, 2)],
+    ("shhs", "200077"): two_of_nsrr(("shhs1-200077", "shhs2-200077"), ("shhs1", "shhs2"), ("EEG",), ("ECG",)),
+    ("mros", "aa0001"): two_of_nsrr(
+        ("mros-visit1-aa0001", "mros-visit2-aa0001"), ("visit1", "visit2"), ("C4", "A1"), ("ECG L", "ECG R")
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "subject"), TWO_NIGHTS)
 def test_two_nights_of_one_person_are_of_one_subject(tmp_path, name, subject):
-    WRITE[name](tmp_path / "raw")
+    TWO_NIGHTS[name, subject](tmp_path / "raw")
     store = prepared(tmp_path / "raw", tmp_path / "store", name)
     assert [store.info(recording).subject for recording in store.recordings] == [subject] * 2
