@@ -112,9 +112,8 @@ class SignalFile:
         if unit == "header":
             unit = plain_unit(header)
             if unit == "arbitrary" and known:
-                remark = (
-                    f"{WARNING}{self.labels[index]} is in {header!r}, no voltage: the numbers are taken as they are"
-                )
+                odd = f"{WARNING}{self.labels[index]} is in {header!r}, no voltage: the numbers are taken as they are"
+                return samples, unit, [remark, odd]
         if unit == "arbitrary" or not known:
             return samples, "arbitrary", [remark]
         samples *= VOLTS[unit] / VOLTS[target_unit]
