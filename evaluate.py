@@ -38,6 +38,8 @@ def main() -> int:
     args = _parse()
     # What is wrong with the input is found here, before the first prediction and long before the first file.
     given = [[load_trained(path) for path in side] for side in args.sides]
+    if args.inputs:
+        given = [[trained.seeing(args.inputs) for trained in side] for side in given]
     sides = name_sides(*given, args.out) if args.compare else name_runs(given[0], args.out)
     runs = [run for side in sides for run in side]
     companions = {} if args.only_scores else companions_of(sides, args)
@@ -89,7 +91,7 @@ def windows_of(trained: TrainedNetwork, stores: Sequence[str] | None, part: str)
     data = trained.config.data
     sources = tuple(Source(path) for path in stores) if stores else data.sources
     nights = [night for night in open_nights(sources, part) if night.has_labels]
-    windows = Windows(nights, trained.readers, data, scored_only=False)
+    windows = Windows(nights, trained.readers, data.whole_nights(), scored_only=False)
     if not (windows.places.labels != UNSCORED).any():
         named = " and ".join(source.store for source in sources)
         raise UserError(f"{named}: the {part} recordings hold no scored sleep epoch")
@@ -133,7 +135,7 @@ def _neighbour(config: Config, stage: str) -> Path | None:
 def _lineage(trained: TrainedNetwork) -> list[Path]:
     """The checkpoints that went into a network, itself last, in the order of their training, where found."""
     stage = trained.config.stage
-    earlier = [_neighbour(trained.config, name) for name in (stage.teacher, stage.start_from)]
+    earlier = [_neighbour(trained.config, name) for name in (stage.teacher, *stage.starts)]
     return [*(path for parent in earlier if parent for path in _lineage(load_trained(parent))), trained.path]
 
 
@@ -151,6 +153,7 @@ def _parse() -> argparse.Namespace:
     what.add_argument("--checkpoint", type=Path, nargs="+", help="evaluate each by itself")
     what.add_argument("--compare", type=Path, nargs="+", metavar="A", help="A.pt B.pt, or several seeds of A")
     parser.add_argument("--with", type=Path, nargs="+", metavar="B", dest="against", help="several seeds of B")
+    parser.add_argument("--inputs", nargs="+", metavar="INPUT", help="show the checkpoints some of their inputs only")
     parser.add_argument("--store", nargs="+", help="other stores than the one trained on (their default splits)")
     parser.add_argument("--split", default="test", choices=("train", "validation", "test", "all"))
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")

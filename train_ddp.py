@@ -143,7 +143,7 @@ def validate(run: Run) -> dict[str, Any]:
     confusion = torch.zeros(classes, classes, dtype=torch.int64)
     divisors = stage.counts(windows.places)
     sums = {name: torch.zeros((), dtype=torch.float64) for name in divisors}
-    for _, batch in each_once(windows, processes, run.config.train.batch_size):
+    for _, batch in each_once(windows, processes, run.at_once):
         logits, _, terms = forward(stage, network, batch.to(processes.device, run.dtype), divisors)
         for name, value in terms.items():
             sums[name] += value.double().cpu()

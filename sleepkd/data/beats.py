@@ -19,13 +19,18 @@ SLOW_SECONDS = 25.0
 RELATIVE, FAST = 0.1, 0.05
 """Units of the two series, in log interval: 10 % and 5 %, so that both are of the order of 1."""
 CHANNELS = 3
+USUAL_S = 0.9
+"""An interval in sleep as good as any, for a series that may not wait for the night's median."""
 
 
-def plausible_intervals(beats: np.ndarray) -> np.ndarray:
-    """(beats - 1,) bool: which of the intervals between successive beats to believe."""
+def plausible_intervals(beats: np.ndarray, causal: bool = False) -> np.ndarray:
+    """(beats - 1,) bool: which of the intervals between successive beats to believe.
+
+    causal: by the intervals before it and its own, in place of those around it.
+    """
     intervals = np.diff(beats)
     possible = (intervals >= SHORTEST_S) & (intervals <= LONGEST_S)
-    usual = _running_median(np.where(possible, intervals, np.nan))
+    usual = _running_median(np.where(possible, intervals, np.nan), causal)
     return possible & (np.abs(intervals - usual) <= ECTOPIC * usual)
 
 
@@ -74,12 +79,42 @@ def beat_series(beats: np.ndarray, median_s: float, start_s: float, samples: int
     return series
 
 
-def _running_median(values: np.ndarray) -> np.ndarray:
-    """Median of each value's NEIGHBOURS around it, NaN left out; NaN where all are."""
+def causal_beat_series(beats: np.ndarray, start_s: float, samples: int, rate_hz: float) -> np.ndarray:
+    """The three channels of `beat_series` (3, samples), where a sample knows only the beats up to its own time.
+
+    The last believed interval is held until the next one ends, at most `SLOW_SECONDS`, and is relative to `USUAL_S`,
+    not to a median that a night has only at its end; the fast part is without the mean over the `SLOW_SECONDS` before;
+    quality is 1 where the last interval is believed and no beat is overdue. All 0 where none is held.
+    """
+    series = np.zeros((CHANNELS, samples), dtype=np.float32)
+    behind = round(SLOW_SECONDS * rate_hz)
+    t = start_s + np.arange(-behind, samples) / rate_hz
+    first, last = np.searchsorted(beats, (t[0] - SLOW_SECONDS, t[-1]))
+    beats = np.asarray(beats[max(0, first - NEIGHBOURS - 1) : last + 1])
+    believed = plausible_intervals(beats, causal=True)
+    if not believed.any():
+        return series
+    numbers = np.flatnonzero(believed)
+    ends, logs = beats[numbers + 1], np.log(np.diff(beats)[numbers] / USUAL_S)
+    held = np.searchsorted(ends, t, side="right") - 1
+    known = (held >= 0) & (t - ends[held] <= SLOW_SECONDS)
+    relative = np.where(known, logs[held], 0.0)
+    total, count = (np.convolve(x, np.ones(behind + 1), mode="valid") for x in (relative, known.astype(float)))
+    newest = np.searchsorted(beats, t, side="right") - 1  # the last beat so far ends the last interval so far
+    good = known & (numbers[held] + 1 == newest) & (t - ends[held] <= LONGEST_S)
+    series[0] = relative[behind:] / RELATIVE
+    series[1] = np.where(known[behind:], relative[behind:] - total / np.maximum(count, 1), 0) / FAST
+    series[2] = good[behind:]
+    return series
+
+
+def _running_median(values: np.ndarray, causal: bool = False) -> np.ndarray:
+    """Median of each value's NEIGHBOURS around it (causal: up to it), NaN left out; NaN where all are."""
     if not len(values):
         return values
     half = NEIGHBOURS // 2
-    around = np.lib.stride_tricks.sliding_window_view(np.pad(values, half, constant_values=np.nan), NEIGHBOURS)
+    pad = (NEIGHBOURS - 1, 0) if causal else half
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(values, pad, constant_values=np.nan), NEIGHBOURS)
     ranked = np.sort(around, axis=1)  # NaN sorts last
     count = np.count_nonzero(~np.isnan(ranked), axis=1)
     rows = np.arange(len(values))

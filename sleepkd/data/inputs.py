@@ -20,6 +20,8 @@ from sleepkd.data.settings import Alignment, DataConfig, Normalisation, Polarity
 from sleepkd.data.store import Night, SignalInfo
 from sleepkd.errors import UserError
 
+UNIT_UV = {"eeg": 20.0, "ecg": 100.0}
+"""What `physical` measures a signal in: of the order of its interquartile range in sleep."""
 MEND = "python -m sleepkd.prepare --mend {store}"
 
 
@@ -28,7 +30,8 @@ class SignalInput:
     """A stored signal as a network sees it: (cuts, samples) at `rate` per second. None: as the store and `data` say.
 
     normalisation "robust_night": less the night's median, over its interquartile range, within ± clip; "robust_scored":
-    the same of the scored part of the night; "minmax_window": each cut to [0, 1]. polarity is of the ECG. alignment
+    the same of the scored part of the night; "minmax_window": each cut to [0, 1]; "physical": in units of `UNIT_UV`,
+    within ± clip, whatever the night: the one that a causal network can have. polarity is of the ECG. alignment
     "truncated": onsets and rates cut to whole numbers, as released.
     """
 
@@ -42,6 +45,15 @@ class SignalInput:
         """With every choice made."""
         chosen = SignalInput(rate_hz, data.normalisation, data.clip, data.ecg_polarity, data.alignment)
         return replace(chosen, **{name: value for name, value in asdict(self).items() if value is not None})
+
+    @property
+    def causal(self) -> bool:
+        """Whether what is read of a moment depends on nothing later (the polarity of the ECG is taken as known)."""
+        return self.normalisation == "physical"
+
+    def sees_future(self, name: str) -> str:
+        """What to say where that is wanted."""
+        return f"{name} is scaled by the whole night; set data.normalisation: physical, or stage.inputs.{name}'s"
 
     def shape(self, seconds: float) -> tuple[int, ...]:
         """The shape of a cut of so many seconds."""
@@ -58,7 +70,7 @@ class SignalInput:
                 f"the recordings with --rate {self.rate:g}"
             )
         if self.normalisation != "minmax_window":
-            _statistics(info, self.normalisation, night)
+            _statistics(name, info, self.normalisation, night)
 
     def usable(self, name: str, night: Night, onset_s: np.ndarray, lead_s: np.ndarray, seconds: float) -> np.ndarray:
         """(N,) bool: whether cuts that begin lead_s after an onset lie within the signal."""
@@ -127,7 +139,7 @@ class SignalInput:
             # upside down, the highest value is the least
             x = stored.float().mul_(gain).sub_(torch.where(gain > 0, low, high) * gain).numpy()
         else:
-            stats = [_statistics(i, self.normalisation, n) for i, n in zip(infos, nights, strict=True)]
+            stats = [_statistics(name, i, self.normalisation, n) for i, n in zip(infos, nights, strict=True)]
             facts = list(zip(signs, infos, stats, strict=True))
             gain = _column([sign * info.scale / iqr for sign, info, (_, iqr) in facts])
             shift = _column([sign * (info.offset - median) / iqr for sign, info, (median, iqr) in facts])
@@ -145,13 +157,21 @@ class SignalInput:
 
 @dataclass(frozen=True)
 class BeatsInput:
-    """The heart's beats as three channels at `rate` per second: see `beats.beat_series`."""
+    """The heart's beats as three channels at `rate` per second: see `beats.beat_series`.
+
+    causal: by the beats so far alone, see `beats.causal_beat_series`.
+    """
 
     rate: float = 4.0
+    causal: bool = False
 
     def resolved(self, _data: DataConfig, _rate_hz: float) -> "BeatsInput":
         """With every choice made."""
         return self
+
+    def sees_future(self, name: str) -> str:
+        """What to say where that is not wanted."""
+        return f"{name} are shown with what follows them; set stage.inputs.{name}: {{causal: true}}"
 
     def shape(self, seconds: float) -> tuple[int, ...]:
         """The shape of a cut of so many seconds."""
@@ -174,10 +194,16 @@ class BeatsInput:
         self, _name: str, nights: Sequence[Night], onset_s: np.ndarray, lead_s: np.ndarray, seconds: float
     ) -> np.ndarray:
         """Cuts of `seconds` that begin lead_s after an onset: float32 (M, 3, samples); 0 where no beat is near."""
-        _, samples = self.shape(seconds)
         starts = zip(nights, onset_s + lead_s, strict=True)
-        cuts = [heart.beat_series(n.beats(), n.info.beats.median_s, start, samples, self.rate) for n, start in starts]
-        return np.stack(cuts) if cuts else np.zeros((0, heart.CHANNELS, samples), dtype=np.float32)
+        cuts = [self.series(night, night.beats(), start, seconds) for night, start in starts]
+        return np.stack(cuts) if cuts else np.zeros((0, *self.shape(seconds)), dtype=np.float32)
+
+    def series(self, night: Night, beats: np.ndarray, start_s: float, seconds: float) -> np.ndarray:
+        """One cut (3, samples) of beats that may be others than the night's own."""
+        _, samples = self.shape(seconds)
+        if self.causal:
+            return heart.causal_beat_series(beats, start_s, samples, self.rate)
+        return heart.beat_series(beats, night.info.beats.median_s, start_s, samples, self.rate)
 
 
 InputSpec = dict[str, SignalInput | BeatsInput]
@@ -189,7 +215,8 @@ def input_spec(values: Mapping[str, Any], key: str) -> InputSpec:
     require(isinstance(values, Mapping), key, f"expected inputs by name, got {values!r}")
     for name in values:
         require(name in INPUTS, f"{key}.{name}", f"is no input; there are {', '.join(INPUTS)}")
-    spec = {name: from_dict(INPUTS[name], wish or {}, f"{key}.{name}.") for name, wish in values.items()}
+    wishes = {name: wish or {} for name, wish in values.items() if wish is not False}  # false: not this one, after all
+    spec = {name: from_dict(INPUTS[name], wish, f"{key}.{name}.") for name, wish in wishes.items()}
     for name, item in spec.items():
         for field in fields(item):
             value = getattr(item, field.name)
@@ -214,8 +241,10 @@ def said(spec: InputSpec) -> str:
     return " + ".join(name.upper() for name in spec)
 
 
-def _statistics(info: SignalInfo, normalisation: str, night: Night) -> tuple[float, float]:
-    """Median and interquartile range that a signal is scaled by."""
+def _statistics(name: str, info: SignalInfo, normalisation: str, night: Night) -> tuple[float, float]:
+    """Median and interquartile range that a signal is scaled by, or 0 and the unit that stands for them."""
+    if normalisation == "physical":
+        return 0.0, UNIT_UV[name]
     if normalisation == "robust_scored":
         if info.scored_iqr is None:
             raise UserError(

@@ -126,7 +126,7 @@ def _night(index: int, night: Night, readers: Mapping[str, InputSpec], data: Dat
     # Rows begin a whole number of minutes from the first onset: no sleep epoch of 20 or 30 s is cut in two.
     first = hypnogram.onset_s[0] if len(hypnogram) else 0.0
     start = first - 60.0 * np.ceil(first / 60.0)
-    per_row = round(60 * data.crop_minutes / CELL_SECONDS) or _whole(seconds - start)
+    per_row = round(60 * data.row_minutes / CELL_SECONDS) or _whole(seconds - start)
     count = max(1, int(np.ceil((seconds - start) / (per_row * CELL_SECONDS) - 1e-9)))
     starts = start + CELL_SECONDS * per_row * np.arange(count)
     begins = starts[:, None] + CELL_SECONDS * np.arange(per_row)

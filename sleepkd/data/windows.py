@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from sleepkd.data.augment import Augment
 from sleepkd.data.hypnogram import EPOCH_SECONDS
-from sleepkd.data.inputs import InputSpec
+from sleepkd.data.inputs import BeatsInput, InputSpec
 from sleepkd.data.settings import DataConfig
 from sleepkd.data.store import Night
 from sleepkd.data.views import CELL_SECONDS, Places, places_of
@@ -78,6 +79,8 @@ class Windows(Dataset):
 
     readers: what each network wants to see, by its part in the stage ("student", "teacher"). Holds indices only:
     signals are memory-mapped, and mapped anew in every loader process.
+
+    augmented: the reader whose rows are changed as `data.augment` says, by draws of (seed, `epoch`, row); "" for none.
     """
 
     def __init__(
@@ -87,9 +90,14 @@ class Windows(Dataset):
         data: DataConfig,
         scored_only: bool = True,
         unlabelled: bool = False,
+        augmented: str = "",
+        seed: int = 0,
     ):
         self.nights, self.data = tuple(nights), data
         self.readers = dict(readers)
+        self.augmented, self.seed, self.epoch = augmented if data.augment.is_on else "", seed, 0
+        if data.augment.drop_input and len(self.readers.get(augmented, ())) == 1:
+            raise UserError("data.augment.drop_input: stage.inputs names one input only; set it to 0")
         for night in self.nights:
             for spec in self.readers.values():
                 for name, item in spec.items():
@@ -114,10 +122,15 @@ class Windows(Dataset):
                 seen[name, item] = torch.from_numpy(self._read(name, item, rows))
             return seen[name, item]
 
+        inputs = {
+            reader: {name: read(name, item) for name, item in spec.items()}
+            for reader, spec in self.readers.items()
+            if reader != self.augmented
+        }
+        if self.augmented:
+            inputs[self.augmented] = self._augmented(self.readers[self.augmented], chosen, rows)
         return Batch(
-            inputs={
-                reader: {name: read(name, item) for name, item in spec.items()} for reader, spec in self.readers.items()
-            },
+            inputs=inputs,
             labels=torch.from_numpy(rows.labels.astype(np.int64)),
             present=torch.from_numpy(rows.present),
             cells=torch.from_numpy(rows.cells.astype(np.int64)),
@@ -143,10 +156,7 @@ class Windows(Dataset):
         """One signal of some rows: float32 (B, n, …) or (B, 1, …); 0 where a row is padded."""
         if self.data.view == "night":
             nights = [self.nights[night] for night in rows.night]
-            x = item.read(name, nights, rows.start_s, np.zeros(len(rows)), self.seconds)
-            per_cell = x.reshape(*x.shape[:-1], rows.mask.shape[1], -1)
-            per_cell *= rows.mask.reshape(len(rows), *[1] * (x.ndim - 2), -1, 1)
-            return x[:, None]
+            return _masked(item.read(name, nights, rows.start_s, np.zeros(len(rows)), self.seconds), rows.mask)[:, None]
         present = rows.present
         nights = [self.nights[night] for night in np.broadcast_to(rows.night[:, None], present.shape)[present]]
         cuts = item.read(name, nights, rows.onset_s[present], rows.lead_s[present], EPOCH_SECONDS)
@@ -156,7 +166,33 @@ class Windows(Dataset):
         x[present] = cuts
         return x
 
+    def _augmented(self, spec: InputSpec, chosen: np.ndarray, rows: Places) -> dict[str, Tensor]:
+        """The inputs of some rows of a night, changed: float32 (B, 1, …); 0 where a row is padded, or an input out."""
+        shapes = {name: item.shape(self.seconds) for name, item in spec.items()}
+        inputs = {name: np.zeros((len(chosen), 1, *shape), np.float32) for name, shape in shapes.items()}
+        for i, number in enumerate(chosen):
+            row = rows.take(np.array([i]))
+            augment = Augment(self.data.augment, np.random.default_rng([self.seed, self.epoch, int(number)]))
+            out = augment.left_out(list(spec))
+            for name, item in spec.items():
+                if isinstance(item, BeatsInput):
+                    night, start = self.nights[row.night[0]], float(row.start_s[0])
+                    beats = augment.beats(night.beats(), start, self.seconds)
+                    x = augment.series(item.series(night, beats, start, self.seconds))
+                else:
+                    x = augment.signal(self._read(name, item, row)[0, 0])
+                if name != out:
+                    inputs[name][i, 0] = x
+        return {name: torch.from_numpy(_masked(x[:, 0], rows.mask)[:, None]) for name, x in inputs.items()}
+
     def _taught(self, name: str) -> np.ndarray:
         if name not in self._maps:
             self._maps[name] = np.load(self.taught[name], mmap_mode="r")
         return self._maps[name]
+
+
+def _masked(x: np.ndarray, mask_BC: np.ndarray) -> np.ndarray:
+    """Rows (B, …, samples), in place, with 0 in the cells that hold no signal."""
+    per_cell = x.reshape(*x.shape[:-1], mask_BC.shape[1], -1)
+    per_cell *= mask_BC.reshape(len(x), *[1] * (x.ndim - 2), -1, 1)
+    return x

@@ -13,17 +13,45 @@ from sleepkd.models import network_settings
 from sleepkd.training.settings import TrainConfig
 
 
+def start_sources(value: Any, key: str) -> str | dict[str, str]:
+    """A stage, or stages by part; UserError where it is neither."""
+    if isinstance(value, Mapping):
+        for part, source in value.items():
+            require(isinstance(source, str) and bool(source), f"{key}.{part}", f"expected a stage, got {source!r}")
+        return dict(value)
+    require(isinstance(value, str), key, f"expected a stage or stages by part, got {value!r}")
+    return value
+
+
 @dataclass(frozen=True)
 class StageConfig:
     """One training stage. `teacher` and `start_from` name an earlier stage of the same `runs_root`, or a checkpoint.
 
-    inputs: what the network that is trained sees, by signal: eeg, ecg, beats; {} takes what `data` says.
+    inputs: what the network that is trained sees, by signal: eeg, ecg, beats; {} takes what `data` says, false leaves
+    out one that an earlier config names. start_from: a stage for the whole network, or one for each of some parts, say
+    {encoders.ecg: night_ecg}; what a part is called there comes after a colon: {encoders.ecg.bottom: ecg_base:bottom}.
     """
 
     name: str = ""
     inputs: Annotated[InputSpec, input_spec] = field(default_factory=dict)
     teacher: str = ""
-    start_from: str = ""
+    start_from: Annotated[str | dict[str, str], start_sources] = ""
+
+    @property
+    def start_parts(self) -> dict[str, tuple[str, str]]:
+        """{path of a module here: (stage or checkpoint, path of the module there)}; "" is the whole network."""
+        if isinstance(self.start_from, str):
+            return {"": (self.start_from, "")} if self.start_from else {}
+        found = {}
+        for part, source in self.start_from.items():
+            stage, colon, there = source.rpartition(":")
+            found[part] = (stage, there) if colon else (source, part)
+        return found
+
+    @property
+    def starts(self) -> tuple[str, ...]:
+        """The stages or checkpoints that it starts from, each once."""
+        return tuple(dict.fromkeys(stage for stage, _ in self.start_parts.values()))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from sleepkd.data.inputs import said
 from sleepkd.data.nights import open_nights
 from sleepkd.data.windows import Windows
 from sleepkd.distillation.settings import Config
-from sleepkd.distillation.stage import Stage, build_stage, by_device
+from sleepkd.distillation.stage import STUDENT, Stage, build_stage, by_device
 from sleepkd.distillation.teacher_cache import use_cached_teacher
 from sleepkd.distillation.trained import checkpoint_of_network
 from sleepkd.distributed import Processes, StopFlag
@@ -30,7 +30,8 @@ from sleepkd.training.state import TrainingState, new_state
 class Run:
     """One stage being trained. learner: what the loop calls, the stage's own or DDP around it.
 
-    validation: None where nothing is validated. updates: of an epoch of training. dtype: of signals and weights.
+    validation: None where nothing is validated. updates: of an epoch of training. at_once: how many
+    rows of `validation`, whole nights, are no more than a batch of training. dtype: of signals and weights.
     """
 
     config: Config
@@ -41,6 +42,7 @@ class Run:
     windows: Windows
     validation: Windows | None
     updates: int
+    at_once: int
     dtype: torch.dtype
     directory: RunDirectory
     progress: Progress
@@ -59,7 +61,8 @@ class Run:
         return self.config.train.epochs * self.updates
 
     def begin_epoch(self) -> None:
-        """The stage in training mode, its clock and its log at the start."""
+        """The stage in training mode, its clock and its log at the start, its rows as this epoch draws them."""
+        self.windows.epoch = self.state.position.epoch
         self.started, self.log = time.monotonic(), UpdateLog(self.processes)
         self.stage.train_mode()
 
@@ -127,11 +130,15 @@ def set_up(config: Config, processes: Processes) -> Run:
     resumed = resumable(config.run_directory, settings)
     nights = open_nights(config.data.sources, "train")
     stage = build_stage(config, nights[0].rate_hz)
-    windows = Windows(nights, stage.readers, config.data, unlabelled=stage.uses_unlabelled)
+    windows = Windows(
+        nights, stage.readers, config.data, unlabelled=stage.uses_unlabelled, augmented=STUDENT, seed=train.seed
+    )
     check_shares(len(windows), train.batch_size, processes.world * train.accumulate)
-    validation = None
+    validation, at_once = None, train.batch_size
     if train.validate_every:
-        validation = Windows(open_nights(config.data.sources, "validation"), stage.readers, config.data)
+        unseen = open_nights(config.data.sources, "validation")
+        validation = Windows(unseen, stage.readers, config.data.whole_nights())
+        at_once = max(1, int(train.batch_size * windows.seconds // validation.seconds))
 
     dtype = torch.float64 if train.precision == "fp64" else torch.float32
     stage.to(processes.device, dtype)
@@ -154,9 +161,9 @@ def set_up(config: Config, processes: Processes) -> Run:
             was = len(resumed.training["random"])
             print(f"  on {was} processes before: random draws (dropout) differ from here on", flush=True)
     if config.distill.cache_teacher and stage.teacher:
-        for part, of_part in (("train", windows), ("validation", validation)):
-            if of_part:
-                use_cached_teacher(stage, of_part, directory.path / "teacher" / part, processes)
+        use_cached_teacher(stage, windows, directory.path / "teacher" / "train", processes, train.batch_size)
+        if validation:
+            use_cached_teacher(stage, validation, directory.path / "teacher" / "validation", processes, at_once)
     total = train.epochs * updates
     progress = Progress(config.stage.name, total, done, shown=processes.is_first)
     return Run(
@@ -168,6 +175,7 @@ def set_up(config: Config, processes: Processes) -> Run:
         windows=windows,
         validation=validation,
         updates=updates,
+        at_once=at_once,
         dtype=dtype,
         directory=directory,
         progress=progress,
@@ -195,7 +203,7 @@ def describe(stage: Stage, windows: Windows, validation: Windows | None, done: i
     """What is about to be trained, in a few lines."""
     config, count = stage.config, sum(parameter.numel() for parameter in stage.learner.parameters())
     teacher = f", taught by {stage.teacher.path}" if stage.teacher else ""
-    start = f", from {config.stage.start_from}" if config.stage.start_from else ""
+    start = f", from {' and '.join(config.stage.starts)}" if config.stage.starts else ""
     unlabelled = sum(not night.has_labels for night in windows.nights) if stage.uses_unlabelled else 0
     without = f" ({unlabelled} without labels)" if unlabelled else ""
     held_out = f"validation {len(validation)} of {len(validation.nights)}" if validation else "no validation"

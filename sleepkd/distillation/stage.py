@@ -120,7 +120,7 @@ def build_stage(config: Config, rate_hz: float) -> Stage:
     torch.manual_seed(config.train.seed)
     inputs = resolve(config.stage.inputs, config.data, rate_hz)
     student = build_network(config.model, config.data.classes, inputs, config.data.view)
-    if config.stage.start_from:
+    if config.stage.start_parts:
         load_start(config, student)
     teacher = load_teacher(config) if config.needs_teacher else None
     taps = {

@@ -1,4 +1,4 @@
-"""What the terms need of a teacher's answers, kept on disk: worth it where signals are never augmented, as here.
+"""What the terms need of a teacher's answers, kept on disk: a teacher sees no row augmented.
 
 One array per thing kept ("kd.logits", "at.bottom"), a row per row of the windows, in float32.
 """
@@ -20,18 +20,18 @@ from sleepkd.files import write_text_atomically
 from sleepkd.training.run_directory import computed
 
 
-def use_cached_teacher(stage: Stage, windows: Windows, folder: Path, processes: Processes) -> None:
+def use_cached_teacher(stage: Stage, windows: Windows, folder: Path, processes: Processes, rows_at_once: int) -> None:
     """Let batches of these windows bring the teacher's outputs from `folder`, computed first if they are not there.
 
-    Afterwards the windows read the student's inputs alone. Processes share the computing out. What is there of
-    another teacher, other windows or another precision is replaced.
+    Afterwards the windows read the student's inputs alone. Processes share the computing out, rows_at_once each. What
+    is there of another teacher, other windows or another precision is replaced.
     """
     identity = _identity(stage, windows)
     whole = folder / "whole.json"
     fresh = not (whole.is_file() and json.loads(whole.read_text(encoding="utf-8")) == identity)
     processes.wait()  # nobody writes before all have looked
     if fresh:
-        _compute(stage, windows, folder, processes)
+        _compute(stage, windows, folder, processes, rows_at_once)
         if processes.is_first:
             write_text_atomically(whole, json.dumps(identity, indent=1) + "\n")
         processes.wait()
@@ -39,7 +39,7 @@ def use_cached_teacher(stage: Stage, windows: Windows, folder: Path, processes: 
     windows.readers = {STUDENT: windows.readers[STUDENT]}
 
 
-def _compute(stage: Stage, windows: Windows, folder: Path, processes: Processes) -> None:
+def _compute(stage: Stage, windows: Windows, folder: Path, processes: Processes, rows_at_once: int) -> None:
     shapes = {name: rows.shape[1:] for name, rows in _rows(stage, windows[np.array([0])], processes).items()}
     if processes.is_first:
         folder.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ def _compute(stage: Stage, windows: Windows, folder: Path, processes: Processes)
             np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float32, (len(windows), *shape)).flush()
     processes.wait()
     files = {name: np.load(folder / f"{name}.npy", mmap_mode="r+") for name in shapes}
-    for numbers, batch in each_once(windows, processes, stage.config.train.batch_size):
+    for numbers, batch in each_once(windows, processes, rows_at_once):
         for name, rows in _rows(stage, batch, processes).items():
             files[name][numbers] = rows.float().cpu().numpy()
     for file in files.values():
@@ -74,7 +74,8 @@ def _identity(stage: Stage, windows: Windows) -> dict[str, str]:
     for name in windows.places.__dataclass_fields__:
         places.update(np.ascontiguousarray(getattr(windows.places, name)).tobytes())
     config = computed(to_dict(stage.config))
-    settings = {key: value for key, value in config.items() if key.startswith(("data.", "loss."))}
+    parts = ("data.", "loss.")
+    settings = {k: v for k, v in config.items() if k.startswith(parts) and not k.startswith("data.augment.")}
     reading = {name: asdict(item) for name, item in windows.readers[TEACHER].items()}
     nights = [(night.key, asdict(night.info)) for night in windows.nights]
     weights = hashlib.sha256()

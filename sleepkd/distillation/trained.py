@@ -1,6 +1,7 @@
 """A network out of a checkpoint, with what it was trained on."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import nn
@@ -31,6 +32,15 @@ class TrainedNetwork:
         """What windows that are read for this network alone are read for."""
         return {NETWORK: self.inputs}
 
+    def seeing(self, names: Sequence[str]) -> "TrainedNetwork":
+        """The same network shown some of its inputs only. Raises UserError where it cannot do without the others."""
+        unknown = [name for name in names if name not in self.inputs]
+        if unknown:
+            raise UserError(f"--inputs: {self.path} was trained on {', '.join(self.inputs)}, not on {unknown[0]}")
+        if len(names) < len(self.inputs) and not getattr(self.network, "may_lack_inputs", False):
+            raise UserError(f"--inputs: {self.path} holds {self.config.model.name}, which needs all of its inputs")
+        return replace(self, inputs={name: item for name, item in self.inputs.items() if name in names})
+
     @property
     def sees(self) -> str:
         """Its inputs in a word."""
@@ -48,11 +58,26 @@ def load_trained(path: Path) -> TrainedNetwork:
 
 
 def load_start(config: Config, network: nn.Module) -> None:
-    """Give a network the weights that `stage.start_from` names. UserError: not there, other classes or shape."""
-    path = checkpoint_of(config, config.stage.start_from, "stage.start_from")
-    start = read_checkpoint(path)
-    _check_classes(config, config_of(start.config), path)
-    load_weights(network, start.model, path)
+    """Give a network, or parts of it, the weights that `stage.start_from` names.
+
+    Raises UserError: no such stage or part, other classes (of a whole network), another shape.
+    """
+    for part, (stage, part_there) in config.stage.start_parts.items():
+        path = checkpoint_of(config, stage, "stage.start_from")
+        start = read_checkpoint(path)
+        if not part:
+            _check_classes(config, config_of(start.config), path)
+            load_weights(network, start.model, path)
+            continue
+        try:
+            module = network.get_submodule(part)
+        except AttributeError:
+            raise UserError(f"stage.start_from.{part}: the network has no such module") from None
+        prefix = f"{part_there}."
+        weights = {name.removeprefix(prefix): x for name, x in start.model.items() if name.startswith(prefix)}
+        if not weights:
+            raise UserError(f"stage.start_from.{part}: {path} has no module {part_there}")
+        load_weights(module, weights, path)
 
 
 def load_teacher(config: Config) -> TrainedNetwork:

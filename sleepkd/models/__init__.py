@@ -15,6 +15,7 @@ from sleepkd.config import from_dict, require
 from sleepkd.data.hypnogram import EPOCH_SECONDS
 from sleepkd.data.inputs import InputSpec
 from sleepkd.data.views import CELL_SECONDS
+from sleepkd.models.night import NightNetwork, NightSettings
 from sleepkd.models.utime import UTime, UTimeSettings
 
 
@@ -27,6 +28,7 @@ class Network(NamedTuple):
 
 NETWORKS = {
     "utime": Network(UTime, UTimeSettings),
+    "night": Network(NightNetwork, NightSettings),
 }
 
 

@@ -93,7 +93,40 @@ class SegmentClassifier(nn.Module):
         return self.classify(self.mean(dense))
 
 
-class UTime(nn.Module):
+class UTimeEncoder(nn.Module):
+    """The levels and the bottom: cuts (B, 1, samples) → the bottleneck (B, C, samples / pools) and the skips.
+
+    Raises UserError where the samples of a cut are no multiple of the product of the pools.
+    """
+
+    def __init__(self, settings: UTimeSettings, samples: int):
+        super().__init__()
+        shrink = math.prod(settings.pools)
+        if samples % shrink:
+            raise UserError(
+                f"model.pools: {list(settings.pools)} shrink a sleep epoch {shrink}-fold, which does not divide its "
+                f"{samples} samples; choose other pools or prepare the store at another --rate"
+            )
+        widths = (1, *settings.filters)
+        self.encoder = nn.ModuleList(
+            EncoderLevel(before, after, pool, settings)
+            for (before, after), pool in zip(pairwise(widths), settings.pools, strict=True)
+        )
+        self.bottom = nn.Sequential(
+            ConvBlock(settings.filters[-1], settings.bottom_filters, settings.kernel, 1, settings.norm),
+            ConvBlock(settings.bottom_filters, settings.bottom_filters, settings.kernel, 1, settings.norm),
+        )
+
+    def encode(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The bottleneck, and the skips from the first level to the last."""
+        skips = []
+        for level in self.encoder:
+            x, skip = level(x)
+            skips.append(skip)
+        return self.bottom(x), skips
+
+
+class UTime(UTimeEncoder):
     """Cuts (B, n, samples) of one signal → logits (B, n * answers, classes): one for every `answer_seconds` of a cut.
 
     Fully convolutional over time within a cut; cuts do not see one another. answer_seconds: 30 for single sleep epochs
@@ -105,33 +138,17 @@ class UTime(nn.Module):
     bottleneck = "bottom"
 
     def __init__(self, settings: UTimeSettings, classes: int, inputs: InputSpec, answer_seconds: float):
-        super().__init__()
         if len(inputs) != 1 or "beats" in inputs:
             raise UserError(f"model.name: utime takes one signal, eeg or ecg; stage.inputs names {', '.join(inputs)}")
-        ((self.signal, wanted),) = inputs.items()
+        ((signal, wanted),) = inputs.items()
         samples, answered = (round(seconds * wanted.rate) for seconds in (EPOCH_SECONDS, answer_seconds))
-        shrink = 1
-        for pool in settings.pools:
-            shrink *= pool
-        if samples % shrink:
-            raise UserError(
-                f"model.pools: {list(settings.pools)} shrink a sleep epoch {shrink}-fold, which does not divide its "
-                f"{samples} samples; choose other pools or prepare the store at another --rate"
-            )
+        super().__init__(settings, samples)
+        self.signal = signal
         if samples * answer_seconds != answered * EPOCH_SECONDS:
             raise UserError(
                 f"model.name: utime cannot answer every {answer_seconds:g} s at {wanted.rate:g} Hz; prepare the "
                 "store at another --rate"
             )
-        widths = (1, *settings.filters)
-        self.encoder = nn.ModuleList(
-            EncoderLevel(before, after, pool, settings)
-            for (before, after), pool in zip(pairwise(widths), settings.pools, strict=True)
-        )
-        self.bottom = nn.Sequential(
-            ConvBlock(settings.filters[-1], settings.bottom_filters, settings.kernel, 1, settings.norm),
-            ConvBlock(settings.bottom_filters, settings.bottom_filters, settings.kernel, 1, settings.norm),
-        )
         widths = (settings.bottom_filters, *reversed(settings.filters))
         self.decoder = nn.ModuleList(
             DecoderLevel(before, after, pool, settings)
@@ -143,12 +160,7 @@ class UTime(nn.Module):
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
         """Logits (B, n * answers, classes) of cuts (B, n, samples) of its one signal."""
         x_BNS = inputs[self.signal]
-        x = x_BNS.flatten(0, 1).unsqueeze(1)
-        skips = []
-        for level in self.encoder:
-            x, skip = level(x)
-            skips.append(skip)
-        x = self.bottom(x)
+        x, skips = self.encode(x_BNS.flatten(0, 1).unsqueeze(1))
         for level in self.decoder:
             x = level(x, skips.pop())
         logits_RKA = self.segment_classifier(self.dense(x))

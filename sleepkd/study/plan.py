@@ -105,7 +105,7 @@ def _plan_group(
         config = load_config(*arguments)
         needs = tuple(
             earlier
-            for earlier in (config.stage.teacher, config.stage.start_from)
+            for earlier in (config.stage.teacher, *config.stage.starts)
             if earlier and not earlier.endswith(".pt")
         )
         for earlier in needs:

@@ -6,6 +6,7 @@ from typing import Any
 from sleepkd.config import from_dict, require
 from sleepkd.distillation.terms.at import AttentionTransfer
 from sleepkd.distillation.terms.ce import CrossEntropy
+from sleepkd.distillation.terms.hint import Hint
 from sleepkd.distillation.terms.kd import SoftmaxDistillation
 from sleepkd.distillation.terms.term import Output, Shapes, Term, TermSettings
 
@@ -15,6 +16,7 @@ TERMS: dict[str, type[Term]] = {
     "ce": CrossEntropy,
     "kd": SoftmaxDistillation,
     "at": AttentionTransfer,
+    "hint": Hint,
 }
 
 
