@@ -21,7 +21,7 @@ from sleepkd.provenance import shown, torchrun
 from sleepkd.study.estimate import estimate
 from sleepkd.study.folds import Parts, splits_of, write_folds
 from sleepkd.study.pages import About, is_simulated, write_table
-from sleepkd.study.plan import BASELINE, EQUAL_BUDGET, PROPOSED, ROWS, Group, Job, plan
+from sleepkd.study.plan import BASELINE, BASELINES, PROPOSED, PUBLISHED, ROWS, Group, Job, for_row, plan
 from sleepkd.study.runner import Runner, reached, read_results
 from sleepkd.study.table import table_of
 from sleepkd.training.schedule import is_finished
@@ -32,7 +32,7 @@ EXIT_FAILED = 1  # some run failed: the table lacks it
 def main() -> int:
     """Run the table; exit code 1 where a run failed."""
     args = _parse()
-    base = load_config([BASELINE, *args.overlay], args.set)
+    base = load_config([BASELINE, *for_row(BASELINE, args.overlay)], args.set)
     store = Store(base.data.store)
     splits = splits_of(store, base.data.split, args.folds, args.split_seed)
     groups = [
@@ -53,7 +53,7 @@ def main() -> int:
     results = read_results(args.out, jobs, runner.failed)
     if results:
         about = _about(args, base, store, jobs, runner.failed)
-        write_table(args.out, table_of(results, (BASELINE, EQUAL_BUDGET), draws=args.draws), about)
+        write_table(args.out, table_of(results, BASELINES, draws=args.draws), about)
         print(f"{args.out / 'table.md'}, table.json, table.html", flush=True)
     for job, why in runner.failed.items():
         print(f"failed: {job.row}, {job.group}: {why}", file=sys.stderr)
@@ -91,12 +91,24 @@ def dry_run(jobs: Sequence[Job], processes: int, splits: dict[str | None, Parts]
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", nargs="+", default=list(ROWS), metavar="ROW", help=f"default: {' '.join(ROWS)}")
+    parser.add_argument(
+        "--rows",
+        nargs="+",
+        default=list(PUBLISHED),
+        metavar="ROW",
+        help=f"of {' '.join(ROWS)}, or YAMLs; default: the published ones, without night_*",
+    )
     parser.add_argument("--classes", nargs="+", type=int, default=[3, 4], choices=(3, 4, 5))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--folds", type=int, default=0, help="cross-validate by subject, in place of the one split")
     parser.add_argument("--split-seed", type=int, default=0, help="of drawing the folds")
-    parser.add_argument("--overlay", nargs="+", default=[], metavar="YAML", help="overlays for every run, as --config")
+    parser.add_argument(
+        "--overlay",
+        nargs="+",
+        default=[],
+        metavar="YAML",
+        help="overlays for every run, as --config, or PATTERN=YAML for some rows, as 'night_*=mine.yaml'",
+    )
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="keys of every run")
     parser.add_argument("--nproc", type=int, default=1, help="processes of each run")
     parser.add_argument("--out", type=Path, default=Path("runs/table"), help="folder for runs, results and the table")

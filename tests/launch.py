@@ -8,6 +8,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 STAGES = ("eeg_base", "ecg_base", "kd_temp", "feat_train", "feat_wce", "feat_temp")
+NIGHT_STAGES = ("night_eeg", "night_ecg", "night_kd", "night_at", "night_feat")
 
 
 def tiny(store: Path, runs_root: Path, **more: object) -> list[str]:
@@ -20,6 +21,27 @@ def tiny(store: Path, runs_root: Path, **more: object) -> list[str]:
         "model.bottom_filters": 4,
         "train.epochs": 1,
         "train.batch_size": 300,
+        "train.validate_every": 1,
+        "train.log_every": 1,
+    } | {key.replace("__", "."): value for key, value in more.items()}
+    return [f"{key}={value}" for key, value in values.items()]
+
+
+def tiny_night(store: Path, runs_root: Path, **more: object) -> list[str]:
+    """Overrides for a network of nights of about two thousand parameters, and one epoch on the test cohort's crops."""
+    values = {
+        "runs_root": runs_root,
+        "data.store": store,
+        "data.classes": 3,
+        "data.crop_minutes": 5,
+        "model.width": 8,
+        "model.filters": 4,
+        "model.repeats": 1,
+        "model.dilations": "[1,2]",
+        "loss.at.taps": "[[fuse],[context.1]]",
+        "loss.hint.tap": "context.1",
+        "train.epochs": 1,
+        "train.batch_size": 14,
         "train.validate_every": 1,
         "train.log_every": 1,
     } | {key.replace("__", "."): value for key, value in more.items()}

@@ -25,7 +25,7 @@ from sleepkd.training.checkpoint import Checkpoint, read_checkpoint
 def two_process_runs(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The six stages, two updates each, on two gloo processes."""
     root = tmp_path_factory.mktemp("runs")
-    run("tests/all_stages.py", "-", *tiny(store, root), processes=2)
+    run("tests/all_stages.py", "published", "-", *tiny(store, root), processes=2)
     return root / "3class"
 
 

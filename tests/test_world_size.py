@@ -47,7 +47,7 @@ def runs(store: Path, small: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     common = {"model__norm": "group", "data__window": 3, "train__validate_every": 0}
     shallow = common | {"model__filters": "[8,8]", "model__pools": "[3,2]", "loss__at__taps": SHALLOW_TAPS}
     run(
-        "tests/all_stages.py", "-",
+        "tests/all_stages.py", "published", "-",
         *tiny(store, root / "earlier_fp64", **common), "+", *tiny(small, root / "earlier_fp32", **shallow),
     )  # fmt: skip
     for name, (processes, micro_batches) in LAYOUTS.items():
@@ -56,7 +56,7 @@ def runs(store: Path, small: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         first = tiny(small, root / f"{name}_fp32", train__batch_size=1000, **shallow, **more)
         for precision, overrides in (("fp64", five), ("fp32", first)):
             earlier = root / f"earlier_{precision}" / "3class"
-            run("tests/all_stages.py", earlier, *overrides, processes=processes)
+            run("tests/all_stages.py", "published", earlier, *overrides, processes=processes)
     return root
 
 

@@ -81,7 +81,8 @@ def pieces_of(table: dict, about: About) -> Iterator[Piece]:
     yield Piece(
         text="Scores are of all sleep epochs pooled, mean ± standard deviation over seeds. Gains are differences of "
         "pooled scores, paired by seed and night, with 95 % intervals over subjects (and seeds, where there are "
-        "several); undecided: the interval holds 0. Better / worse: nights, by their own weighted F1."
+        "several); undecided: the interval holds 0. By night: of the mean over nights. Better / worse: nights, by their "
+        "own weighted F1."
     )
     for classes, part in table.items():
         yield from _class_pieces(classes, part, about)
@@ -143,7 +144,7 @@ def _class_pieces(classes: str, part: dict, about: About) -> Iterator[Piece]:
     )
     for baseline in dict.fromkeys(name for entry in rows.values() for name in entry["gains"]):
         yield Piece(
-            header=[f"gain over {baseline}", "weighted F1", "kappa", "better / worse", *labels],
+            header=[f"gain over {baseline}", "weighted F1", "kappa", "kappa by night", "better / worse", *labels],
             rows=[
                 _gain_cells(name, entry["gains"][baseline], standards)
                 for name, entry in rows.items()
@@ -157,6 +158,7 @@ def _gain_cells(name: str, gain: dict, standards: Sequence[str]) -> list[str]:
     return [
         name,
         *(page.interval(gain[ALL]["pooled"][score], digits=2, sign=True) for score in ("weighted_f1", "kappa")),
+        page.interval(gain[ALL]["mean"]["kappa"], digits=2, sign=True),
         f"{tests['better']} / {tests['worse']}",
         *(page.interval(gain[standard]["pooled"]["weighted_f1"], digits=2, sign=True) for standard in standards),
     ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 from sleepkd.distillation.settings import Config, load_config
@@ -19,6 +20,7 @@ class Row:
 
 
 STAGES = ("eeg_base", "ecg_base", "kd_temp", "feat_train", "feat_wce", "feat_temp")
+NIGHT_STAGES = ("night_eeg", "night_ecg", "night_kd", "night_at", "night_feat")
 ROWS = {
     row.name: row
     for row in (
@@ -30,9 +32,14 @@ ROWS = {
         Row("feat_temp_at_batch", "feat_temp", ("stage.start_from=feat_train_at_batch",)),
         Row("ecg_base_unweighted", "ecg_base", ("loss.ce.class_weights=none",)),
         Row("feat_temp_unweighted", "feat_temp", ("loss.ce.class_weights=none",)),
+        *(Row(stage, stage) for stage in NIGHT_STAGES),
+        Row("night_ecg_long", "night_ecg", epochs_of=("night_at", "night_feat")),
     )
 }
+PUBLISHED = tuple(name for name in ROWS if not name.startswith("night_"))
+"""The rows of the published method, at its 30 s: what is run unless rows are named."""
 BASELINE, EQUAL_BUDGET, PROPOSED = "ecg_base", "ecg_base_long", "feat_temp"
+BASELINES = (BASELINE, EQUAL_BUDGET, "night_ecg", "night_ecg_long")
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,8 @@ def plan(
 ) -> list[Job]:
     """The runs of all groups, each after those that it needs; rows that others need are added.
 
-    rows: names of ROWS, or of further stages' YAMLs. overlays, settings: as train_ddp.py's --config and --set, for all.
+    rows: names of ROWS, or of further stages' YAMLs. overlays, settings: as train_ddp.py's --config and --set, for all;
+    an overlay PATTERN=YAML is for the rows whose names fit, say night_*=mine.yaml.
     Raises UserError: an unknown row, settings that no run can have.
     """
     return [job for group in groups for job in _plan_group(rows, group, overlays, settings, out)]
@@ -118,6 +126,12 @@ def _plan_group(
     return list(jobs.values())
 
 
+def for_row(name: str, overlays: Sequence[str]) -> list[str]:
+    """The overlays that are for a row."""
+    parts = [overlay.rpartition("=") for overlay in overlays]
+    return [file for pattern, _, file in parts if not pattern or fnmatch(name, pattern)]
+
+
 def _row(name: str) -> Row:
     """A row by name, or that of a stage's own YAML."""
     return ROWS.get(name) or Row(load_config([name], []).stage.name, name)
@@ -127,7 +141,7 @@ def _arguments(
     row: Row, group: Group, overlays: Sequence[str], settings: Sequence[str], out: Path
 ) -> tuple[list[str], list[str]]:
     """The configs and the overrides of a run."""
-    files = [row.config, *overlays]
+    files = [row.config, *for_row(row.name, overlays)]
     overrides = [
         *settings,
         *row.overrides,
@@ -139,6 +153,9 @@ def _arguments(
     if group.fold:
         overrides.append(f"data.split={group.fold}")
     if row.epochs_of:
-        both = (load_config([ROWS[name].config, *overlays], [*settings]).train.epochs for name in row.epochs_of)
+        both = (
+            load_config([ROWS[name].config, *for_row(name, overlays)], [*settings]).train.epochs
+            for name in row.epochs_of
+        )
         overrides.append(f"train.epochs={sum(both)}")
     return files, overrides

@@ -24,6 +24,15 @@ STAGES = {
     "feat_temp": ("ecg", "eeg_base", "feat_train", {"ce": 0.5, "kd": 0.5}, "weighted_f1"),
 }
 
+NIGHT_STAGES = {
+    # stage: inputs, teacher, start_from, weights
+    "night_eeg": ({"eeg"}, "", "", {"ce": 1}),
+    "night_ecg": ({"ecg", "beats"}, "", "", {"ce": 1}),
+    "night_kd": ({"ecg", "beats"}, "night_eeg", "", {"ce": 0.5, "kd": 0.5}),
+    "night_at": ({"ecg", "beats"}, "night_eeg", "", {"at": 1, "hint": 1}),
+    "night_feat": ({"ecg", "beats"}, "night_eeg", "night_at", {"ce": 0.5, "kd": 0.5}),
+}
+
 
 @pytest.mark.parametrize("name", STAGES)
 def test_the_six_stages_are_the_published_recipes(name):
@@ -52,11 +61,23 @@ def test_the_defaults_are_the_correct_definitions_and_the_published_numbers():
     assert (config.train.validate_every, config.data.window) == (2, 1)
 
 
-def test_every_yaml_in_configs_loads_over_a_stage():
-    files = sorted(CONFIGS.glob("*.yaml"))
-    assert {path.stem for path in files} >= {*STAGES, "as_released", "demo"}
-    for path in files:
-        load_config(["feat_temp.yaml", str(path)], [])
+def test_every_yaml_in_configs_is_a_stage_or_an_overlay_of_one():
+    files = {path.stem: path for path in CONFIGS.glob("*.yaml")}
+    of_nights = {"beats", "demo_night", *NIGHT_STAGES}
+    of_sleep_epochs = {"as_released", "demo", *STAGES}
+    assert set(files) == of_nights | of_sleep_epochs
+    for name, path in files.items():
+        load_config(["night_feat" if name in of_nights else "feat_temp", str(path)], [])
+
+
+def test_the_night_stages_are_the_published_ones_along_the_night():
+    for name, (inputs, teacher, start, weights) in NIGHT_STAGES.items():
+        config = load_config([name], [])
+        assert (set(config.stage.inputs), config.stage.teacher, config.stage.start_from) == (inputs, teacher, start)
+        assert {term: settings.weight for term, settings in config.terms.items()} == weights
+        assert (config.data.view, config.model.name) == ("night", "night")
+        beats = load_config([name, "beats"], [])
+        assert set(beats.stage.inputs) == inputs - {"ecg"} and not beats.data.augment.is_on
 
 
 AS_RELEASED = {

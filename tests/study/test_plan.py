@@ -6,7 +6,7 @@ import pytest
 
 from sleepkd.errors import UserError
 from sleepkd.provenance import REPOSITORY, shown, torchrun
-from sleepkd.study.plan import ROWS, Group, Job, plan
+from sleepkd.study.plan import PUBLISHED, ROWS, Group, Job, plan
 
 OUT = Path("out")
 GROUP = Group(3, 7, None)
@@ -48,13 +48,26 @@ def test_the_equal_budget_baseline_gets_the_updates_of_both_stages() -> None:
 
 
 def test_the_ablations_differ_from_their_rows_in_one_setting() -> None:
-    planned = jobs(*ROWS)
+    planned = jobs(*PUBLISHED)
     assert planned["feat_train_at_batch"].config.loss["at"].normalisation == "batch"
     assert planned["feat_temp_at_batch"].needs == ("eeg_base", "feat_train_at_batch")
     for row in ("ecg_base", "feat_temp"):
         assert planned[f"{row}_unweighted"].config.loss["ce"].class_weights == "none"
         assert planned[row].config.loss["ce"].class_weights == "balanced"
-    assert not planned["feat_train"].scored and all(planned[row].scored for row in ROWS if "feat_train" not in row)
+    assert not planned["feat_train"].scored and all(planned[row].scored for row in PUBLISHED if "feat_train" not in row)
+
+
+def test_an_overlay_is_for_the_rows_that_its_pattern_fits() -> None:
+    overlays = ["*_base=demo.yaml", "night_*=beats.yaml", "night_*=demo_night.yaml"]
+    planned = {
+        job.row: job.config for job in plan(["ecg_base", "night_feat", "night_ecg_long"], [GROUP], overlays, [], OUT)
+    }
+    assert list(planned) == ["ecg_base", "night_eeg", "night_at", "night_feat", "night_ecg_long"]
+    assert planned["ecg_base"].model.bottom_filters == 48
+    assert set(planned["night_feat"].stage.inputs) == set(planned["night_ecg_long"].stage.inputs) == {"beats"}
+    assert set(planned["night_eeg"].stage.inputs) == {"eeg"}
+    both = planned["night_at"].train.epochs + planned["night_feat"].train.epochs
+    assert planned["night_ecg_long"].train.epochs == both
 
 
 def test_a_stage_of_ones_own(tmp_path: Path) -> None:
