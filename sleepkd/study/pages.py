@@ -81,8 +81,8 @@ def pieces_of(table: dict, about: About) -> Iterator[Piece]:
     yield Piece(
         text="Scores are of all sleep epochs pooled, mean ± standard deviation over seeds. Gains are differences of "
         "pooled scores, paired by seed and night, with 95 % intervals over subjects (and seeds, where there are "
-        "several); undecided: the interval holds 0. By night: of the mean over nights. Better / worse: nights, by their "
-        "own weighted F1."
+        "several); undecided: the interval holds 0. By night: of the mean over nights. Better / worse: nights, by "
+        "their own weighted F1."
     )
     for classes, part in table.items():
         yield from _class_pieces(classes, part, about)

@@ -11,7 +11,7 @@ from sleepkd.data.windows import Batch, Windows
 from sleepkd.distillation.trained import NETWORK, TrainedNetwork
 from sleepkd.evaluation.scores.night import NightPredictions
 
-_AT_A_TIME = 64
+_SECONDS_AT_A_TIME = 3600.0  # of signal
 
 
 @dataclass(frozen=True)
@@ -41,32 +41,36 @@ def look_inside(
     outputs: list[Tensor] = []
     bottleneck = network.get_submodule(network.bottleneck)
     hook = bottleneck.register_forward_hook(lambda _module, _inputs, out: outputs.append(out))
-    signals, features = [], []
+    order, signals, features = [], [], []
     try:
-        for start in range(0, len(rows), _AT_A_TIME):
-            batch = model.windows[rows[start : start + _AT_A_TIME]]
-            position = torch.from_numpy(positions[start : start + _AT_A_TIME].astype(np.int64))
+        each, number_of = np.unique(rows, return_inverse=True)  # a night is shown once for all its sleep epochs
+        at_a_time = max(1, int(_SECONDS_AT_A_TIME // model.windows.seconds))
+        for start in range(0, len(each), at_a_time):
+            batch = model.windows[each[start : start + at_a_time]]
             inputs = batch.inputs[NETWORK]
             network({name: x.to(device) for name, x in inputs.items()})
             seen = inputs[signal] if inputs[signal].ndim == 3 else inputs[signal][:, :, 0]
             of_stretch = outputs.pop().float().cpu().unflatten(0, (len(batch.labels), -1))  # (B, n, C, L)
-            signals.append(_cut(seen[:, :, None], batch, position, shortest)[:, 0].numpy())
-            features.append(reduce(_cut(of_stretch, batch, position, shortest)).numpy())
+            asked = np.flatnonzero((number_of >= start) & (number_of < start + at_a_time))
+            at = torch.from_numpy(number_of[asked] - start), torch.from_numpy(positions[asked].astype(np.int64))
+            order.append(asked)
+            signals.append(_cut(seen[:, :, None], batch, *at, shortest)[:, 0].numpy())
+            features.append(reduce(_cut(of_stretch, batch, *at, shortest)).numpy())
     finally:
         hook.remove()
-    return np.concatenate(signals), np.concatenate(features)
+    back = np.argsort(np.concatenate(order))
+    return np.concatenate(signals)[back], np.concatenate(features)[back]
 
 
-def _cut(x_BNCL: Tensor, batch: Batch, position_B: Tensor, cells: int) -> Tensor:
-    """(B, C, length): of each row, what belongs to one of its sleep epochs."""
-    row = torch.arange(len(x_BNCL))
+def _cut(x_BNCL: Tensor, batch: Batch, row: Tensor, position: Tensor, cells: int) -> Tensor:
+    """(M, C, length): what belongs to sleep epochs, given by row of the batch (M,) and position within it (M,)."""
     if not batch.mask.shape[1]:
-        return x_BNCL[row, position_B]
+        return x_BNCL[row, position]
     per_cell = x_BNCL.shape[-1] / batch.mask.shape[1]
-    first = (batch.cells[row, position_B, 0] * per_cell).round().long()
+    first = (batch.cells[row, position, 0] * per_cell).round().long()
     index = first[:, None] + torch.arange(max(1, round(cells * per_cell)))
     index = index.clamp_max(x_BNCL.shape[-1] - 1)
-    return x_BNCL[:, 0].gather(-1, index[:, None].expand(-1, x_BNCL.shape[2], -1))
+    return x_BNCL[row[:, None], 0, :, index].transpose(1, 2)
 
 
 def _rows_of(windows: Windows, sleep_epochs: Sequence[tuple[str, int]]) -> np.ndarray:
