@@ -89,7 +89,7 @@ def show(rows: list[dict], minutes: float) -> None:
     print(f"  {RUNS / 'results' / 'report.html'} in a browser")
     for path in sorted(RUNS.glob("results/*/confusion.png")):
         print(f"  {path}")
-    print(f"  {next(RUNS.glob('results/feat_temp/hypnograms/*.png'))} and its neighbours")
+    print(f"  {next(RUNS.glob(f'results/{BEST}/hypnograms/*.png'))} and its neighbours")
     print(f"  tensorboard --logdir {RUNS}")
     print(f"  {RUNS / 'table.json'}")
 

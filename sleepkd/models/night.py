@@ -36,7 +36,7 @@ class NightSettings:
     kernel: int = 7
     dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
     repeats: int = 2
-    dropout: float = 0.1
+    dropout: float = 0.2
     causal: bool = False
     lookahead_minutes: float = 0.0
 

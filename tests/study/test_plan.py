@@ -59,15 +59,17 @@ def test_the_ablations_differ_from_their_rows_in_one_setting() -> None:
 
 def test_an_overlay_is_for_the_rows_that_its_pattern_fits() -> None:
     overlays = ["*_base=demo.yaml", "night_*=beats.yaml", "night_*=demo_night.yaml"]
-    planned = {
-        job.row: job.config for job in plan(["ecg_base", "night_feat", "night_ecg_long"], [GROUP], overlays, [], OUT)
-    }
-    assert list(planned) == ["ecg_base", "night_eeg", "night_at", "night_feat", "night_ecg_long"]
+    planned = {job.row: job.config for job in plan(["ecg_base", "night_feat", "night_ecg"], [GROUP], overlays, [], OUT)}
+    assert list(planned) == ["ecg_base", "night_eeg", "night_at", "night_feat", "night_ecg"]
     assert planned["ecg_base"].model.bottom_filters == 48
-    assert set(planned["night_feat"].stage.inputs) == set(planned["night_ecg_long"].stage.inputs) == {"beats"}
+    assert set(planned["night_feat"].stage.inputs) == set(planned["night_ecg"].stage.inputs) == {"beats"}
     assert set(planned["night_eeg"].stage.inputs) == {"eeg"}
-    both = planned["night_at"].train.epochs + planned["night_feat"].train.epochs
-    assert planned["night_ecg_long"].train.epochs == both
+
+
+def test_the_students_of_the_night_are_compared_at_equal_budget() -> None:
+    planned = {job.row: job.config.train for job in plan(["night_ecg", "night_kd", "night_feat"], [GROUP], [], [], OUT)}
+    both = planned["night_at"].epochs + planned["night_feat"].epochs
+    assert planned["night_ecg"].epochs == planned["night_kd"].epochs == both
 
 
 def test_a_stage_of_ones_own(tmp_path: Path) -> None:
