@@ -107,21 +107,32 @@ def companions_of(sides: list[list[Run]], args: argparse.Namespace) -> dict[Run,
     """{run: its teacher and baseline, where there are any}, for the first run of each side that has a teacher.
 
     The teacher is --teacher, or the one that the run's config names; the baseline --baseline, or A of a comparison, or
-    <inputs>_base among the run's neighbours.
+    among the run's neighbours <inputs>_base, or night_ecg of a run that sees the night. All look at a night in the
+    same way. Raises UserError where one that was named does not.
     """
     found = {}
     for i, run in enumerate(side[0] for side in sides):
         config, own = run.trained.config, run.trained.path.resolve()
         teacher = args.teacher or _neighbour(config, config.stage.teacher)
-        baseline = args.baseline or (
-            args.compare[0] if args.compare and i else _neighbour(config, f"{'_'.join(run.trained.inputs)}_base")
-        )
+        usual = "night_ecg" if config.data.view == "night" else f"{'_'.join(run.trained.inputs)}_base"
+        first = args.compare[0] if args.compare and i else None
+        baseline = args.baseline or (first if _looks_alike(first, config) else _neighbour(config, usual))
         paths = {"teacher": teacher, "baseline": baseline}
         kept = {part: path for part, path in paths.items() if path and path.resolve() != own}
+        for part, path in kept.items():
+            if not _looks_alike(path, config):
+                raise UserError(
+                    f"--{part}: {path} does not look at a night as {run.trained.path} does: another data.view"
+                )
         if "teacher" in kept:
             found[run] = {part: load_trained(path) for part, path in kept.items()}
             check_same_classes([run.trained, *found[run].values()])
     return found
+
+
+def _looks_alike(path: Path | None, config: Config) -> bool:
+    """Whether a checkpoint's network is shown a night in the same view."""
+    return bool(path) and load_trained(path).config.data.view == config.data.view
 
 
 def _neighbour(config: Config, stage: str) -> Path | None:

@@ -30,6 +30,7 @@ if __name__ == "__main__":
                 stage=stage,
                 validation=Windows(windows.nights, stage.readers, trained.config.data, scored_only=False),
                 processes=processes,
+                at_once=3,
                 dtype=torch.float32,
                 state=SimpleNamespace(kept=trained.network),
             )

@@ -25,22 +25,32 @@ Statistics = dict[str, dict[str, np.ndarray]]
 def matched(
     a: Sequence[NightPredictions], b: Sequence[NightPredictions]
 ) -> list[tuple[NightPredictions, NightPredictions]]:
-    """The nights that both sets hold, paired by recording, in A's order.
+    """The nights that both sets hold, paired by recording, in A's order, each with the sleep epochs that both hold.
 
+    (Networks that see 30 s leave out the first and last of an R&K night, those that see the night do not.)
     Raises UserError where no recording is in both, or a recording's scored labels differ: then the two were not
     evaluated on the same scoring (another class scheme, another store), and their difference would mean nothing.
     """
     of_b = {night.recording: night for night in b}
-    pairs = [(night, of_b[night.recording]) for night in a if night.recording in of_b]
+    pairs = [_shared(night, of_b[night.recording]) for night in a if night.recording in of_b]
     if not pairs:
         raise UserError("nothing to compare: no recording occurs in both sets of predictions")
     for night_a, night_b in pairs:
-        if night_a.n_classes != night_b.n_classes or not np.array_equal(night_a.labels, night_b.labels):
+        same = np.array_equal(night_a.labels, night_b.labels) and len(night_a)
+        if night_a.n_classes != night_b.n_classes or not same:
             raise UserError(
                 f"{night_a.recording}: the two sets hold different scored labels; compare models of the same number of "
                 "classes, evaluated on the same store"
             )
     return pairs
+
+
+def _shared(a: NightPredictions, b: NightPredictions) -> tuple[NightPredictions, NightPredictions]:
+    """Two predictions of a night, cut to the sleep epochs with the same onset, to the millisecond."""
+    if np.array_equal(a.onset_s, b.onset_s):
+        return a, b
+    _, in_a, in_b = np.intersect1d(np.rint(1000 * a.onset_s), np.rint(1000 * b.onset_s), return_indices=True)
+    return a.take(in_a), b.take(in_b)
 
 
 def compare(

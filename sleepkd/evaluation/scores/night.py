@@ -1,6 +1,6 @@
 """What a model said about one night: what every score and every picture is made of."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -35,6 +35,11 @@ class NightPredictions:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def take(self, chosen: np.ndarray) -> "NightPredictions":
+        """Some of the sleep epochs, by index."""
+        parts = ("onset_s", "duration_s", "labels", "probabilities")
+        return replace(self, **{name: getattr(self, name)[chosen] for name in parts})
 
     @property
     def n_classes(self) -> int:

@@ -70,6 +70,17 @@ def test_pairing_is_by_name_and_says_what_it_left_out():
     assert shuffled["difference"] == same["difference"]
 
 
+def test_sleep_epochs_that_one_side_lacks_are_left_out_of_both():
+    a = cohort(4)
+    b = [better(night, i) for i, night in enumerate(a)]
+    inner = [night.take(np.arange(1, len(night) - 1)) for night in b]
+    expected = compare({0: [night.take(np.arange(1, len(night) - 1)) for night in a]}, {0: inner}, NAMES, draws=100)
+    assert compare({0: a}, {0: inner}, NAMES, draws=100)["difference"] == expected["difference"]
+    apart = [dataclasses.replace(night, onset_s=night.onset_s + 0.5) for night in b]
+    with pytest.raises(UserError, match="different scored labels"):
+        compare({0: a}, {0: apart}, NAMES, draws=100)
+
+
 def test_several_seeds_are_paired_and_averaged():
     a = {seed: cohort(6, skill=1.0 + 0.2 * seed) for seed in (1, 2, 3)}
     b = {seed: [better(night, seed) for night in nights] for seed, nights in a.items()}
