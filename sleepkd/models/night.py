@@ -166,8 +166,8 @@ class ContextLayer(nn.Module):
         self.pad = (reach, 0) if settings.causal else (reach // 2, reach // 2)
 
     def forward(self, x_BWT: Tensor, there_B1T: Tensor) -> Tensor:
-        """there_B1T: 1 where a token holds signal, 0 elsewhere."""
-        wave = F.gelu(self.norm(x_BWT)) * there_B1T.to(x_BWT.dtype)
+        """there_B1T: bool, where a token holds signal."""
+        wave = F.gelu(self.norm(x_BWT)) * there_B1T
         return x_BWT + self.dropout(self.conv(F.pad(wave, self.pad)))
 
 
@@ -210,8 +210,8 @@ class NightNetwork(nn.Module):
                 count = x_BCS.shape[-1] // self.samples[name]
                 there[name] = (x_BCS != 0).any(dim=1).unflatten(-1, (count, -1)).any(dim=-1)
                 tokens[name] = encoder(x_BCS, count)
-        x_BWT = self.fuse(tokens, there)
         any_B1T = torch.stack(list(there.values())).any(dim=0)[:, None]
+        x_BWT = self.fuse(tokens, there) * any_B1T
         if self.lookahead:  # position t holds token t + lookahead, and what follows is causal
             x_BWT, any_B1T = (F.pad(y, (0, self.lookahead))[..., self.lookahead :] for y in (x_BWT, any_B1T))
         for layer in self.context:
