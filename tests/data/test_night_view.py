@@ -116,6 +116,21 @@ def test_a_night_without_labels_runs_from_its_start(tmp_path):
     assert (windows.places.labels == -1).all() and windows.places.present.all()
 
 
+def test_training_sees_crops_and_a_trained_network_the_night(tmp_path):
+    night = hypnogram(30.0 * np.arange(20))
+    cropped = night_windows(tmp_path, night, crop=2)
+    assert (len(cropped), cropped.places.mask.shape[1]) == (5, 12)
+    whole = Windows(cropped.nights, cropped.readers, cropped.data.whole_nights())
+    assert (len(whole), whole.places.mask.shape[1]) == (1, 60)
+
+
+def test_context_is_never_exceeded(tmp_path):
+    windows = night_windows(tmp_path, hypnogram(30.0 * np.arange(20)), crop=5, context_minutes=1)
+    for data in (windows.data, windows.data.whole_nights()):
+        rows = Windows(windows.nights, windows.readers, data)
+        assert (len(rows), rows.places.mask.shape[1]) == (10, 6)
+
+
 def test_positions_of_a_feature_follow_the_mask(tmp_path):
     windows = night_windows(tmp_path, hypnogram([0.0, 30.0]), signal=RAMP[: 450 * RATE])
     batch = windows[np.array([0])]
