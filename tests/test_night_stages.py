@@ -9,11 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from launch import NIGHT_STAGES, REPOSITORY, command, environment, run, tiny_night, wait_for_updates
+from launch import NIGHT_STAGES, REPOSITORY, command, environment, run, tiny, tiny_night, wait_for_updates
 
 import train_ddp
+from evaluate import windows_of
 from sleepkd.distillation.settings import load_config
+from sleepkd.distillation.stage import build_stage
+from sleepkd.distillation.trained import load_trained
 from sleepkd.distributed import Processes
+from sleepkd.errors import UserError
+from sleepkd.evaluation.inference import predict
 from sleepkd.training.checkpoint import Checkpoint, read_checkpoint
 
 LAYOUTS = {"one": (1, 1), "two": (2, 1), "two_by_two": (2, 2), "three": (3, 1)}  # processes, micro-batches
@@ -87,6 +92,64 @@ def test_a_stage_logs_its_terms(runs: Path, stage: str) -> None:
         assert terms.keys() == line.keys() & {"ce", "kd", "at", "hint"}
         expected = sum(settings.weight * line[name] for name, settings in terms.items())
         assert line["loss"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_parts_start_from_other_stages(runs: Path, store: Path) -> None:
+    folder = runs / "earlier" / "3class"
+    eeg, ecg = (read_checkpoint(folder / stage / "best.pt").model for stage in ("night_eeg", "night_ecg"))
+    parts = {"encoders.ecg": "night_ecg", "context.0": f"{folder / 'night_eeg' / 'best.pt'}:context.1"}
+    overrides = tiny_night(store, runs / "earlier", stage__start_from=json.dumps(parts).replace('"', "'"))
+    config = load_config(["night_kd"], overrides)
+    assert config.stage.starts == ("night_ecg", str(folder / "night_eeg" / "best.pt"))
+    started = build_stage(config, 64).student.state_dict()
+    fresh = build_stage(load_config(["night_kd"], tiny_night(store, runs / "earlier")), 64).student.state_dict()
+    for name, value in started.items():
+        if name.startswith("encoders.ecg."):
+            assert torch.equal(value, ecg[name])
+        elif name.startswith("context.0."):
+            assert torch.equal(value, eeg[name.replace("context.0", "context.1")])
+        else:
+            assert torch.equal(value, fresh[name])
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ("{encoders.emg: night_ecg}", r"stage.start_from.encoders.emg: the network has no such module"),
+        ("{encoders.ecg: night_eeg}", r"stage.start_from.encoders.ecg: .*night_eeg/best.pt has no module encoders.ecg"),
+        ("{context.0: 'night_ecg:context'}", r"night_ecg/best.pt: its weights do not fit this network; missing: "),
+        ("{context.0: nowhere}", r"stage.start_from: no checkpoint at .*nowhere/best.pt; train nowhere first"),
+        ("{context.0: {}}", r"stage.start_from.context.0: expected a stage, got \{\}"),
+        ("[night_ecg]", r"stage.start_from: expected a stage or stages by part"),
+    ],
+)
+def test_parts_that_do_not_fit_are_named(runs: Path, store: Path, parts: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        build_stage(load_config(["night_ecg"], tiny_night(store, runs / "earlier", stage__start_from=parts)), 64)
+
+
+def test_one_checkpoint_stages_with_either_input_or_both(runs: Path, store: Path) -> None:
+    trained = load_trained(runs / "earlier" / "3class" / "night_ecg" / "best.pt")
+    said = {}
+    for names in (["ecg", "beats"], ["ecg"], ["beats"]):
+        shown = trained.seeing(names)
+        assert shown.sees == " + ".join(names).upper()
+        nights = predict(shown, windows_of(shown, [str(store)], "all"), Processes("cpu"), 2)
+        said[len(names) > 1 or names[0]] = np.concatenate([night.probabilities for night in nights])
+    assert len({x.shape for x in said.values()}) == 1
+    values = list(said.values())
+    assert all(np.abs(a - b).max() > 1e-4 for i, a in enumerate(values) for b in values[:i])
+
+
+def test_inputs_that_it_does_not_have_are_refused(runs: Path, store: Path, tmp_path: Path) -> None:
+    night = load_trained(runs / "earlier" / "3class" / "night_ecg" / "best.pt")
+    with pytest.raises(UserError, match=r"--inputs: .*night_ecg/best.pt was trained on ecg, beats, not on eeg"):
+        night.seeing(["eeg"])
+    folder, _ = train("ecg_base", tiny(store, tmp_path))
+    utime = load_trained(folder / "best.pt")
+    assert utime.seeing(["ecg"]).inputs == utime.inputs
+    with pytest.raises(UserError, match=r"--inputs: .* was trained on ecg, not on beats"):
+        utime.seeing(["beats"])
 
 
 def test_killed_and_stopped_it_ends_in_the_same_bits(store: Path, teacher: Path, tmp_path: Path) -> None:

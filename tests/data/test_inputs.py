@@ -63,6 +63,25 @@ def test_statistics_by_choice(tmp_path):
         np.testing.assert_allclose(x.flatten(), (SIGNAL.astype(float) - median) / iqr, atol=1e-3)
 
 
+def test_physical_is_in_units_whatever_the_night(tmp_path):
+    facts = {"scale": 0.5, "offset": 2.0, "median": 40.0, "iqr": 7.0}
+    spec = {"normalisation": "physical", "clip": 10.0}
+    store = made_store(tmp_path / "s", {"a": NIGHT}, {"eeg": SIGNAL, "ecg": SIGNAL}, **facts)
+    data = DataConfig(**spec)
+    wanted = resolve({"eeg": SignalInput(), "ecg": SignalInput()}, data, store.rate_hz)
+    assert all(item.causal for item in wanted.values()) and not SignalInput().resolved(DataConfig(), 64).causal
+    seen = Windows([store.open("a")], {"student": wanted}, data)[np.array([0])].inputs["student"]
+    microvolt = SIGNAL[:3000] * 0.5 + 2
+    for name, unit in (("eeg", 20), ("ecg", 100)):
+        np.testing.assert_allclose(seen[name][0, 0], np.clip(microvolt / unit, -10, 10), rtol=1e-5, atol=1e-5)
+
+
+def test_false_leaves_out_an_input_that_an_earlier_config_names():
+    assert list(input_spec({"ecg": False, "beats": {}}, "stage.inputs")) == ["beats"]
+    with pytest.raises(UserError, match=r"stage.inputs.emg: is no input"):
+        input_spec({"emg": False}, "stage.inputs")
+
+
 def test_a_store_of_the_version_before_is_refused_with_the_command_that_mends_it(tmp_path):
     store = made_store(
         tmp_path / "s", {"a": NIGHT}, {"ecg": SIGNAL}, median=None, iqr=None, scored_median=1.0, scored_iqr=2.0
