@@ -45,12 +45,12 @@ def test_the_page_has_four_files_and_four_yamls():
     assert len(CODE) == 4 and len(YAMLS) == 4
 
 
-@pytest.mark.parametrize("module", ["hint"], indirect=True)
+@pytest.mark.parametrize("module", ["direction"], indirect=True)
 def test_the_loss(module, monkeypatch):
-    monkeypatch.setitem(TERMS, "hint", module.Hint)
-    assert '"hint": Hint,' in PAGE
-    settings = config_of(YAMLS[0]).terms["hint"]
-    term = TERMS["hint"](settings, Shapes(4, {"bottom": (3, 10)}, {"bottom": (5, 10)}))
+    monkeypatch.setitem(TERMS, "direction", module.Direction)
+    assert '"direction": Direction,' in PAGE
+    settings = config_of(YAMLS[0]).terms["direction"]
+    term = TERMS["direction"](settings, Shapes(4, {"bottom": (3, 10)}, {"bottom": (5, 10)}))
     student, teacher = torch.randn(6, 3, 10), torch.randn(6, 5, 10)
     present = torch.tensor([[True, True], [True, False], [True, True]])
     nothing = torch.zeros(3, 0, dtype=torch.bool)
@@ -60,7 +60,8 @@ def test_the_loss(module, monkeypatch):
     weight, bias = term.project.weight[:, :, 0], term.project.bias
     there = present.flatten()
     projected = torch.einsum("dc,bcl->bdl", weight, student[there]) + bias[:, None]
-    torch.testing.assert_close(found, (projected - teacher[there]).square().mean(dim=(1, 2)).sum())
+    length = (projected.square().sum(1) * teacher[there].square().sum(1)).sqrt()
+    torch.testing.assert_close(found, (1 - (projected * teacher[there]).sum(1) / length).mean(dim=1).sum())
 
 
 @pytest.mark.parametrize("module", ["pair"], indirect=True)
