@@ -1,0 +1,175 @@
+"""What a network that sees the night costs, and what the night is worth.
+
+    python -m benchmarks.night cost                       # parameters, operations, an 8-h night on one core; memory
+    python -m benchmarks.night context --store STORE      # kappa by how much of the night is seen, as a picture
+
+`cost` compares with the published U-Time in one run. `context` trains the student of beats several times on a prepared
+store (about three minutes each on two cores for a hundred nights), chooses by its validation nights, looks at its test
+nights once, and draws docs/figures/context.png. Both write benchmarks/results/night_<name>.json.
+"""
+
+import argparse
+import gc
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.training import RESULTS, anonymous_mb, machine, make_store, timed
+from evaluate import windows_of
+from sleepkd.data.hypnogram import EPOCH_SECONDS
+from sleepkd.data.inputs import BeatsInput, SignalInput
+from sleepkd.distillation.settings import load_config
+from sleepkd.distillation.trained import load_trained
+from sleepkd.distributed import Processes
+from sleepkd.evaluation.inference import predict
+from sleepkd.evaluation.pictures import palette
+from sleepkd.evaluation.scores.metrics import scores
+from sleepkd.evaluation.scores.statistics import expanded_interval, resample_subjects, weighted_mean
+from sleepkd.files import write_text_atomically
+from sleepkd.models import build_network, network_settings
+from train_ddp import train
+
+HOURS, RATE = 8, 200.0
+MINUTES = (1, 5, 20, 60, 0)  # 0: the night
+BATCH_MINUTES = 960  # of every update, whatever is seen at once
+FIGURE = Path(__file__).parent.parent / "docs" / "figures" / "context.png"
+
+
+def main() -> None:
+    """Run one benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    what = parser.add_subparsers(dest="what", required=True)
+    what.add_parser("cost")
+    of_context = what.add_parser("context")
+    of_context.add_argument("--store", required=True)
+    of_context.add_argument("--epochs", type=int, default=12)
+    of_context.add_argument("--seeds", type=int, nargs="+", default=[0])
+    of_context.add_argument("--runs", type=Path, default=Path("runs/context"))
+    args = parser.parse_args()
+    rows = cost() if args.what == "cost" else context(args.store, args.epochs, args.seeds, args.runs)
+    content = {"benchmark": args.what, "machine": machine(), "rows": rows}
+    write_text_atomically(RESULTS / f"night_{args.what}.json", json.dumps(content, indent=1) + "\n")
+    for row in rows:
+        print("  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()))
+
+
+def cost() -> list[dict]:
+    """Parameters, operations per sleep epoch, seconds of one core for a night of 8 h, beside U-Time; then memory."""
+    torch.set_num_threads(1)
+    ecg, beats = SignalInput(rate=RATE), BeatsInput()
+    networks = {
+        "utime": ("utime", {"ecg": ecg}, "epochs"),
+        "night on beats": ("night", {"beats": beats}, "night"),
+        "night on ecg + beats": ("night", {"ecg": ecg, "beats": beats}, "night"),
+    }
+    rows = []
+    for name, (model, inputs, view) in networks.items():
+        network = build_network(network_settings({"name": model}), 4, inputs, view).eval()
+        count = HOURS * 120
+        shapes = {key: item.shape(EPOCH_SECONDS if view == "epochs" else HOURS * 3600) for key, item in inputs.items()}
+        rows_of = count if view == "epochs" else 1
+        seen = {key: torch.randn(rows_of, 1, *shape) for key, shape in shapes.items()}
+
+        def stage(network: torch.nn.Module = network, seen: dict = seen, rows_of: int = rows_of) -> None:
+            with torch.inference_mode():
+                for first in range(0, rows_of, 64):
+                    network({key: x[first : first + 64] for key, x in seen.items()})
+
+        with FlopCounterMode(display=False) as flops:
+            stage()
+        rows.append(
+            {
+                "network": name, "parameters": sum(p.numel() for p in network.parameters()),
+                "flops_per_sleep_epoch": flops.get_total_flops() / count,
+                "seconds_per_night": float(np.median([timed(stage) for _ in range(3)])),
+            }
+        )  # fmt: skip
+        del network, seen
+        gc.collect()
+    for row in rows[1:]:
+        row["of_utime_s_time"] = row["seconds_per_night"] / rows[0]["seconds_per_night"]
+    return rows + memory()
+
+
+def memory() -> list[dict]:
+    """Anonymous memory (RssAnon) of training on the ECG of nights, its peak, by crop, length and number of nights."""
+    rows = []
+    for crop, hours, nights in ((30, 8, 4), (120, 8, 4), (120, 24, 4), (120, 8, 40)):
+        with tempfile.TemporaryDirectory() as folder:
+            store = make_store(Path(folder) / "store", nights, hours, RATE, sparse=True)
+            settings = (
+                f"data.store={store}", f"runs_root={folder}/runs", f"data.crop_minutes={crop}", "train.epochs=1",
+                "stage.inputs.beats=false", "data.augment.drop_input=0", "train.validate_every=0", "train.batch_size=2",
+            )  # fmt: skip
+            command = [sys.executable, "train_ddp.py", "--config", "night_ecg", "--set", *settings]
+            process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL)
+            peak = 0.0
+            while process.poll() is None:
+                peak = max(peak, anonymous_mb(process.pid))
+                time.sleep(0.05)
+            if process.returncode:
+                raise RuntimeError("training failed")
+        rows.append({"crop_minutes": crop, "hours": hours, "nights": nights, "peak_mb": peak})
+    return rows
+
+
+def context(store: str, epochs: int, seeds: list[int], runs: Path) -> list[dict]:
+    """Kappa per test night of the student of beats, by how many minutes it is ever shown at once."""
+    rows = []
+    for minutes in MINUTES:
+        kappas = []
+        for seed in seeds:
+            overrides = [
+                f"data.store={store}", f"runs_root={runs / f'{minutes}min' / f'seed{seed}'}", f"train.seed={seed}",
+                f"data.context_minutes={minutes}", f"train.epochs={epochs}",
+                f"train.batch_size={BATCH_MINUTES // (minutes or 120)}",
+            ]  # fmt: skip
+            config = load_config(["night_ecg", "beats"], overrides)
+            train(config, Processes("cpu"))
+            trained = load_trained(config.run_directory / "best.pt")
+            nights = predict(trained, windows_of(trained, None, "test"), Processes("cpu"), 4)
+            kappas.append([scores(night.confusion, ("W", "light", "deep", "REM"))["kappa"] for night in nights])
+        of_night = np.mean(kappas, axis=0)
+        subjects = [night.subject for night in nights]
+        drawn = weighted_mean(of_night, resample_subjects(subjects))
+        low, high = expanded_interval(drawn, len(set(subjects)))
+        rows.append({"minutes": minutes, "kappa": float(of_night.mean()), "low": low, "high": high})
+        rows[-1] |= {"by_seed": [float(np.mean(k)) for k in kappas], "nights": len(nights)}
+    draw(rows)
+    return rows
+
+
+def draw(rows: list[dict]) -> None:
+    """The picture: kappa over minutes, the night at the right."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6.4, 3.4), dpi=150)
+    at = np.arange(len(rows))
+    value, low, high = (np.array([row[key] for row in rows]) for key in ("kappa", "low", "high"))
+    axes.errorbar(at, value, [value - low, high - value], color=palette.POSITIVE, marker="o", capsize=3, linewidth=1.5)
+    for x, y in zip(at, value, strict=True):
+        axes.annotate(f"{y:.2f}", (x, y), xytext=(7, -12), textcoords="offset points", color=palette.INK, fontsize=9)
+    axes.set_xticks(at, [f"{row['minutes']} min" if row["minutes"] else "the night" for row in rows])
+    axes.set_xlabel("seen at once")
+    axes.set_ylabel("kappa by night, 4 classes")
+    axes.set_ylim(0, None)
+    axes.set_xlim(-0.3, len(rows) - 0.4)
+    axes.grid(axis="y", color=palette.GRID)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    figure.savefig(FIGURE)
+
+
+if __name__ == "__main__":
+    main()
