@@ -134,7 +134,7 @@ def _scoring_lines(files: list[Path], template: str, seen: _Seen) -> list[str]:
         return ["scoring:", f"  files: ['{template}']", f"  format: {kind} # guessed from the name", "  labels: {}"]
     lines = ["scoring:", f"  files: ['{template}']", "  format: edf_annotations", "  labels:"]
     for text, count in sorted(texts.items()):
-        meaning = next((stage for form, stage in STAGES if re.fullmatch(form, text.strip().lower())), None)
+        meaning = _meaning(text)
         line = f"    {_quoted(text)}: {meaning or '???'} # {count} times"
         lines.append(line if meaning else line.replace("    ", "    # ", 1))
     return lines
@@ -144,15 +144,16 @@ def _epoch_seconds(files: list[Path], seen: _Seen) -> float:
     """The usual duration of a label, or distance of two."""
     durations: Counter[float] = Counter()
     for path in files:
-        labels = [a for a in seen.annotations.get(path, ()) if _means_stage(a.text)]
+        labels = [a for a in seen.annotations.get(path, ()) if _meaning(a.text)]
         durations.update(round(a.duration_s, 1) for a in labels if a.duration_s > 0)
         if not durations:
             durations.update(round(b.onset_s - a.onset_s, 1) for a, b in pairwise(labels))
     return durations.most_common(1)[0][0] if durations else 30.0
 
 
-def _means_stage(text: str) -> bool:
-    return any(re.fullmatch(form, text.strip().lower()) for form, _ in STAGES)
+def _meaning(text: str) -> str | None:
+    """The sleep stage, or "unscored", that a text most likely means; None where it means none."""
+    return next((stage for form, stage in STAGES if re.fullmatch(form, text.strip().lower())), None)
 
 
 def _channel_lines(seen: _Seen) -> list[str]:
