@@ -1,6 +1,5 @@
 """What a store holds, recording by recording, from its facts, hypnograms and beats; no signal is opened."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -92,15 +91,14 @@ def lines(facts: Sequence[Facts]) -> list[list[str]]:
 
 
 def totals(facts: Sequence[Facts]) -> list[str]:
-    """A line per subset: how much of what; and the warnings, each kind with how many recordings have it."""
+    """A line per subset: its recordings, subjects, hours, and sleep epochs of each label."""
     said = []
     for subset in sorted({f.subset for f in facts}):
         of = [f for f in facts if f.subset == subset]
-        counted = Counter({name: sum(f.labels[name] for f in of) for name in COLUMNS})
         people = len({f.subject for f in of})
         said.append(
             f"{subset}: {len(of)} recordings of {people} subjects, {sum(f.hours for f in of):.1f} h; "
-            + ", ".join(f"{name} {counted[name]}" for name in COLUMNS)
+            + ", ".join(f"{name} {sum(f.labels[name] for f in of)}" for name in COLUMNS)
         )
     return said
 
