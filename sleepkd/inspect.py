@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from sleepkd.cohorts.remarks import joined
 from sleepkd.data.store import Store
 from sleepkd.errors import EXIT_USER_ERROR, UserError, run_command
 from sleepkd.files import write_text_atomically
@@ -27,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"cannot be read: {line}")
     if args.tsv:
         header = [*table[0][:-1], "channels", "warnings"]
-        rows = [[*row[:-1], f.channels, "; ".join(f.warnings)] for row, f in zip(table[1:], facts, strict=True)]
+        rows = [[*row[:-1], f.channels, joined(f.warnings)] for row, f in zip(table[1:], facts, strict=True)]
         write_text_atomically(args.tsv, "".join("\t".join(row) + "\n" for row in [header, *rows]))
     if args.html:
         from sleepkd.inspection.page import write_page  # here: a table needs no drawing library

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from sleepkd.cohorts.find import Found, RecordingFiles
 from sleepkd.cohorts.ingest import Options, ingest
 from sleepkd.cohorts.mend import mend_recording
-from sleepkd.cohorts.remarks import SEPARATOR, WARNING, joined, warnings_of
+from sleepkd.cohorts.remarks import WARNING, joined, parts_of, warnings_of
 from sleepkd.data.store import Store, read_info
 from sleepkd.errors import UserError
 from sleepkd.files import write_text_atomically
@@ -44,7 +44,7 @@ def prepare_all(store: Path, options: Options, found: Found, jobs: int, again: b
     for i, outcome in enumerate(outcomes):
         if others := copies.get(outcome.recording):
             warned = f"{WARNING}is the same night as {', '.join(others)}, under another name: keep one"
-            outcomes[i] = replace(outcome, note=joined([*outcome.note.split(SEPARATOR), warned]))
+            outcomes[i] = replace(outcome, note=joined([*parts_of(outcome.note), warned]))
     unclear = [Outcome(u.recording, u.subset, "skipped" if u.linked else "twice", u.why) for u in found.unclear]
     return sorted([*outcomes, *unclear], key=lambda outcome: outcome.recording)
 
@@ -58,7 +58,7 @@ def mend_all(store: Path, beats: bool, jobs: int) -> list[Outcome]:
 def _prepare(store: Path, options: Options, again: bool, files: RecordingFiles) -> Outcome:
     if not again and (store / "recordings" / files.recording / "recording.json").is_file():
         note = read_info(store, files.recording).note
-        return Outcome(files.recording, files.subset, "kept", joined(["prepared before", *note.split(SEPARATOR)]))
+        return Outcome(files.recording, files.subset, "kept", joined(["prepared before", *parts_of(note)]))
     status, note = _tried(lambda: ingest(store, options, files), "prepared", files.signals)
     return Outcome(files.recording, files.subset, status, note or "")
 

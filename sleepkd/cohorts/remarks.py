@@ -12,6 +12,11 @@ def joined(parts: Iterable[str]) -> str:
     return SEPARATOR.join(dict.fromkeys(plain))
 
 
+def parts_of(note: str) -> list[str]:
+    """The parts of a line, none where it is blank."""
+    return [part for part in note.split(SEPARATOR) if part]
+
+
 def warnings_of(note: str) -> list[str]:
     """Those parts of a line that warn."""
-    return [part.removeprefix(WARNING) for part in note.split(SEPARATOR) if part.startswith(WARNING)]
+    return [part.removeprefix(WARNING) for part in parts_of(note) if part.startswith(WARNING)]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from sleepkd.cohorts.remarks import SEPARATOR
+from sleepkd.cohorts.remarks import parts_of
 from sleepkd.data.store import Store
 from sleepkd.evaluation.pages.page import grid, heading, page, paragraph, pictures
 from sleepkd.evaluation.pictures.figures import Picture
@@ -52,8 +52,7 @@ def _night(store: Store, facts: Facts) -> list[str]:
         path = Path(temporary) / "night.png"
         night_picture(night, path)
         shown = pictures([Picture(path, f"{facts.recording}: {facts.channels}")])
-    notes = [part for part in night.info.note.split(SEPARATOR) if part]
-    listed = "".join(f"<li>{escape(part)}</li>" for part in notes)
+    listed = "".join(f"<li>{escape(part)}</li>" for part in parts_of(night.info.note))
     return [heading(facts.recording), shown.replace("<img ", '<img loading="lazy" '), f"<ul>{listed}</ul>"]
 
 
