@@ -61,7 +61,7 @@ class WfdbRecord(SignalFile):
             at = np.arange(len(samples))
             samples[missing] = np.interp(at[missing], at[~missing], samples[~missing])
             said.append(f"{label} has no value for {missing.sum() / self.rates[index]:.4g} s, filled")
-        return ChannelSamples(samples, self._units[index], known, WARNING + "; ".join(said) if said else "")
+        return ChannelSamples(samples, self._units[index], known, WARNING + ", ".join(said) if said else "")
 
     def _read(self, work: Any) -> Any:
         try:
