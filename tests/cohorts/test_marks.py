@@ -9,7 +9,7 @@ from sleepkd.cohorts.labels.scored import LabelLayout, Mark
 from sleepkd.data.hypnogram import SLEEP_STAGES
 from sleepkd.errors import UserError
 
-LABELS = {"W": "W", "1": "N1", "2": "N2", "3": "N3", "R": "REM", "?": "unscored"}
+LABELS = {"W": "W", "1": "N1", "2": "N2", "3": "N3", "4": "N3", "R": "REM", "?": "unscored"}
 
 
 def read(*marks, seconds=30.0, **more):
@@ -77,6 +77,19 @@ def test_said_twice_counts_once():
 
 def test_changes_only_last_until_the_next():
     assert read((0, 0, "W"), (120, 0, "1"), (150, 0, "2"), changes_only=True)[1] == "WWWW12"
+
+
+@pytest.mark.parametrize(("at_once", "replaced"), [("12", 1), ("121", 1), ("132", 2), ("342", 2), ("34", 0), ("33", 0)])
+def test_of_changes_at_one_instant_the_last_counts(at_once, replaced):
+    marks = [(0, 0, "W"), *((120, 0, text) for text in at_once), (150, 0, "R")]
+    _, letters, said = read(*marks, changes_only=True)
+    assert letters == f"WWWW{at_once[-1].replace('4', '3')}R"
+    warned = f"WARNING: {replaced} sleep stages are replaced by another at the same instant"
+    assert [line for line in said if "replaced" in line] == [warned] * bool(replaced)
+
+
+def test_the_last_change_may_be_replaced_too():
+    assert read((0, 0, "W"), (60, 0, "2"), (60, 0, "R"), changes_only=True)[:2] == ([0, 30, 60], "WWR")
 
 
 def test_holes_are_said_and_what_stands_in_them():

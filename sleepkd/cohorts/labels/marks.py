@@ -48,7 +48,8 @@ def sleep_epochs(path: Path, marks: Sequence[Mark], layout: LabelLayout, epoch_s
     once = _each_once(stages)
     remarks = [f"{WARNING}{len(stages) - len(once)} sleep stages are said twice"] if len(once) < len(stages) else []
     if layout.changes_only:
-        once = [*(a._replace(duration_s=b.onset_s - a.onset_s) for a, b in pairwise(once)), once[-1]]
+        once, more = _until_the_next(stages, layout)
+        remarks += more
     runs = _runs(once, layout, epoch_seconds)
     remarks += _check_lengths(path, once, runs, epoch_seconds)
     runs = [run for run in runs if run.epochs]
@@ -60,12 +61,26 @@ def sleep_epochs(path: Path, marks: Sequence[Mark], layout: LabelLayout, epoch_s
     return ScoredFile(hypnogram, None, dict(ignored), tuple(remarks), to_the_end=layout.changes_only)
 
 
+def _instant(mark: Mark) -> int:
+    """Its onset, ms, so that rounding does not tell two apart."""
+    return round(mark.onset_s * 1000)
+
+
 def _each_once(stages: Sequence[Mark]) -> list[Mark]:
     """Without those that say the same again."""
     seen: dict[tuple[int, float, str], Mark] = {}
     for mark in stages:
-        seen.setdefault((round(mark.onset_s * 1000), mark.duration_s, mark.text), mark)
+        seen.setdefault((_instant(mark), mark.duration_s, mark.text), mark)
     return list(seen.values())
+
+
+def _until_the_next(stages: Sequence[Mark], layout: LabelLayout) -> tuple[list[Mark], list[str]]:
+    """Each mark until the next, and what to say of them; of several at one instant the last written counts."""
+    last = {_instant(mark): mark for mark in stages}
+    replaced = sum(layout.labels[mark.text] != layout.labels[last[_instant(mark)].text] for mark in stages)
+    remarks = [f"{WARNING}{replaced} sleep stages are replaced by another at the same instant"] if replaced else []
+    marks = list(last.values())
+    return [*(a._replace(duration_s=b.onset_s - a.onset_s) for a, b in pairwise(marks)), marks[-1]], remarks
 
 
 def _runs(stages: Sequence[Mark], layout: LabelLayout, epoch_seconds: float) -> list[_Run]:
