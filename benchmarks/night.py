@@ -38,6 +38,7 @@ from sleepkd.models import build_network, network_settings
 from train_ddp import train
 
 HOURS, RATE = 8, 200.0
+UPDATES = 40  # while memory is watched
 MINUTES = (1, 5, 20, 60, 0)  # 0: the night
 BATCH_MINUTES = 960  # of every update, whatever is seen at once
 FIGURE = Path(__file__).parent.parent / "docs" / "figures" / "context.png"
@@ -106,17 +107,20 @@ def memory() -> list[dict]:
         with tempfile.TemporaryDirectory() as folder:
             store = make_store(Path(folder) / "store", nights, hours, RATE, sparse=True)
             settings = (
-                f"data.store={store}", f"runs_root={folder}/runs", f"data.crop_minutes={crop}", "train.epochs=1",
+                f"data.store={store}", f"runs_root={folder}/runs", f"data.crop_minutes={crop}", "train.epochs=100",
                 "stage.inputs.beats=false", "data.augment.drop_input=0", "train.validate_every=0", "train.batch_size=2",
+                "train.log_every=1",
             )  # fmt: skip
             command = [sys.executable, "train_ddp.py", "--config", "night_ecg", "--set", *settings]
             process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL)
-            peak = 0.0
-            while process.poll() is None:
+            log, peak = Path(folder) / "runs" / "4class" / "night_ecg" / "metrics.jsonl", 0.0
+            while not (log.exists() and log.read_text().count("\n") >= UPDATES):
+                if process.poll() is not None:
+                    raise RuntimeError("training ended early")
                 peak = max(peak, anonymous_mb(process.pid))
                 time.sleep(0.05)
-            if process.returncode:
-                raise RuntimeError("training failed")
+            process.terminate()
+            process.wait()
         rows.append({"crop_minutes": crop, "hours": hours, "nights": nights, "peak_mb": peak})
     return rows
 
