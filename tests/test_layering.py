@@ -20,7 +20,7 @@ FLOORS = {  # what each room may import of sleepkd, besides itself
     "distributed": {"errors"},
     "data": GROUND,
     "cohorts": {*GROUND, "data"},
-    "simulation": {"errors", "files"},
+    "simulation": {"errors", "files", "config"},
     "models": {*GROUND, "data"},
     "training": GROUND,
     "distillation": {*GROUND, "data", "models", "training"},

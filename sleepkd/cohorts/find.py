@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sleepkd.cohorts.beats import BeatLayout
-from sleepkd.cohorts.labels import LabelLayout
 from sleepkd.cohorts.layout import Cohort, SubsetLayout
 from sleepkd.cohorts.signals import Derivation
 from sleepkd.data.hypnogram import Standard
@@ -21,8 +19,8 @@ from sleepkd.errors import UserError
 class RecordingFiles:
     """One recording of a cohort, found on disk, with everything needed to prepare it.
 
-    signals: the file that names it. raw: the folder that holds the cohort. scoring_names, beat_names: patterns, as of a
-    shell. eeg, ecg: empty where there is none.
+    signals: the file that names it. raw: the folder that holds the cohort. scoring_names, beat_names, other_names (of
+    further scorers): patterns, as of a shell. eeg, ecg: empty where there is none.
     """
 
     recording: str
@@ -32,6 +30,7 @@ class RecordingFiles:
     raw: Path
     scoring_names: tuple[str, ...]
     beat_names: tuple[str, ...]
+    other_names: tuple[str, ...]
     standard: Standard
     epoch_seconds: float
     eeg: tuple[Derivation, ...]
@@ -44,6 +43,14 @@ class RecordingFiles:
     def beat_file(self) -> Path | None:
         """The file of beats beside the signals, or from the raw folder; None where there is none."""
         return self._find(self.beat_names)
+
+    def other_scoring_files(self) -> list[Path]:
+        """The files of further scorers beside the signals, or else from the raw folder, in order of their names."""
+        for folder in dict.fromkeys((self.signals.parent, self.raw)):
+            found = {path for name in self.other_names for path in _matching(folder, name) if path.is_file()}
+            if others := sorted(found - {self.scoring_file()}):
+                return others
+        return []
 
     def missing(self, what: str, names: tuple[str, ...]) -> UserError:
         """What to say where one of these files has to be there and is not."""
@@ -142,9 +149,9 @@ def _link_to_nothing(path: Path) -> str:
 def _describe(cohort: Cohort, raw: Path, path: Path, groups: dict[str, Any]) -> RecordingFiles:
     groups = {name: value or "" for name, value in groups.items()}
 
-    def filled(layout: LabelLayout | BeatLayout | None) -> tuple[str, ...]:
+    def filled(names: tuple[str, ...]) -> tuple[str, ...]:
         escaped = {name: glob.escape(value) for name, value in groups.items()}
-        return tuple(name.format(**escaped) for name in layout.files) if layout else ()
+        return tuple(name.format(**escaped) for name in names)
 
     subset = cohort.subset.format(**groups)
     special = cohort.subsets.get(subset, SubsetLayout())
@@ -154,8 +161,9 @@ def _describe(cohort: Cohort, raw: Path, path: Path, groups: dict[str, Any]) -> 
         subset=subset,
         signals=path,
         raw=raw,
-        scoring_names=filled(cohort.scoring),
-        beat_names=filled(cohort.beats),
+        scoring_names=filled(cohort.scoring.files if cohort.scoring else ()),
+        beat_names=filled(cohort.beats.files if cohort.beats else ()),
+        other_names=filled(cohort.scoring.others if cohort.scoring else ()),
         standard=special.standard or cohort.standard,
         epoch_seconds=special.epoch_seconds or cohort.epoch_seconds,
         eeg=special.eeg or cohort.eeg or (),

@@ -8,6 +8,7 @@ import numpy as np
 
 from sleepkd.cohorts.beats import BEATS
 from sleepkd.cohorts.beats.detect import FoundBeats, check_beats, find_beats
+from sleepkd.cohorts.clock import Start
 from sleepkd.cohorts.condition import detect_polarity, night_statistics, resample_night
 from sleepkd.cohorts.find import RecordingFiles
 from sleepkd.cohorts.labels import LABELS, ScoredFile
@@ -23,6 +24,8 @@ from sleepkd.errors import UserError
 PLAUSIBLE_EEG_IQR_UV = (2.0, 200.0)
 # What an ECG spans, the extreme half per cent on either side left out.
 PLAUSIBLE_ECG_SPAN_MV = (0.05, 20.0)
+SAME_GRID = 0.9
+"""Of another scorer's sleep epochs: fewer that begin where the first one's do, and it is another scoring's grid."""
 UNITS = {"eeg": "uV", "ecg": "mV"}
 
 
@@ -49,6 +52,7 @@ def ingest(store: Path, options: Options, files: RecordingFiles) -> str:
     reader = None if cohort.format == NONE else SIGNALS[cohort.format](files.signals)
     remarks = _check_gaps(reader, files.signals, options.keep_gaps) if reader else []
     scored = _read_scoring(cohort, files, scoring_file)
+    other_files, others = files.other_scoring_files(), {}
     times, source = _beats_of_file(cohort, files) if options.beats else (None, "")
     seconds = reader.seconds if reader else _end(scored, times)
     if times is not None:
@@ -57,6 +61,7 @@ def ingest(store: Path, options: Options, files: RecordingFiles) -> str:
         start = reader.start() if reader else None
         hypnogram, more = aligned(scored, start, seconds, cohort.scoring.clock, scoring_file, files.signals)
         remarks += more
+        others = {path.name: _other_scoring(cohort, files, path, start, seconds, hypnogram) for path in other_files}
     else:
         hypnogram = unscored_night(seconds, files.epoch_seconds)
         if not len(hypnogram):
@@ -101,8 +106,10 @@ def ingest(store: Path, options: Options, files: RecordingFiles) -> str:
         beats=found.info,
         gaps=gaps,
         note=note,
+        other_scorings=tuple(others),
     )
-    write_recording(store, info, signals, hypnogram, found.times, found.quality)
+    scorings = np.stack(list(others.values())) if others else None
+    write_recording(store, info, signals, hypnogram, found.times, found.quality, scorings)
     return note
 
 
@@ -144,6 +151,27 @@ def _read_scoring(cohort: Cohort, files: RecordingFiles, path: Path | None) -> S
     if cohort.scoring is None or path is None:
         return None
     return LABELS[cohort.scoring.format].read(path, cohort.scoring, files.epoch_seconds)
+
+
+def _other_scoring(
+    cohort: Cohort, files: RecordingFiles, path: Path, start: Start | None, seconds: float, hypnogram: Hypnogram
+) -> np.ndarray:
+    """(N,) int8: what another scorer said of the hypnogram's sleep epochs, unscored where nothing.
+
+    Raises UserError where that one scored other sleep epochs.
+    """
+    other, _ = aligned(_read_scoring(cohort, files, path), start, seconds, cohort.scoring.clock, path, files.signals)
+    _, ours, theirs = np.intersect1d(
+        np.rint(1000 * hypnogram.onset_s), np.rint(1000 * other.onset_s), return_indices=True
+    )
+    if len(theirs) < SAME_GRID * len(other):
+        raise UserError(
+            f"{path}: {len(other) - len(theirs)} of its {len(other)} sleep epochs begin where none of the first "
+            "scoring's does"
+        )
+    labels = np.full(len(hypnogram), UNSCORED, dtype=np.int8)
+    labels[ours] = other.labels[theirs]
+    return labels
 
 
 def _ends(hypnogram: Hypnogram) -> np.ndarray:

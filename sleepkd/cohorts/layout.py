@@ -123,6 +123,7 @@ def _check_templates(cohort: Cohort, groups: dict[str, str]) -> None:
     for key, layout in files.items():
         require(layout is None or bool(layout.files), key, "lists no file")
     named = [(key, template) for key, layout in files.items() if layout for template in layout.files]
+    named += [("scoring.others", template) for template in (cohort.scoring.others if cohort.scoring else ())]
     named += [(key, getattr(cohort, key)) for key in ("recording", "subject", "subset")]
     for key, template in named:
         try:

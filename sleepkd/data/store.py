@@ -88,6 +88,7 @@ class RecordingInfo:
 
     scoring: the file of its labels, "" for a night without labels. seconds: from the first sample to the last.
     gaps: (start, end), s, where nothing was recorded and nothing is read. note: what `prepare` said of it.
+    other_scorings: the files of further scorers.
     """
 
     recording: str
@@ -102,6 +103,7 @@ class RecordingInfo:
     beats: BeatsInfo | None = None
     gaps: tuple[tuple[float, float], ...] = ()
     note: str = ""
+    other_scorings: tuple[str, ...] = ()
 
     @property
     def digests(self) -> frozenset[str]:
@@ -161,6 +163,12 @@ class Night:
     def beat_quality(self) -> np.ndarray:
         """(N,) float32 per sleep epoch of the hypnogram: which share of it lies between plausible beats."""
         return self._mapped("beat_quality.npy")
+
+    def other_scorings(self) -> np.ndarray:
+        """(S, N) int8: the labels that S further scorers gave the sleep epochs of the hypnogram; -1 unscored."""
+        if not self.info.other_scorings:
+            return np.zeros((0, len(self.hypnogram)), dtype=np.int8)
+        return self._mapped("other_scorings.npy")
 
     def _mapped(self, file: str) -> np.ndarray:
         if file not in self._maps:
@@ -286,10 +294,11 @@ def write_recording(
     hypnogram: Hypnogram,
     beats: np.ndarray | None = None,
     beat_quality: np.ndarray | None = None,
+    other_scorings: np.ndarray | None = None,
 ) -> None:
     """Write one recording whole or not at all: a temporary folder beside its place, then a rename.
 
-    signals: int16 arrays (samples,) by name. beats, beat_quality: as `Night.beats` and `Night.beat_quality`.
+    signals: int16 arrays (samples,) by name. beats, beat_quality, other_scorings: as `Night` has them.
     """
     parent = store / "recordings"
     temporary = Path(tempfile.mkdtemp(dir=parent, prefix=f".{info.recording}."))
@@ -298,6 +307,8 @@ def write_recording(
             np.save(temporary / f"{name}.npy", samples)
         if beats is not None:
             _save_beats(temporary, beats, beat_quality)
+        if info.other_scorings:
+            np.save(temporary / "other_scorings.npy", other_scorings)
         _write_hypnogram(temporary / "hypnogram.tsv", hypnogram)
         (temporary / "recording.json").write_text(_facts(info), encoding="utf-8")
         temporary.chmod(0o755)
@@ -341,6 +352,7 @@ def _info_of(content: dict[str, Any]) -> RecordingInfo:
             signal |= {"scored_median": signal["median"], "scored_iqr": signal["iqr"], "median": None, "iqr": None}
     content["signals"] = {name: SignalInfo(**signal) for name, signal in signals.items()}
     content["beats"] = BeatsInfo(**content["beats"]) if content.get("beats") else None
+    content["other_scorings"] = tuple(content.get("other_scorings", ()))
     content["gaps"] = tuple((float(start), float(end)) for start, end in content.get("gaps", ()))
     return RecordingInfo(**content)
 

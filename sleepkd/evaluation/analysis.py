@@ -19,6 +19,7 @@ from sleepkd.evaluation.pictures.summary_figures import (
 from sleepkd.evaluation.scores.calibration import calibration_of
 from sleepkd.evaluation.scores.groups import by_group
 from sleepkd.evaluation.scores.night import NightPredictions
+from sleepkd.evaluation.scores.scorers import scorers_of
 from sleepkd.evaluation.scores.sleep_medicine import sleep_medicine_of
 from sleepkd.evaluation.scores.statistics import DRAWS, intervals
 from sleepkd.evaluation.scores.summary import Analysis, confusions_of, json_safe, metrics_of
@@ -36,14 +37,16 @@ def analyse(
     """Score a set of nights in every way this folder knows.
 
     metrics: those of `metrics_of`, and intervals (see statistics.intervals), groups (groups.by_group), calibration
-    (calibration.calibration_of) and sleep_medicine (sleep_medicine.sleep_medicine_of, with the statistics of each
-    recording under by_recording; or {"missing": why}, since one odd night should not take the scores along).
+    (calibration.calibration_of), scorers (scorers.scorers_of) and sleep_medicine (sleep_medicine.sleep_medicine_of,
+    with the statistics of each recording under by_recording; or {"missing": why}, since one odd night should not take
+    the scores along).
     """
     metrics = metrics_of(nights, class_names)
     subjects = [night.subject for night in nights]
     metrics["intervals"] = intervals(confusions_of(nights, len(class_names)), subjects, draws=draws, seed=seed)
     metrics["groups"] = by_group(nights, class_names, participants, draws=draws, seed=seed)
     metrics["calibration"] = calibration_of(nights)
+    metrics["scorers"] = scorers_of(nights)
     statistics = None
     try:
         medicine = sleep_medicine_of(nights, class_names)

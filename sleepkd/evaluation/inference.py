@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from sleepkd.data.batches import each_once
+from sleepkd.data.hypnogram import merge_labels
 from sleepkd.data.windows import Windows
 from sleepkd.distillation.trained import NETWORK, TrainedNetwork
 from sleepkd.distributed import Processes
@@ -49,4 +50,5 @@ def _night(windows: Windows, index: int, name: str, probabilities_WNK: np.ndarra
         duration_s=night.hypnogram.duration_s[sleep_epochs],
         labels=places.labels[chosen],
         probabilities=probabilities_WNK[chosen],
+        others=merge_labels(night.other_scorings()[:, sleep_epochs], windows.data.classes),
     )

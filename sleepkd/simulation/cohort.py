@@ -18,12 +18,14 @@ from sleepkd.simulation.ecg import clean, simulate_ecg
 from sleepkd.simulation.eeg import simulate_brain, simulate_eeg
 from sleepkd.simulation.face import eyes_in_eeg, simulate_emg, simulate_eog, simulate_eyes
 from sleepkd.simulation.heart import Heart, simulate_heart
-from sleepkd.simulation.hypnogram import SLEEP_EPOCH_SECONDS, score
+from sleepkd.simulation.hypnogram import SLEEP_EPOCH_SECONDS
 from sleepkd.simulation.layout import Recording, plan
 from sleepkd.simulation.night import Night, simulate_night
 from sleepkd.simulation.noise import mains
+from sleepkd.simulation.population import Population
+from sleepkd.simulation.scorers import scorings
 
-CHANNELS = ("needed", "full")
+CHANNELS = ("beats", "needed", "full")
 UNFINISHED = ".unfinished"
 PARTICIPANTS = "participants.tsv"
 ORIGIN = "simulated"  # a column of the participants: no table may pass for one of people
@@ -41,14 +43,21 @@ def write_cohort(
     jobs: int = 1,
     channels: str = "full",
     rate: int = 256,
+    scorers: int = 1,
+    population: Population | None = None,
 ) -> list[Path]:
-    """Write `nights` recordings of `hours` each under `out` and return the paths of their PSG files.
+    """Write `nights` recordings of `hours` each under `out`; returns the paths of their PSG files, or of their beats.
+
+    channels "beats": the times of beats and the scorings, no signal. scorers: how many score each night; the first
+    one's scoring is `Base.edf`, the others' are `Scorer2.edf` and so on.
 
     Night k depends on (seed, k) alone: the same bytes whatever `jobs`, and a longer cohort begins with the same nights.
     The files appear under their names only when all are complete, `participants.tsv` last. A short recording holds a
     compressed night (`simulate_states`); its length is rounded to ten seconds.
     """
-    _check(nights, hours, seed, jobs, channels, rate)
+    _check(nights, hours, seed, jobs, channels, rate, scorers)
+    population = population or Population()
+    population.check()
     recordings = plan(nights, seed)
     unfinished = out / UNFINISHED
     try:
@@ -56,7 +65,10 @@ def write_cohort(
             raise UserError(f"{out} already holds something: name a new or an empty folder")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
-        write = partial(write_night, unfinished, seed=seed, hours=hours, channels=channels, rate=rate)
+        write = partial(
+            write_night, unfinished, seed=seed, hours=hours, channels=channels, rate=rate, scorers=scorers,
+            population=population,
+        )  # fmt: skip
         if jobs == 1:
             rows = [write(recording) for recording in recordings]
         else:
@@ -72,27 +84,37 @@ def write_cohort(
         raise UserError(f"cannot write the cohort to {out}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-    return [psg_path(out, recording) for recording in recordings]
+    return [_path(out, recording, "Beats.csv" if channels == "beats" else "PSG.edf") for recording in recordings]
 
 
-def psg_path(out: Path, recording: Recording) -> Path:
-    """Where the signals of a recording are written."""
-    return out / f"{recording.subset}_EDF" / f"{recording.identifier} PSG.edf"
+def _path(out: Path, recording: Recording, file: str) -> Path:
+    return out / f"{recording.subset}_EDF" / f"{recording.identifier} {file}"
 
 
 def write_night(
-    out: Path, recording: Recording, seed: int, hours: float, channels: str, rate: int
+    out: Path,
+    recording: Recording,
+    seed: int,
+    hours: float,
+    channels: str,
+    rate: int,
+    scorers: int,
+    population: Population,
 ) -> dict[str, str | int | float]:
-    """Write one night's signals, scoring and true beats under `out`; return its row of `participants.tsv`."""
-    night = simulate_night(seed, recording.night, recording.subset, hours)
+    """Write one night's signals, scorings and true beats under `out`; return its row of `participants.tsv`."""
+    night = simulate_night(seed, recording.night, recording.subset, hours, population)
     heart = simulate_heart(night)
-    psg = psg_path(out, recording)
-    psg.parent.mkdir(exist_ok=True)
     header = _header(night, recording)
-    Edf(list(_signals(night, heart, recording, channels, rate)), annotations=(), **header).write(psg)
-    Edf([], annotations=_scoring(night, recording.standard), **header).write(
-        psg.with_name(f"{recording.identifier} Base.edf")
-    )
+    _path(out, recording, "").parent.mkdir(exist_ok=True)
+    if channels == "beats":
+        times = "\n".join(f"{beat:.4f}" for beat in heart.beats)
+        _path(out, recording, "Beats.csv").write_text(f"time\n{times}\n", encoding="utf-8")
+    else:
+        signals = list(_signals(night, heart, recording, channels, rate))
+        Edf(signals, annotations=(), **header).write(_path(out, recording, "PSG.edf"))
+    for number, annotations in enumerate(_scorings(night, recording.standard, scorers), start=1):
+        name = "Base.edf" if number == 1 else f"Scorer{number}.edf"
+        Edf([], annotations=annotations, **header).write(_path(out, recording, name))
     (out / "truth").mkdir(exist_ok=True)
     np.savez(
         out / "truth" / f"{recording.identifier}.npz",
@@ -104,7 +126,7 @@ def write_night(
     return _participant(night, recording)
 
 
-def _check(nights: int, hours: float, seed: int, jobs: int, channels: str, rate: int) -> None:
+def _check(nights: int, hours: float, seed: int, jobs: int, channels: str, rate: int, scorers: int) -> None:
     if nights < 1:
         raise UserError(f"nights must be at least 1, not {nights}")
     if not SHORTEST_HOURS <= hours <= 24:
@@ -113,6 +135,8 @@ def _check(nights: int, hours: float, seed: int, jobs: int, channels: str, rate:
         raise UserError(f"seed must not be negative, is {seed}")
     if jobs < 1:
         raise UserError(f"jobs must be at least 1, not {jobs}")
+    if scorers < 1:
+        raise UserError(f"scorers must be at least 1, not {scorers}")
     if channels not in CHANNELS:
         raise UserError(f"channels must be one of {', '.join(CHANNELS)}, not {channels!r}")
     if rate < LOWEST_RATE:
@@ -155,19 +179,23 @@ def _edf_signal(signal: np.ndarray, rate: int, label: str, unit: str) -> EdfSign
     )
 
 
-def _scoring(night: Night, standard: str) -> list[EdfAnnotation]:
-    """One annotation per sleep epoch; the first starts at a fraction of a second, the last may outlast the signal."""
+def _scorings(night: Night, standard: str, scorers: int) -> Iterator[list[EdfAnnotation]]:
+    """Of each scorer one annotation per sleep epoch; the first starts at a fraction of a second.
+
+    The last may outlast the signal. Where scoring begins and ends is the same for all.
+    """
     rng = night.generator("scoring")
     length = SLEEP_EPOCH_SECONDS[standard]
     first = round(rng.uniform(0.1, length - 0.1), 4)
     count = int((night.duration - first) / length) + int(rng.integers(0, 2))
-    labels = score(night.states, standard, first, count)
     before, after = rng.integers(1, 4, 2)
-    labels[:before] = ["?"] * before
-    labels[-after:] = ["?"] * after
-    return [
-        EdfAnnotation(round(first + i * length, 4), length, f"Sleep stage {label}") for i, label in enumerate(labels)
-    ]
+    for labels in scorings(night.states, standard, first, count, night.seed, night.number, scorers):
+        labels[:before] = ["?"] * before
+        labels[-after:] = ["?"] * after
+        yield [
+            EdfAnnotation(round(first + i * length, 4), length, f"Sleep stage {label}")
+            for i, label in enumerate(labels)
+        ]
 
 
 def _header(night: Night, recording: Recording) -> dict[str, object]:
@@ -196,6 +224,9 @@ def _participant(night: Night, recording: Recording) -> dict[str, str | int | fl
         "sex": subject.sex,
         "fitness": round(subject.fitness, 2),
         "apnea_index": round(subject.apnea_index, 1),
+        "limb_movements": round(subject.limb_movements, 1),
+        "fibrillation": "yes" if subject.autonomic.fibrillates else "no",
+        "beta_blocker": "yes" if subject.autonomic.beta_blocker else "no",
         "resting_heart_rate": round(subject.resting_heart_rate, 1),
         "hrv_gain": round(subject.hrv_gain, 3),
         "respiratory_rate": round(subject.respiratory_rate, 1),

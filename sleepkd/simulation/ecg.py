@@ -5,7 +5,7 @@ from scipy.signal import butter, sosfilt
 
 from sleepkd.simulation.heart import RATE, VENTRICULAR, Heart
 from sleepkd.simulation.hypnogram import STATE_SECONDS, W
-from sleepkd.simulation.night import Night, covered
+from sleepkd.simulation.night import Night, covered, turns
 from sleepkd.simulation.noise import mains, slow_noise, upsample
 
 WAVES = ("P", "Q", "R", "S", "T")
@@ -83,11 +83,10 @@ def _waves(night: Night, heart: Heart, rate: int, samples: int, lead: str) -> np
 
 
 def _posture(night: Night, seconds: np.ndarray) -> np.ndarray:
-    """A gain (n,) that changes when the sleeper turns over, at about a third of the movements."""
-    rng = night.generator("posture")
-    turns = night.movements[rng.random(len(night.movements)) < 0.3, 0]
-    gains = np.exp(0.12 * rng.standard_normal(len(turns) + 1))
-    return gains[np.searchsorted(turns, seconds)]
+    """A gain (n,) that changes when the sleeper turns over."""
+    at = turns(night)
+    gains = np.exp(0.12 * night.generator("posture gain").standard_normal(len(at) + 1))
+    return gains[np.searchsorted(at, seconds)]
 
 
 def _tonic_noise(night: Night, rng: np.random.Generator, samples: int, rate: int) -> np.ndarray:

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sleepkd.simulation.autonomic import Autonomic, draw_autonomic
 from sleepkd.simulation.noise import generator
+from sleepkd.simulation.population import Population
 
 # Age by subset: mean, standard deviation, range in years; after O'Reilly et al. 2014 (J Sleep Res 23:628): 18 to 76
 # years over all, SS1 the oldest, SS2 and SS4 young adults.
@@ -25,6 +27,9 @@ class Subject:
     sex: str  # "F" | "M"
     fitness: float  # z-score
     apnea_index: float  # apneas per hour of sleep
+    apnea_arousal: float  # share of them that end in an arousal
+    limb_movements: float  # per hour of sleep, periodic
+    autonomic: Autonomic
     resting_heart_rate: float  # beats per minute, the median of the night
     hrv_gain: float
     respiratory_rate: float  # breaths per minute
@@ -49,7 +54,7 @@ class Subject:
     mains_amplitude: float  # microvolt of 60 Hz
 
 
-def draw_subject(seed: int, night: int, subset: str) -> Subject:
+def draw_subject(seed: int, night: int, subset: str, population: Population) -> Subject:
     """The subject of one night.
 
     Sources: deep sleep and awakenings by age, Ohayon et al. 2004 (Sleep 27:1255); heart-rate variability by age,
@@ -64,8 +69,16 @@ def draw_subject(seed: int, night: int, subset: str) -> Subject:
     decades = (age - 40) / 10
     sex = "F" if rng.random() < 103 / 200 else "M"  # 103 women in 200 (O'Reilly et al. 2014)
     fitness = float(rng.standard_normal())
-    apneic = rng.random() < 0.15 + 0.05 * max(decades, 0) + 0.05 * (sex == "M")
-    apnea_index = float(rng.uniform(8, 40)) if apneic else float(rng.uniform(0, 3))
+    # More of the old and of men have apnea (Young et al. 2002, Arch Intern Med 162:893).
+    apneic = rng.random() < population.apnea_share * (0.7 + 0.25 * decades + 0.4 * (sex == "M"))
+    apnea_index = float(rng.uniform(0, 3))
+    if apneic:
+        apnea_index = float(np.clip(population.apnea_index * np.exp(0.6 * rng.standard_normal()), 5, 90))
+    traits = generator(seed, night, "autonomic")
+    share, concentration = population.apnea_arousal, 4.0
+    arousing = traits.beta(concentration * share, concentration * (1 - share)) if 0 < share < 1 else share
+    moves = traits.random() < population.limb_movement_share * (0.5 + 0.5 * max(decades, -1) + 0.5)
+    limb_movements = float(traits.uniform(10, 60)) if moves else 0.0
 
     def lognormal(spread: float) -> float:
         return float(np.exp(spread * rng.standard_normal()))
@@ -75,6 +88,9 @@ def draw_subject(seed: int, night: int, subset: str) -> Subject:
         sex=sex,
         fitness=fitness,
         apnea_index=apnea_index,
+        apnea_arousal=float(arousing),
+        limb_movements=limb_movements,
+        autonomic=draw_autonomic(traits, population, age),
         resting_heart_rate=float(np.clip(62 + 2.5 * (sex == "F") - 4 * fitness + rng.normal(0, 5), 44, 88)),
         hrv_gain=lognormal(0.25) * float(np.exp(-0.08 * decades + 0.1 * fitness)),
         respiratory_rate=float(np.clip(rng.normal(15, 1.8), 11, 20)),

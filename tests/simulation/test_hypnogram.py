@@ -5,9 +5,10 @@ import pytest
 
 from sleepkd.simulation.hypnogram import N1, N2, REM, S3, S4, STATE_SECONDS, W, score, simulate_states
 from sleepkd.simulation.noise import generator
+from sleepkd.simulation.population import Population
 from sleepkd.simulation.subject import draw_subject
 
-SUBJECT = draw_subject(0, 0, "SS3")
+SUBJECT = draw_subject(0, 0, "SS3", Population())
 
 
 def many(hours, count=20, **traits):

@@ -14,6 +14,7 @@ class LabelLayout:
     """Where the labels are and how they are written.
 
     files: beside the signals, or as a path from the raw folder; the first that exists. {name} as in `Cohort.signals`.
+    others: the files of further scorers of the same nights, all that exist; the same format.
     labels: what the file says -> W, N1, N2, N3, REM or unscored. format: a key of `LABELS`. clock: how the scoring's
     time is that of the signals, see clock.py. changes_only: a sleep stage is written only where it begins.
     """
@@ -23,6 +24,7 @@ class LabelLayout:
     format: str = "edf_annotations"
     clock: Clock = "date_and_time"
     changes_only: bool = False
+    others: tuple[str, ...] = ()
 
     def check(self, epoch_seconds: Sequence[float]) -> None:
         """Refuse impossible values by key; epoch_seconds: every length of sleep epochs in the cohort."""

@@ -1,6 +1,6 @@
 """What a model said about one night: what every score and every picture is made of."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -13,7 +13,8 @@ class NightPredictions:
     """One recording's sleep epochs in time order, scored and predicted.
 
     onset_s, duration_s: (N,) float64, seconds from the start of the recording; durations as scored (30 s, or R&K's 20).
-    labels: (N,) int8, class index or -1 (unscored). probabilities: (N, K) float32, rows sum to 1.
+    labels: (N,) int8, class index or -1 (unscored). probabilities: (N, K) float32, rows sum to 1. others: (S, N) int8,
+    the labels of further scorers, none of whom is scored against but by `scorers_of`.
     """
 
     recording: str
@@ -25,6 +26,7 @@ class NightPredictions:
     labels: np.ndarray
     probabilities: np.ndarray
     cohort: str = ""
+    others: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int8))
 
     def __post_init__(self) -> None:
         n = len(self.labels)
@@ -39,7 +41,8 @@ class NightPredictions:
     def take(self, chosen: np.ndarray) -> "NightPredictions":
         """Some of the sleep epochs, by index."""
         parts = ("onset_s", "duration_s", "labels", "probabilities")
-        return replace(self, **{name: getattr(self, name)[chosen] for name in parts})
+        others = self.others[:, chosen] if len(self.others) else self.others
+        return replace(self, others=others, **{name: getattr(self, name)[chosen] for name in parts})
 
     @property
     def n_classes(self) -> int:
