@@ -24,8 +24,9 @@ LIKENESS = np.array([
     [0.001, 0.001, 0.020, 0.200, 0.777, 0.001],
     [0.008, 0.035, 0.020, 0.000, 0.000, 0.937],
 ])  # fmt: skip
-SHARED, MOMENT = 1.0, 0.7
-LEANING = np.array([0.25, 0.25, 0.25, 1.7, 1.7, 0.25])
+SHARED = 1.0
+MOMENT = np.array([0.6, 0.6, 0.6, 0.8, 0.8, 0.6])
+LEANING = np.array([0.25, 0.25, 0.25, 1.8, 1.8, 0.25])
 """Spread of what makes a stretch ambiguous to all, of a moment's judgement, and of a scorer's leanings, in log odds."""
 SHARED_EPOCHS, MOMENT_EPOCHS = 3.0, 1.5
 """How many sleep epochs each lasts."""
