@@ -12,6 +12,7 @@ from sleepkd import prepare
 from sleepkd.cohorts.beats import detect
 from sleepkd.cohorts.condition import night_statistics
 from sleepkd.data.beats import beat_quality, median_interval
+from sleepkd.data.hypnogram import UNSCORED
 from sleepkd.data.splits import read_split
 from sleepkd.data.store import Store
 from sleepkd.errors import UserError
@@ -136,6 +137,33 @@ def test_scoring_in_a_folder_of_its_own(tmp_path):
 
 
 # --- splits ---
+
+
+OTHERS = {"scoring": LAB["scoring"] | {"others": ["{recording} scored by *.edf"]}}
+
+
+def test_further_scorers_stand_beside_the_first(tmp_path):
+    night(tmp_path / "raw")
+    night(tmp_path / "raw", "s2")
+    for name, texts in (("ann", "wwwww"), ("bob", "r2r2r")):
+        marks = [(40.0 + 30 * k, 30.0, text) for k, text in enumerate(texts)]
+        write_scoring(tmp_path / "raw" / f"s1 scored by {name}.edf", marks[: 5 if name == "ann" else 4])
+    store = run(tmp_path, **OTHERS)
+    one, two = store.open("s1"), store.open("s2")
+    assert one.info.other_scorings == ("s1 scored by ann.edf", "s1 scored by bob.edf")
+    inside = one.hypnogram.labels != UNSCORED
+    assert one.other_scorings()[:, inside].tolist() == [[0, 0, 0, 0, 0], [4, 2, 4, 2, UNSCORED]]
+    assert two.info.other_scorings == () and two.other_scorings().shape == (0, len(two.hypnogram))
+
+
+def test_a_scorer_of_other_sleep_epochs_is_named(tmp_path):
+    night(tmp_path / "raw")
+    write_scoring(tmp_path / "raw" / "s1 scored by ann.edf", [(50.0 + 30 * k, 30.0, "w") for k in range(4)])
+    night(tmp_path / "raw", "s2")
+    store = run(tmp_path, **OTHERS, code=2)
+    said = "s1 scored by ann.edf: 4 of its 4 sleep epochs begin where none of the first scoring's does"
+    assert said in notes(store)["s1"]
+    assert store.recordings == ["s2"]
 
 
 @pytest.mark.parametrize(("n", "sizes"), [(1, [1, 0, 0]), (2, [2, 0, 0]), (3, [1, 1, 1]), (5, [3, 1, 1])])

@@ -203,6 +203,8 @@ def _model_grids(analysis: Analysis) -> list[str]:
     values = [number(calibration[key]) for key in ("ece", "brier", "nll")]
     header = ["expected calibration error", "Brier score (0 to 2)", "negative log-likelihood, nats"]
     pieces += [heading(f"{name}: calibration", 3), grid(header, [values])]
+    if metrics["scorers"]:
+        pieces += [heading(f"{name}: against each scorer", 3), _scorers_grid(metrics["scorers"])]
     if "distillation" in metrics:
         pieces += _distillation_grids(name, metrics["distillation"], analysis.class_names)
     return pieces + _sleep_grids(name, metrics["sleep_medicine"])
@@ -267,6 +269,19 @@ def _sleep_grids(name: str, medicine: dict) -> list[str]:
             paragraph("Some subjects have several recordings; bias and limits take them as independent.", "quiet")
         )
     return pieces
+
+
+def _scorers_grid(scorers: dict) -> str:
+    """What the model has against each scorer, and what they have against one another."""
+    each = {f"scorer {number}": found for number, found in enumerate(scorers["each"], start=1)}
+    named = {
+        **each,
+        "mean over scorers": scorers["mean"],
+        "their consensus": scorers["consensus"],
+        "scorers against one another": scorers["among_scorers"],
+    }
+    rows = [[name, *(number(found[score]) for score in SCORE_NAMES)] for name, found in named.items()]
+    return grid([f"{scorers['nights']} nights of several scorers", *SCORE_NAMES.values()], rows)
 
 
 def _recording_grid(analyses: Sequence[Analysis]) -> list[str]:
