@@ -11,9 +11,9 @@ from sleepkd.simulation.population import Population
 # the simulated medians of RMSSD, LF/HF and VLF/(LF+HF) meet those of `../shared/data/autonomic_by_stage.json`
 # (MIT-BIH Polysomnographic Database, ODC-BY 1.0); `benchmarks/simulation.py` measures them.
 HEART_RATE = np.array([1.01, 0.985, 0.965, 0.965, 0.965, 1.006])
-HF_MS = np.array([18.0, 32.0, 27.5, 22.5, 21.5, 20.5])
-LF_MS = np.array([19.0, 30.0, 26.5, 21.5, 18.5, 15.5])
-VLF_MS = np.array([21.0, 33.0, 26.0, 14.0, 12.0, 21.0])
+HF_MS = np.array([18.0, 34.0, 29.0, 24.0, 23.0, 21.0])
+LF_MS = np.array([20.0, 33.0, 29.0, 23.5, 20.5, 16.5])
+VLF_MS = np.array([23.0, 37.0, 29.0, 15.5, 13.5, 23.0])
 # The spread of the breath-to-breath rate: regular in deep sleep, irregular in REM sleep and wake (Cabiddu et al. 2012,
 # Front Physiol 3:45).
 BREATH_SPREAD = np.array([0.15, 0.10, 0.06, 0.04, 0.03, 0.13])
