@@ -203,8 +203,16 @@ def table_of_beats(raw: Path) -> None:
     text(raw / "p1_stages.csv", "\n".join(["onset,duration,stage", *rows]))
 
 
+def simulated_beats(raw: Path) -> None:
+    mass(raw)
+    (raw / "SS1_EDF" / "01-01-0001 PSG.edf").unlink()
+    beats = np.cumsum(np.random.default_rng(0).normal(1, 0.05, 299))
+    text(raw / "SS1_EDF" / "01-01-0001 Beats.csv", "\n".join(["time", *(f"{beat:.4f}" for beat in beats)]))
+
+
 WRITE = {
     "mass": mass, "dreams": dreams, "slpdb": slpdb, "slpdb_beats": slpdb_beats, "hmc": hmc, "cap": cap,
+    "simulated_beats": simulated_beats,
     "cinc2018": cinc2018, "ucddb": ucddb, "isruc": isruc, "dcsm": dcsm, "sleep_edf": sleep_edf, "wsc": wsc,
     "wsc_allscore": wsc_allscore, "bids": bids,
     "sleep_accel": sleep_accel, "bidsleep": bidsleep, "table_of_beats": table_of_beats,
@@ -214,7 +222,7 @@ WRITE = {
     "cfs": of_nsrr("cfs-visit5-800002", "", ("C4", "M1"), ("ECG1", "ECG2")),
     "ccshs": of_nsrr("ccshs-trec-1800001", "", ("C4", "A1"), ("ECG1", "ECG2")),
 }  # fmt: skip
-BEATS_ALONE = {"slpdb_beats", "sleep_accel", "bidsleep", "table_of_beats"}
+BEATS_ALONE = {"slpdb_beats", "simulated_beats", "sleep_accel", "bidsleep", "table_of_beats"}
 
 
 def two_of_nsrr(names: tuple[str, str], folders: tuple[str, str], eeg: tuple[str, ...], ecg: tuple[str, ...]):
