@@ -14,6 +14,7 @@ import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -48,6 +49,7 @@ MEASURES = {  # name: key of the table
     "LF/HF of 150 s": "lf_over_hf",
     "VLF/(LF+HF) of 150 s": "vlf_over_lf_plus_hf",
 }
+SCORERS = 4
 BANDS = {"slow": (0.4, 1), "delta": (1, 4), "theta": (4, 8), "alpha": (8, 12), "sigma": (12, 16), "beta": (16, 30)}
 
 
@@ -67,7 +69,7 @@ def main() -> None:
     mne.set_log_level("ERROR")
     raw = options.work / f"raw-{options.nights}x{options.hours:g}-{options.seed}"
     if not raw.exists():
-        write_cohort(raw, options.nights, options.hours, options.seed, options.jobs)
+        write_cohort(raw, options.nights, options.hours, options.seed, options.jobs, scorers=SCORERS)
     paths = tuple(sorted(raw.glob("SS*_EDF/*PSG.edf")))
     results = {}
     with ProcessPoolExecutor(options.jobs) as pool:
@@ -86,23 +88,26 @@ def report(results: dict[str, dict]) -> str:
     """The table of `docs/simulation.md`: judge, bar, measured."""
     both, alone = results["yasa"]["eeg+eog+emg"], results["yasa"]["eeg"]
     ecg = results["ecg"]
-    gain = ecg["ten minutes"]["kappa"] - ecg["one sleep epoch"]["kappa"]
+    scorers = results["scorers"]
+    agreed = ", ".join(f"{name} {share:.2f}" for name, share in scorers["agreed"].items())
     stages = ", ".join(f"{name} {value:.2f}" for name, value in both["F1"].items())
     autonomic = results["autonomic"]
     rows = [
-        ("YASA, EEG + EOG + EMG, 5 stages", "median kappa ≥ .75", f"{both['median kappa']:.3f}"),
-        ("", "no stage's F1 below .40", stages),
+        ("YASA, EEG + EOG + EMG, 5 stages", "median kappa .70 to .85", f"{both['median kappa']:.3f}"),
+        ("", "no stage's F1 below .35", stages),
         ("YASA, EEG alone", "median kappa ≥ .62", f"{alone['median kappa']:.3f}"),
         ("sleepecg's detector, clean stretches", "sensitivity ≥ .99", f"{results['detector']['sensitivity']:.5f}"),
         ("", "precision ≥ .99", f"{results['detector']['precision']:.5f}"),
         ("autonomic table", "every median inside the quartiles", autonomic["inside"]),
         (
             "heart-rate features, one sleep epoch, 3 classes",
-            "kappa .15 to .40",
+            "kappa .10 to .25",
             f"{ecg['one sleep epoch']['kappa']:.3f}",
         ),
-        ("the same, 10 minutes around it", "at most .65", f"{ecg['ten minutes']['kappa']:.3f}"),
-        ("", "at least .10 above one epoch", f"{gain:+.3f}"),
+        ("the same, 10 minutes around it", "kappa .22 to .40", f"{ecg['ten minutes']['kappa']:.3f}"),
+        ("", "sd over nights .10 to .20", f"{ecg['ten minutes']['sd over nights']:.3f}"),
+        ("two scorers, AASM nights", "kappa .72 to .80", f"{scorers['kappa']:.3f}"),
+        ("", "W .84, N1 .63, N2 .85, N3 .67, R .90, each ± .06", agreed),
         ("EEG band powers, 5 classes", "kappa .70 to .92", f"{results['eeg']['kappa']:.3f}"),
         ("8 h, 12 channels, 256 Hz", "≤ 6 s of one core", f"{results['speed']['cpu']:.2f} s of CPU time"),
     ]
@@ -115,12 +120,12 @@ def report(results: dict[str, dict]) -> str:
 # ---- reading ---------------------------------------------------------------------------------------------------------
 
 
-def labels_of(psg: Path) -> tuple[float, np.ndarray]:
+def labels_of(psg: Path, scoring: str = "Base") -> tuple[float, np.ndarray]:
     """Onset of the first sleep epoch in seconds, and the label of each 30 s from there (n,): -1 is unscored.
 
     R&K nights are scored in 20 s; a window takes the label that fills most of it.
     """
-    scoring = mne.read_annotations(psg.with_name(psg.name.replace("PSG", "Base")))
+    scoring = mne.read_annotations(psg.with_name(psg.name.replace("PSG", scoring)))
     texts = np.array([FROM_TEXT[text.split()[-1]] for text in scoring.description])
     length = round(scoring.duration[0])
     seconds = np.repeat(texts, length)
@@ -282,7 +287,29 @@ def _cross_validated(nights: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, f
     return {
         "kappa": round(float(cohen_kappa_score(labels, predicted)), 3),
         "median kappa per night": round(float(np.median(per_night)), 3),
+        "sd over nights": round(float(np.std(per_night)), 3),
         "F1": np.round(f1, 2).tolist(),
+    }
+
+
+# ---- the scorers -----------------------------------------------------------------------------------------------------
+
+
+def judge_scorers(_pool: ProcessPoolExecutor, paths: tuple[Path, ...]) -> dict[str, object]:
+    """Of every two scorers of the AASM nights: mean kappa by night, and by stage the share of sleep epochs agreed."""
+    names = ["Base", *(f"Scorer{number}" for number in range(2, SCORERS + 1))]
+    kappas, confusion = [], np.zeros((5, 5))
+    for psg in (path for path in paths if path.parent.name in ("SS1_EDF", "SS3_EDF")):
+        scorings = [labels_of(psg, name)[1] for name in names]
+        for a, b in combinations(scorings, 2):
+            both = (a >= 0) & (b >= 0)
+            kappas.append(cohen_kappa_score(a[both], b[both]))
+            np.add.at(confusion, (a[both], b[both]), 1)
+    confusion += confusion.T
+    share = np.diag(confusion) / confusion.sum(axis=1)
+    return {
+        "kappa": round(float(np.mean(kappas)), 3),
+        "agreed": dict(zip(LABELS, share.round(2).tolist(), strict=True)),
     }
 
 
@@ -374,6 +401,7 @@ JUDGES = {
     "detector": judge_detector,
     "autonomic": judge_autonomic,
     "ecg": judge_ecg,
+    "scorers": judge_scorers,
     "eeg": judge_eeg,
     "yasa": judge_yasa,
 }

@@ -49,15 +49,15 @@ def test_the_heart_meets_the_autonomic_table_its_beats_are_found_and_context_hel
     assert autonomic["inside"] == "25 of 25", autonomic["rows"]
     ecg = judges.judge_ecg(pool, range(20))
     alone, around = (ecg[name]["kappa"] for name in ("one sleep epoch", "ten minutes"))
-    assert 0.15 <= alone <= 0.40
-    assert alone + 0.10 <= around <= 0.65
+    assert 0.10 <= alone <= 0.28
+    assert alone + 0.05 <= around <= 0.45
 
 
 def test_yasa_stages_the_night_from_its_files(judges, recordings):
     nights = [judges.yasa_night(path) for path in recordings]
     pool = type("Pool", (), {"map": staticmethod(lambda function, paths: nights)})
     result = judges.judge_yasa(pool, recordings)
-    assert result["eeg+eog+emg"]["median kappa"] >= 0.75
+    assert 0.65 <= result["eeg+eog+emg"]["median kappa"] <= 0.88
     assert min(result["eeg+eog+emg"]["F1"].values()) >= 0.40
     assert result["eeg"]["median kappa"] >= 0.62
 
