@@ -3,13 +3,19 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from launch import REPOSITORY
 
+from sleepkd import prepare
+from sleepkd import simulate as command
+from sleepkd.data.store import Store
+from sleepkd.errors import UserError
+
 
 def simulate(*arguments):
-    command = [sys.executable, "-m", "sleepkd.simulate", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, check=False)
+    line = [sys.executable, "-m", "sleepkd.simulate", *map(str, arguments)]
+    return subprocess.run(line, capture_output=True, text=True, cwd=REPOSITORY, check=False)
 
 
 def test_writes_a_cohort_and_says_where(tmp_path):
@@ -27,3 +33,37 @@ def test_a_mistake_is_one_line_and_exit_code_2(tmp_path, arguments, word):
     assert result.returncode == 2
     assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1 and word in result.stderr
     assert not (tmp_path / "raw").exists()
+
+
+def test_beats_and_scorings_alone_are_a_cohort(tmp_path):
+    arguments = ["--nights", "3", "--hours", "1", "--channels", "beats", "--scorers", "3", "--apnea", "1"]
+    assert command.main(["--out", str(tmp_path / "raw"), *arguments]) == 0
+    assert not list(tmp_path.rglob("*PSG.edf"))
+    out = ["--out", str(tmp_path / "store")]
+    assert prepare.main(["--dataset", "simulated_beats", "--raw", str(tmp_path / "raw"), *out]) == 0
+    for recording in (store := Store(tmp_path / "store")).recordings:
+        night = store.open(recording)
+        truth = np.load(tmp_path / "raw" / "truth" / f"{recording}.npz")
+        np.testing.assert_allclose(night.beats(), truth["beats"], atol=1e-4)
+        others = night.other_scorings()
+        assert others.shape == (2, len(night.hypnogram)) and not night.info.signals
+        scored = night.hypnogram.labels >= 0
+        for labels in others:
+            assert ((labels >= 0) == scored).all()
+            assert 0.6 < (labels == night.hypnogram.labels)[scored].mean() < 1
+
+
+def test_a_population_by_yaml_and_what_is_wrong_with_it(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("apnea_share: 0\nfibrillation_share: 1\n")
+    arguments = ["--nights", "5", "--hours", "0.5", "--channels", "beats", "--population", str(path)]
+    assert command.main(["--out", str(tmp_path / "raw"), *arguments, "--difficulty", "0.5"]) == 0
+    rows = [line.split("\t") for line in (tmp_path / "raw" / "participants.tsv").read_text().splitlines()]
+    index = rows[0].index("apnea_index")
+    assert all(float(row[index]) < 5 for row in rows[1:])
+    for more, message in (
+        (["--apnea", "2"], "apnea_share: must be from 0 to 1"),
+        (["--scorers", "0"], "scorers must be"),
+    ):
+        with pytest.raises(UserError, match=message):
+            command.main(["--out", str(tmp_path / "other"), "--nights", "1", "--channels", "beats", *more])
