@@ -25,9 +25,10 @@ LIKENESS = np.array([
     [0.008, 0.035, 0.020, 0.000, 0.000, 0.937],
 ])  # fmt: skip
 SHARED = 1.0
-MOMENT = np.array([0.6, 0.6, 0.6, 0.8, 0.8, 0.6])
-LEANING = np.array([0.25, 0.25, 0.25, 1.8, 1.8, 0.25])
-"""Spread of what makes a stretch ambiguous to all, of a moment's judgement, and of a scorer's leanings, in log odds."""
+MOMENT = np.array([0.65, 0.7, 0.65, 0.8, 0.8, 0.65])
+LEANING, DEEP_LEANING = 0.25, 1.25
+"""Spread of what makes a stretch ambiguous to all, of a moment's judgement, of a scorer's leanings, in log odds; how far two
+scorers' deep sleep lies apart."""
 SHARED_EPOCHS, MOMENT_EPOCHS = 3.0, 1.5
 """How many sleep epochs each lasts."""
 CLARITY_SPREAD = 0.25
@@ -56,7 +57,8 @@ def scorings(
     found = []
     for scorer in range(scorers):
         leaning = LEANING * generator(seed, 0, f"scorer {scorer}").standard_normal(len(STATES))
-        leaning[S4] = leaning[S3]  # where deep sleep begins
+        # Where deep sleep begins: one scorer's is early, the next one's late.
+        leaning[[S3, S4]] = (-1) ** scorer * DEEP_LEANING * (1 + 0.3 * leaning[S3])
         moment = MOMENT * _wander(generator(seed, night, f"judgement {scorer}"), seen.shape, MOMENT_EPOCHS)
         said = seen + unclear * (leaning + moment)
         if standard == "aasm":  # one stage 3
