@@ -26,9 +26,9 @@ LIKENESS = np.array([
 ])  # fmt: skip
 SHARED = 1.0
 MOMENT = np.array([0.65, 0.7, 0.65, 0.8, 0.8, 0.65])
-LEANING, DEEP_LEANING = 0.25, 1.25
-"""Spread of what makes a stretch ambiguous to all, of a moment's judgement, of a scorer's leanings, in log odds; how far two
-scorers' deep sleep lies apart."""
+LEANING, DEEP_LEANING = 0.25, 1.4
+"""In log odds: spread of what makes a stretch ambiguous to all, of a moment's judgement and of a scorer's leanings; how
+far to either side of the middle a scorer's deep sleep begins."""
 SHARED_EPOCHS, MOMENT_EPOCHS = 3.0, 1.5
 """How many sleep epochs each lasts."""
 CLARITY_SPREAD = 0.25
