@@ -69,7 +69,12 @@ def test_all_terms_on_one_and_two_processes(store: Path, teacher: Path, tmp_path
 def test_a_cached_teacher_of_nights_gives_the_same_losses(store: Path, teacher: Path, tmp_path: Path) -> None:
     losses = []
     for cached in ("false", "true"):
-        more = {"stage__teacher": teacher, "distill__cache_teacher": cached, "train__epochs": 2}
+        more = {
+            "stage__teacher": teacher,
+            "distill__cache_teacher": cached,
+            "train__epochs": 2,
+            "train__precision": "fp64",
+        }
         folder, _ = train("kd_temp", [*tiny(store, tmp_path / cached, **NIGHT | more), *ALL_TERMS])
         losses.append([json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()])
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-6)

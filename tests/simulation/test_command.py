@@ -36,7 +36,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(tmp_path, arguments, word):
 
 
 def test_beats_and_scorings_alone_are_a_cohort(tmp_path):
-    arguments = ["--nights", "3", "--hours", "1", "--channels", "beats", "--scorers", "3", "--apnea", "1"]
+    arguments = ["--nights", "3", "--hours", "4", "--channels", "beats", "--scorers", "3", "--apnea", "1"]
     assert command.main(["--out", str(tmp_path / "raw"), *arguments]) == 0
     assert not list(tmp_path.rglob("*PSG.edf"))
     out = ["--out", str(tmp_path / "store")]
@@ -50,7 +50,7 @@ def test_beats_and_scorings_alone_are_a_cohort(tmp_path):
         scored = night.hypnogram.labels >= 0
         for labels in others:
             assert ((labels >= 0) == scored).all()
-            assert 0.6 < (labels == night.hypnogram.labels)[scored].mean() < 1
+            assert 0.5 < (labels == night.hypnogram.labels)[scored].mean() < 1
 
 
 def test_a_population_by_yaml_and_what_is_wrong_with_it(tmp_path):
