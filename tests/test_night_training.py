@@ -21,7 +21,13 @@ from sleepkd.evaluation.inference import predict
 from sleepkd.training.checkpoint import Checkpoint, read_checkpoint
 
 NIGHT = {"data__view": "night", "data__crop_minutes": 5, "train__batch_size": 8}
-ALL_TERMS = ("loss.ce.weight=0.4", "loss.kd.weight=0.3", "loss.at.weight=0.3")
+OTHERS = ("lskd", "dkd", "dist", "wttm", "transition", "hint", "vid", "sp", "rkd", "crd")
+ALL_TERMS = (
+    "loss.ce.weight=0.4",
+    "loss.kd.weight=0.3",
+    "loss.at.weight=0.3",
+    *(f"loss.{name}.weight=0.01" for name in OTHERS),
+)
 
 
 def train(stage: str, overrides: list[str]) -> tuple[Path, Checkpoint]:
@@ -63,7 +69,7 @@ def test_all_terms_on_one_and_two_processes(store: Path, teacher: Path, tmp_path
     for name, value in one.model.items():
         assert (other.model[name] - value).norm() <= 1e-9 * value.norm()
     lines = [json.loads(line) for line in (tmp_path / "one/3class/kd_temp/metrics.jsonl").read_text().splitlines()]
-    assert all(min(line["ce"], line["kd"], line["at"]) > 0 for line in lines)
+    assert all(min(line[name] for name in ("ce", "kd", "at", *OTHERS) if name != "vid") > 0 for line in lines)
 
 
 def test_a_cached_teacher_of_nights_gives_the_same_losses(store: Path, teacher: Path, tmp_path: Path) -> None:

@@ -126,5 +126,10 @@ def check(config: Config) -> None:
     for name, settings in config.loss.items():
         settings.check(f"loss.{name}")
     require(bool(config.terms), "loss", "no term has a weight: nothing to train on")
+    for name in config.terms if config.data.view == "epochs" and config.data.window == 1 else ():
+        alone = TERMS[name].needs_sequence
+        require(
+            not alone, f"loss.{name}", "compares sleep epochs of a row: set data.view: night, or data.window above 1"
+        )
     needing = " or ".join(f"loss.{name}" for name in config.terms if TERMS[name].needs_teacher)
     require(not needing or bool(stage.teacher), "stage.teacher", f"is missing, and {needing} needs one")

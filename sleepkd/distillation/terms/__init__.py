@@ -6,17 +6,35 @@ from typing import Any
 from sleepkd.config import from_dict, require
 from sleepkd.distillation.terms.at import AttentionTransfer
 from sleepkd.distillation.terms.ce import CrossEntropy
+from sleepkd.distillation.terms.crd import Contrast
+from sleepkd.distillation.terms.dist import Correlation
+from sleepkd.distillation.terms.dkd import Decoupled
 from sleepkd.distillation.terms.hint import Hint
 from sleepkd.distillation.terms.kd import SoftmaxDistillation
+from sleepkd.distillation.terms.lskd import LogitStandardisation
+from sleepkd.distillation.terms.rkd import Relations
+from sleepkd.distillation.terms.sp import Similarity
 from sleepkd.distillation.terms.term import Output, Shapes, Term, TermSettings
+from sleepkd.distillation.terms.transition import Transition
+from sleepkd.distillation.terms.vid import Information
+from sleepkd.distillation.terms.wttm import TransformedTeacher
 
 __all__ = ["TERMS", "Output", "Shapes", "Term", "TermSettings", "active_terms", "term_settings"]
 
 TERMS: dict[str, type[Term]] = {
     "ce": CrossEntropy,
     "kd": SoftmaxDistillation,
+    "lskd": LogitStandardisation,
+    "dkd": Decoupled,
+    "dist": Correlation,
+    "wttm": TransformedTeacher,
+    "transition": Transition,
     "at": AttentionTransfer,
     "hint": Hint,
+    "vid": Information,
+    "sp": Similarity,
+    "rkd": Relations,
+    "crd": Contrast,
 }
 
 

@@ -1,32 +1,12 @@
 """Hints (FitNets; Romero et al., arXiv 1412.6550, eq. 3): the student's features, projected, are the teacher's."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
-from sleepkd.config import require
 from sleepkd.data.views import Places
 from sleepkd.data.windows import Batch
-from sleepkd.distillation.terms.term import Output, Shapes, Term, TermSettings, precise
-
-
-@dataclass(frozen=True)
-class HintSettings(TermSettings):
-    """tap: the student's module; of_teacher: the teacher's, if it is called otherwise."""
-
-    tap: str = "bottom"
-    of_teacher: str = ""
-
-    @property
-    def student_taps(self) -> tuple[str, ...]:
-        """The one."""
-        return (self.tap,)
-
-    @property
-    def teacher_taps(self) -> tuple[str, ...]:
-        """The other."""
-        return (self.of_teacher or self.tap,)
+from sleepkd.distillation.terms.term import Output, Shapes, TapSettings, Term, precise
 
 
 class Hint(Term):
@@ -36,16 +16,13 @@ class Hint(Term):
     weight means the same whatever the teacher's scale; as in layer normalisation, without gain.
     """
 
-    Settings = HintSettings
+    Settings = TapSettings
     needs_logits = False
 
     def __init__(self, settings: Any, shapes: Shapes):
         super().__init__(settings, shapes)
-        (student,), (teacher,) = settings.student_taps, settings.teacher_taps
-        (wide, length), (hint, of_teacher) = shapes.student[student][-2:], shapes.teacher[teacher][-2:]
-        alike = length == of_teacher
-        require(alike, "loss.hint.tap", f"{student} has {length} positions, the teacher's {teacher} {of_teacher}")
-        self.project = nn.Conv1d(wide, hint, 1)  # learnt beside the student, kept in last.pt alone
+        settings.check_lengths(shapes, "loss.hint")
+        self.project = nn.Conv1d(*settings.widths(shapes), 1)  # learnt beside the student, kept in last.pt alone
 
     def keep(self, teacher: Output) -> dict[str, Tensor]:
         """The teacher's features (stretches, C, L), standardised."""

@@ -6,10 +6,9 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor
 
-from sleepkd.config import require
 from sleepkd.data.views import Places
 from sleepkd.data.windows import Batch
-from sleepkd.distillation.terms.term import Output, Term, TermSettings, precise, sleep_epochs
+from sleepkd.distillation.terms.term import Output, Term, TermSettings, check_temperature, precise, sleep_epochs
 
 
 @dataclass(frozen=True)
@@ -22,8 +21,7 @@ class SoftmaxDistillationSettings(TermSettings):
     def check(self, key: str) -> None:
         """Refuse impossible values by key."""
         super().check(key)
-        positive = 0 < self.temperature < float("inf")
-        require(positive, f"{key}.temperature", f"must be positive, is {self.temperature}")
+        check_temperature(self.temperature, key)
 
 
 class SoftmaxDistillation(Term):

@@ -52,6 +52,34 @@ class TermSettings:
         require(0 <= self.weight < float("inf"), f"{key}.weight", f"must be 0 or more, is {self.weight}")
 
 
+@dataclass(frozen=True)
+class TapSettings(TermSettings):
+    """Of a term about one feature. tap: the student's module; of_teacher: the teacher's, if called otherwise."""
+
+    tap: str = "bottom"
+    of_teacher: str = ""
+
+    @property
+    def student_taps(self) -> tuple[str, ...]:
+        """The one."""
+        return (self.tap,)
+
+    @property
+    def teacher_taps(self) -> tuple[str, ...]:
+        """The other."""
+        return (self.of_teacher or self.tap,)
+
+    def widths(self, shapes: Shapes) -> tuple[int, int]:
+        """Channels of the student's feature and of the teacher's."""
+        return shapes.student[self.student_taps[0]][-2], shapes.teacher[self.teacher_taps[0]][-2]
+
+    def check_lengths(self, shapes: Shapes, key: str) -> None:
+        """UserError where the two have different numbers of positions."""
+        (student,), (teacher,) = self.student_taps, self.teacher_taps
+        length, other = shapes.student[student][-1], shapes.teacher[teacher][-1]
+        require(length == other, f"{key}.tap", f"{student} has {length} positions, the teacher's {teacher} {other}")
+
+
 class Term(nn.Module):
     """One term of the loss. It is an nn.Module: parameters that it owns (a projector) are trained beside the student.
 
@@ -62,6 +90,7 @@ class Term(nn.Module):
     Settings: ClassVar[type[TermSettings]]
     needs_labels: ClassVar[bool] = False
     needs_teacher: ClassVar[bool] = True
+    needs_sequence: ClassVar[bool] = False  # rows of more than one sleep epoch
     needs_logits: ClassVar[bool] = True  # of the student; without any such term, what no tap depends on is frozen
 
     def __init__(self, settings: Any, shapes: Shapes):
@@ -87,6 +116,11 @@ class Term(nn.Module):
 def precise(x: Tensor) -> Tensor:
     """In float32 at least."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def check_temperature(temperature: float, key: str) -> None:
+    """UserError where it is not positive."""
+    require(0 < temperature < float("inf"), f"{key}.temperature", f"must be positive, is {temperature}")
 
 
 def sleep_epochs(places: Places) -> float:

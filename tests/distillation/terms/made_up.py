@@ -6,6 +6,7 @@ from torch import Tensor
 
 from sleepkd.data.views import Places
 from sleepkd.data.windows import Batch
+from sleepkd.distillation.terms import Output, Shapes, Term
 
 LOGITS = [[[2.0, 0.0, -1.0], [0.5, 0.5, 0.0]], [[-1.0, 3.0, 0.2], [0.0, 0.0, 0.0]]]  # (B=2, n=2, K=3)
 TEACHER = [[[1.0, 1.0, 0.0], [0.0, 2.0, -2.0]], [[0.3, -0.7, 0.1], [5.0, 0.0, 1.0]]]
@@ -50,3 +51,90 @@ def assert_shares_add_up(whole: Tensor, parts: list[Tensor]) -> None:
 
 
 SHARES = (slice(0, 3), slice(3, 4), slice(4, 7))
+
+
+def ragged(seed: int = 0, rows: int = 5, n: int = 6, classes: int = 4) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Student's and teacher's logits (B, n, K) in float64, labels, some unscored, presence: 6, 4, 1, 0, 5 of a row."""
+    drawn = torch.Generator().manual_seed(seed)
+    student, teacher = (3 * torch.randn(rows, n, classes, generator=drawn, dtype=torch.float64) for _ in range(2))
+    labels = torch.randint(-1, classes, (rows, n), generator=drawn)
+    present = torch.arange(n) < torch.tensor([6, 4, 1, 0, 5])[:rows, None]
+    return student, teacher, labels.masked_fill(~present, -1), present
+
+
+def ragged_features(seed: int = 0, widths: tuple[int, int] = (3, 5), n: int = 6) -> tuple[Tensor, Tensor, Tensor]:
+    """Features of five rows of n cuts, (5 * n, C, L) with L = 4 and 2, and presence, for terms in view `epochs`."""
+    drawn = torch.Generator().manual_seed(seed)
+    student, teacher = (
+        torch.randn(5 * n, width, length, generator=drawn, dtype=torch.float64)
+        for width, length in zip(widths, (4, 2), strict=True)
+    )
+    return student, teacher, torch.arange(n) < torch.tensor([6, 4, 1, 0, 5])[:, None]
+
+
+def softmax(x: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """Over the last axis."""
+    powers = np.exp(x / temperature)
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def kl(p: np.ndarray, q: np.ndarray) -> float:
+    """Of p from q."""
+    return float((p * np.log(p / q)).sum())
+
+
+def check_logit_term(term: Term, expected: float, count: float, within: float = 1e-9) -> None:
+    """The sum and the divisor of a term on `ragged` rows; its shares, its gradients and its dtypes."""
+    student, teacher, labels, present = ragged()
+    term = term.double()
+
+    def total(rows: slice, own: Tensor = student) -> Tensor:
+        kept = term.keep(Output(teacher[rows], {}))
+        return term.sum(Output(own[rows], {}), kept, batch(labels[rows], present[rows]))
+
+    np.testing.assert_allclose(total(slice(None)).item(), expected, rtol=within)
+    assert term.count(places(labels, present)) == count
+    assert_shares_add_up(total(slice(None)), [total(slice(0, 2)), total(slice(2, 3)), total(slice(3, 5))])
+    own = student.clone().requires_grad_()
+    total(slice(None), own).backward()
+    assert own.grad.isfinite().all() and own.grad[present].any() and not own.grad[~present].any()
+    low = term.float().sum(
+        Output(student.bfloat16(), {}), term.keep(Output(teacher.bfloat16(), {})), batch(labels, present)
+    )
+    assert low.dtype == torch.float32
+
+
+def check_feature_term(term: Term, expected: float, count: float, every: int = 1) -> None:
+    """The sum and the divisor of a term on `ragged_features`, tapped "a" and "b"; its shares and its gradients.
+
+    every: which sleep epochs it looks at.
+    """
+    student, teacher, present = ragged_features()
+    term, n = term.double(), present.shape[1]
+    nothing = torch.full(present.shape, -1)
+
+    def total(first: int, last: int, own: Tensor = student, other: Tensor = teacher) -> Tensor:
+        chosen = slice(n * first, n * last)
+        kept = term.keep(Output(NO_LOGITS, {"b": other[chosen]}))
+        rows_of = batch(nothing[first:last], present[first:last])
+        return term.sum(Output(NO_LOGITS, {"a": own[chosen]}), kept, rows_of)
+
+    np.testing.assert_allclose(total(0, 5).item(), expected, rtol=1e-9)
+    assert term.count(places(nothing, present)) == count
+    assert_shares_add_up(total(0, 5), [total(0, 2), total(2, 3), total(3, 5)])
+    own, other = student.clone().requires_grad_(), teacher.clone().requires_grad_()
+    total(0, 5, own, other).backward()
+    there = (present & (torch.arange(n) % every == 0)).flatten()
+    assert own.grad.isfinite().all() and own.grad[there].any() and not own.grad[~there].any()
+    assert other.grad is None
+    assert all(p.grad.isfinite().all() and p.grad.any() for p in term.parameters())
+
+
+def by_row(feature: Tensor, present: Tensor) -> list[np.ndarray]:
+    """The sleep epochs (n, C) that each row holds, the mean over positions."""
+    items = feature.mean(dim=-1).unflatten(0, present.shape)
+    return [items[row][present[row]].numpy() for row in range(len(present))]
+
+
+NO_LOGITS = torch.zeros(1, 1, 4)
+ONE_TAP = Shapes(4, {"a": (3, 4)}, {"b": (5, 2)})

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from sleepkd.distillation.terms import Output, Shapes
-from sleepkd.distillation.terms.hint import Hint, HintSettings, standardised
+from sleepkd.distillation.terms.hint import Hint, standardised
+from sleepkd.distillation.terms.term import TapSettings
 from sleepkd.errors import UserError
 from tests.distillation.terms.made_up import SHARES, assert_shares_add_up, batch, places
 
@@ -15,7 +16,7 @@ LOGITS = torch.zeros(1, 1, 3)
 def hint(wide: int = 3, deep: int = 5, length: int = 6, of_teacher: int | None = None) -> Hint:
     torch.manual_seed(0)
     shapes = Shapes(3, {"a": (wide, length)}, {"b": (deep, of_teacher or length)})
-    return Hint(HintSettings(1.0, "a", "b"), shapes).double()
+    return Hint(TapSettings(1.0, "a", "b"), shapes).double()
 
 
 def test_the_projected_features_are_to_be_the_teacher_s_standardised() -> None:

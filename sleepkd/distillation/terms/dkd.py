@@ -1,0 +1,72 @@
+"""Decoupled distillation (DKD; Zhao et al., arXiv 2203.08679): the target class, and the rest by itself."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sleepkd.config import require
+from sleepkd.data.hypnogram import UNSCORED
+from sleepkd.data.views import Places
+from sleepkd.data.windows import Batch
+from sleepkd.distillation.terms.term import Output, Term, TermSettings, check_temperature, precise, sleep_epochs
+
+
+@dataclass(frozen=True)
+class DecoupledSettings(TermSettings):
+    """target: weight of how likely the target class is (the paper's alpha); others: of the rest (its beta)."""
+
+    target: float = 1.0
+    others: float = 8.0
+    temperature: float = 4.0
+
+    def check(self, key: str) -> None:
+        """Refuse impossible values by key."""
+        super().check(key)
+        check_temperature(self.temperature, key)
+        for name in ("target", "others"):
+            value = getattr(self, name)
+            require(0 <= value < float("inf"), f"{key}.{name}", f"must be 0 or more, is {value}")
+
+
+class Decoupled(Term):
+    """T² times both divergences, weighted, a mean over sleep epochs.
+
+    The target class is the scored one; where nobody scored, the teacher's most likely one, which is a choice.
+    """
+
+    Settings = DecoupledSettings
+
+    def keep(self, teacher: Output) -> dict[str, Tensor]:
+        """The teacher's logits (B, n, K)."""
+        return {"logits": teacher.logits}
+
+    def sum(self, student: Output, taught: dict[str, Tensor], batch: Batch) -> Tensor:
+        """Both, summed over sleep epochs."""
+        settings, teacher = self.settings, precise(taught["logits"]).detach()
+        target_BN = torch.where(batch.labels == UNSCORED, teacher.argmax(dim=-1), batch.labels)
+        target, others = decoupled(precise(student.logits), teacher, target_BN, settings.temperature)
+        return ((settings.target * target + settings.others * others) * batch.present).sum()
+
+    def count(self, places: Places) -> float:
+        """Sleep epochs."""
+        return sleep_epochs(places)
+
+
+def decoupled(student_BNK: Tensor, teacher_BNK: Tensor, target_BN: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """T² KL of (p of the target, 1 - p), and T² KL over the other classes, each (B, n), by logarithms throughout."""
+    is_target = F.one_hot(target_BN, student_BNK.shape[-1]).bool()
+
+    def parts(logits: Tensor) -> tuple[Tensor, Tensor]:
+        log_p = F.log_softmax(logits / temperature, dim=-1)
+        other = log_p.masked_fill(is_target, -torch.inf)
+        rest = other.logsumexp(dim=-1)
+        pair = torch.stack([log_p.gather(-1, target_BN[..., None])[..., 0], rest], dim=-1)
+        # 0 where the target is: it has no part in what follows
+        return pair, (log_p - rest[..., None]).masked_fill(is_target, 0)
+
+    (pair_s, other_s), (pair_t, other_t) = parts(student_BNK), parts(teacher_BNK)
+    of_target = (pair_t.exp() * (pair_t - pair_s)).sum(-1)
+    of_others = (other_t.exp().masked_fill(is_target, 0) * (other_t - other_s)).sum(-1)
+    return temperature**2 * of_target, temperature**2 * of_others
