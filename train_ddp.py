@@ -153,7 +153,7 @@ def validate(run: Run) -> dict[str, Any]:
     if int(confusion.sum()) != scored:
         raise RuntimeError(f"validation counted {int(confusion.sum())} of {scored} scored sleep epochs")
     terms = {name: float(processes.sum(value)) for name, value in sums.items()}
-    loss = sum(run.config.loss[name].weight * value for name, value in terms.items())
+    loss = sum(run.config.loss[name].last_weight * value for name, value in terms.items())
     return json_safe({"loss": loss, **terms, **scores(confusion.numpy(), CLASS_NAMES[classes])})
 
 

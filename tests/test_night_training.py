@@ -137,3 +137,13 @@ def test_nights_without_labels_teach_through_the_teacher(
 def test_a_teacher_and_its_student_look_in_the_same_way(store: Path, teacher: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="answers in view night"):
         train("kd_temp", tiny(store, tmp_path, stage__teacher=teacher))
+
+
+def test_a_weight_on_a_ramp_is_that_of_the_epoch(store: Path, tmp_path: Path) -> None:
+    ramp = "loss.ce.weight={start: 0.25, end: 1, epochs: 1}"
+    folder, _ = train("eeg_base", [*tiny(store, tmp_path, **NIGHT, train__epochs=2, train__log_every=1), ramp])
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    for line in lines:
+        weight = 1 if line["kind"] == "validation" else (0.25, 1)[line["epoch"]]
+        assert line["loss"] == pytest.approx(weight * line["ce"], rel=1e-5)
+    assert {line["kind"] for line in lines} == {"train", "validation"}

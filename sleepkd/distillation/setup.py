@@ -61,8 +61,8 @@ class Run:
         return self.config.train.epochs * self.updates
 
     def begin_epoch(self) -> None:
-        """The stage in training mode, its clock and its log at the start, its rows as this epoch draws them."""
-        self.windows.epoch = self.state.position.epoch
+        """The stage in training mode, clock and log at the start, weights and rows as this epoch has them."""
+        self.windows.epoch = self.stage.epoch = self.state.position.epoch
         self.started, self.log = time.monotonic(), UpdateLog(self.processes)
         self.stage.train_mode()
 

@@ -38,6 +38,7 @@ class Stage:
     """What one stage trains on. `teacher` is no part of the learner's module tree, is frozen and in eval mode.
 
     inputs: what the student sees, with every choice made. frozen: paths of the student's modules that are not trained.
+    epoch: of training, which weights may depend on.
     """
 
     config: Config
@@ -47,6 +48,7 @@ class Stage:
     student_taps: Taps
     teacher_taps: Taps | None
     frozen: list[str]
+    epoch: int = 0
 
     @property
     def student(self) -> nn.Module:
@@ -108,7 +110,7 @@ class Stage:
         for name, term in self.terms.items():
             own = {key.removeprefix(f"{name}."): x for key, x in taught.items() if key.startswith(f"{name}.")}
             terms[name] = term.sum(student, own, batch) / divisors[name]
-        return sum(self.config.loss[name].weight * value for name, value in terms.items()), terms
+        return sum(self.config.loss[name].weight_at(self.epoch) * value for name, value in terms.items()), terms
 
 
 def build_stage(config: Config, rate_hz: float) -> Stage:

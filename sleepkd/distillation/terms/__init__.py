@@ -50,5 +50,5 @@ def term_settings(values: Mapping[str, Any], key: str = "loss") -> dict[str, Ter
 
 
 def active_terms(loss: Mapping[str, TermSettings]) -> dict[str, TermSettings]:
-    """Those that have a weight."""
-    return {name: settings for name, settings in loss.items() if settings.weight > 0}
+    """Those that ever have a weight."""
+    return {name: settings for name, settings in loss.items() if settings.is_active}

@@ -1,15 +1,17 @@
 """What a term of the loss is: one file with its settings, its taps, a sum, and what the sum is divided by."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sleepkd.config import require
+from sleepkd.config import from_dict, require
 from sleepkd.data.views import Places
 from sleepkd.data.windows import Batch
+from sleepkd.errors import UserError
 
 
 class Output(NamedTuple):
@@ -32,10 +34,50 @@ class Shapes(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Ramp:
+    """A weight that goes in a straight line from `start` in the first epoch to `end` after so many, and stays there."""
+
+    start: float
+    end: float
+    epochs: int
+
+    def check(self, key: str) -> None:
+        """Refuse impossible values by key."""
+        require(self.epochs >= 1, f"{key}.epochs", f"must be at least 1, is {self.epochs}")
+
+
+def weight_or_ramp(value: Any, key: str) -> float | Ramp:
+    """A number, or {start, end, epochs}; UserError where it is neither."""
+    if isinstance(value, Mapping):
+        return from_dict(Ramp, dict(value), f"{key}.")
+    try:
+        return float(value)  # YAML 1.1 reads 1e-3 as text
+    except (TypeError, ValueError):
+        raise UserError(f"{key}: expected a number or {{start, end, epochs}}, got {value!r}") from None
+
+
+@dataclass(frozen=True)
 class TermSettings:
     """Every term has a weight; one of weight 0 is not computed. The taps are module paths, none by default."""
 
-    weight: float = 0.0
+    weight: Annotated[float | Ramp, weight_or_ramp] = 0.0
+
+    def weight_at(self, epoch: int) -> float:
+        """The weight in an epoch of training, counted from 0."""
+        if not isinstance(self.weight, Ramp):
+            return self.weight
+        share = min(1.0, epoch / self.weight.epochs)
+        return (1 - share) * self.weight.start + share * self.weight.end
+
+    @property
+    def last_weight(self) -> float:
+        """The weight that it ends with: validation weighs by it, so that epochs compare."""
+        return self.weight.end if isinstance(self.weight, Ramp) else self.weight
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it ever has a weight."""
+        return self.weight_at(0) > 0 or self.last_weight > 0
 
     @property
     def student_taps(self) -> tuple[str, ...]:
@@ -49,7 +91,12 @@ class TermSettings:
 
     def check(self, key: str) -> None:
         """Refuse impossible values by key, `key` being "loss.<name>"."""
-        require(0 <= self.weight < float("inf"), f"{key}.weight", f"must be 0 or more, is {self.weight}")
+        ramp, where = isinstance(self.weight, Ramp), f"{key}.weight"
+        ends = {".start": self.weight.start, ".end": self.weight.end} if ramp else {"": self.weight}
+        for name, value in ends.items():
+            require(0 <= value < float("inf"), f"{where}{name}", f"must be 0 or more, is {value}")
+        if ramp:
+            self.weight.check(where)
 
 
 @dataclass(frozen=True)
