@@ -26,9 +26,10 @@ from sleepkd.errors import UserError, run_command
 from sleepkd.evaluation.distillation.inside import Evaluated
 from sleepkd.evaluation.inference import predict
 from sleepkd.evaluation.runs import Again, Protocol, Run, check_same_classes, name_runs, name_sides
-from sleepkd.evaluation.scores.calibration import fit_temperature, read_temperature, write_temperature
+from sleepkd.evaluation.scores.calibration import fit_temperature
 from sleepkd.evaluation.scores.groups import participants_of
 from sleepkd.provenance import shown, torchrun
+from sleepkd.training.temperature import read_temperature, write_temperature
 
 AT_A_TIME = {"epochs": 256, "night": 4}
 
@@ -113,7 +114,7 @@ def companions_of(sides: list[list[Run]], args: argparse.Namespace) -> dict[Run,
     found = {}
     for i, run in enumerate(side[0] for side in sides):
         config, own = run.trained.config, run.trained.path.resolve()
-        teacher = args.teacher or _neighbour(config, config.stage.teacher)
+        teacher = args.teacher or _teacher_of(config)
         usual = "night_ecg" if config.data.view == "night" else f"{'_'.join(run.trained.inputs)}_base"
         first = args.compare[0] if args.compare and i else None
         baseline = args.baseline or (first if _looks_alike(first, config) else _neighbour(config, usual))
@@ -135,6 +136,12 @@ def _looks_alike(path: Path | None, config: Config) -> bool:
     return bool(path) and load_trained(path).config.data.view == config.data.view
 
 
+def _teacher_of(config: Config) -> Path | None:
+    """The checkpoint of the one trained network that taught, if it was one and is there."""
+    networks = [name for name in config.stage.teachers if name in config.stage.earlier]
+    return _neighbour(config, networks[0]) if len(networks) == 1 else None
+
+
 def _neighbour(config: Config, stage: str) -> Path | None:
     """The checkpoint that a run's config means by the name of a stage; None where it names none, or it is gone."""
     try:
@@ -145,8 +152,7 @@ def _neighbour(config: Config, stage: str) -> Path | None:
 
 def _lineage(trained: TrainedNetwork) -> list[Path]:
     """The checkpoints that went into a network, itself last, in the order of their training, where found."""
-    stage = trained.config.stage
-    earlier = [_neighbour(trained.config, name) for name in (stage.teacher, *stage.starts)]
+    earlier = [_neighbour(trained.config, name) for name in trained.config.stage.earlier]
     return [*(path for parent in earlier if parent for path in _lineage(load_trained(parent))), trained.path]
 
 

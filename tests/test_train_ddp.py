@@ -86,7 +86,7 @@ def captured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Stage, dict, dict]]:
         stage = build_stage(config, rate_hz)
         copies = [
             {name: value.clone() for name, value in network.state_dict().items()} if network else {}
-            for network in (stage.student, stage.teacher and stage.teacher.network)
+            for network in (stage.student, stage.teacher and stage.teacher.networks[0])
         ]
         stages.append((stage, *copies))
         return stage
@@ -103,11 +103,11 @@ def test_the_teacher_stays_bit_identical(
     start = f"stage.start_from={two_process_runs / 'feat_train' / 'best.pt'}" if stage_name == "feat_temp" else None
     train(stage_name, [*tiny(store, tmp_path), f"stage.teacher={teacher}", *([start] if start else [])])
     stage, _, before = captured[0]
-    after = stage.teacher.network.state_dict()
+    after = stage.teacher.networks[0].state_dict()
     assert any("running_mean" in name for name in after)
     assert same(before, after)
     assert same(read_checkpoint(teacher).model, after)
-    assert not any(module.training for module in stage.teacher.network.modules())
+    assert not any(module.training for module in stage.teacher.networks[0].modules())
 
 
 def test_attention_transfer_moves_all_but_the_tail_that_no_tap_sees(

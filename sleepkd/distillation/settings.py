@@ -3,14 +3,39 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from sleepkd.config import from_dict, merged, require
 from sleepkd.data.inputs import InputSpec, input_spec
 from sleepkd.data.settings import DataConfig
 from sleepkd.distillation.terms import TERMS, TermSettings, active_terms, term_settings
+from sleepkd.errors import UserError
 from sleepkd.models import network_settings
 from sleepkd.training.settings import TrainConfig
+
+OWN_AVERAGE = "self"
+"""A teacher: the moving average of the student's own weights."""
+STAGER_NAMES = ("yasa",)
+"""Teachers of other libraries, see `stagers.STAGERS`."""
+
+
+def teacher_names(value: Any, key: str) -> str | tuple[str, ...]:
+    """A stage, a checkpoint or a kind of teacher, or several of the first two; UserError where it is neither."""
+    if isinstance(value, str):
+        return value
+    several = isinstance(value, list | tuple) and value and all(isinstance(name, str) and name for name in value)
+    require(bool(several), key, f"expected a stage, or a list of stages, got {value!r}")
+    return tuple(value)
+
+
+def fitted_or_number(value: Any, key: str) -> str | float:
+    """A temperature: "fitted", or a number."""
+    if value == "fitted":
+        return value
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise UserError(f"{key}: expected fitted or a number, got {value!r}") from None
 
 
 def start_sources(value: Any, key: str) -> str | dict[str, str]:
@@ -27,6 +52,8 @@ def start_sources(value: Any, key: str) -> str | dict[str, str]:
 class StageConfig:
     """One training stage. `teacher` and `start_from` name an earlier stage of the same `runs_root`, or a checkpoint.
 
+    teacher: several, as a list, are an ensemble; "self" is the moving average of the student's own weights; "yasa" is
+    that library's stager, on the EEG of the nights.
     inputs: what the network that is trained sees, by signal: eeg, ecg, beats; {} takes what `data` says, false leaves
     out one that an earlier config names. start_from: a stage for the whole network, or one for each of some parts, say
     {encoders.ecg: night_ecg}; what a part is called there comes after a colon: {encoders.ecg.bottom: ecg_base:bottom}.
@@ -34,7 +61,7 @@ class StageConfig:
 
     name: str = ""
     inputs: Annotated[InputSpec, input_spec] = field(default_factory=dict)
-    teacher: str = ""
+    teacher: Annotated[str | tuple[str, ...], teacher_names] = ""
     start_from: Annotated[str | dict[str, str], start_sources] = ""
 
     @property
@@ -49,16 +76,51 @@ class StageConfig:
         return found
 
     @property
+    def teachers(self) -> tuple[str, ...]:
+        """Those that `teacher` names."""
+        return tuple(filter(None, (self.teacher,))) if isinstance(self.teacher, str) else self.teacher
+
+    @property
+    def earlier(self) -> tuple[str, ...]:
+        """The stages or checkpoints that it learns from or starts from, each once."""
+        learns = [name for name in self.teachers if name not in (OWN_AVERAGE, *STAGER_NAMES)]
+        return tuple(dict.fromkeys((*learns, *self.starts)))
+
+    @property
     def starts(self) -> tuple[str, ...]:
         """The stages or checkpoints that it starts from, each once."""
         return tuple(dict.fromkeys(stage for stage, _ in self.start_parts.values()))
 
 
 @dataclass(frozen=True)
+class TrustConfig:
+    """min_confidence: sleep epochs whose most likely class the teacher gives less are not taught by it.
+
+    temperature: the teacher's logits are divided by it, before all else; "fitted": by the one that `evaluate.py
+    --calibrate` left beside the teacher's checkpoint.
+    """
+
+    min_confidence: float = 0.0
+    temperature: Annotated[str | float, fitted_or_number] = 1.0
+
+    def check(self, key: str) -> None:
+        """Refuse impossible values by key."""
+        least, temperature = self.min_confidence, self.temperature
+        require(0 <= least < 1, f"{key}.min_confidence", f"must be at least 0 and below 1, is {least}")
+        positive = temperature == "fitted" or 0 < float(temperature) < float("inf")
+        require(positive, f"{key}.temperature", f"must be fitted or positive, is {temperature}")
+
+
+@dataclass(frozen=True)
 class DistillConfig:
-    """cache_teacher: keep what the terms need of the teacher's answers on disk, and run it once only."""
+    """cache_teacher: keep what the terms need of the teacher's answers on disk, and run it once only.
+
+    ensemble: several teachers count alike, or by the kappa that each has on its validation nights.
+    """
 
     cache_teacher: bool = False
+    ensemble: Literal["alike", "kappa"] = "alike"
+    trust: TrustConfig = field(default_factory=TrustConfig)
 
 
 @dataclass(frozen=True)
@@ -133,3 +195,26 @@ def check(config: Config) -> None:
         )
     needing = " or ".join(f"loss.{name}" for name in config.terms if TERMS[name].needs_teacher)
     require(not needing or bool(stage.teacher), "stage.teacher", f"is missing, and {needing} needs one")
+    _check_teachers(config)
+
+
+def _check_teachers(config: Config) -> None:
+    """Refuse what a kind of teacher cannot do."""
+    named, trust = config.stage.teachers, config.distill.trust
+    trust.check("distill.trust")
+    special = [name for name in named if name in (OWN_AVERAGE, *STAGER_NAMES)]
+    require(not special or len(named) == 1, "stage.teacher", f"{', '.join(special)} teaches alone, not in an ensemble")
+    if not special or not config.needs_teacher:
+        return
+    for name, settings in config.terms.items():
+        taps = settings.teacher_taps
+        require(not taps, f"loss.{name}", f"needs the features of a network; stage.teacher is {special[0]}")
+    require(
+        trust.temperature != "fitted",
+        "distill.trust.temperature",
+        f"fitted goes with checkpoints, not with {special[0]}",
+    )
+    if special == [OWN_AVERAGE]:
+        require(config.train.ema_decay > 0, "train.ema_decay", "must be above 0 for stage.teacher: self")
+        require(not config.distill.cache_teacher, "distill.cache_teacher", "cannot keep a teacher that changes: self")
+        require(trust.temperature == 1, "distill.trust.temperature", "is for a teacher that does not change, not self")

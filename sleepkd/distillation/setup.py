@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from sleepkd.data.nights import open_nights
 from sleepkd.data.windows import Windows
 from sleepkd.distillation.settings import Config
 from sleepkd.distillation.stage import STUDENT, Stage, build_stage, by_device
+from sleepkd.distillation.teacher import OwnAverage, Staged
 from sleepkd.distillation.teacher_cache import use_cached_teacher
 from sleepkd.distillation.trained import checkpoint_of_network
 from sleepkd.distributed import Processes, StopFlag
@@ -144,6 +146,8 @@ def set_up(config: Config, processes: Processes) -> Run:
     stage.to(processes.device, dtype)
     position = resumed.position if resumed else Position()
     state = new_state(stage.student, stage.learner.terms, train, position, processes)
+    if isinstance(stage.teacher, OwnAverage):
+        stage.teacher.follow(state.average.module)
     same_draws = True
     if resumed:
         load_weights(stage.student, resumed.model, config.run_directory / "last.pt")
@@ -160,10 +164,10 @@ def set_up(config: Config, processes: Processes) -> Run:
         if not same_draws:
             was = len(resumed.training["random"])
             print(f"  on {was} processes before: random draws (dropout) differ from here on", flush=True)
-    if config.distill.cache_teacher and stage.teacher:
-        use_cached_teacher(stage, windows, directory.path / "teacher" / "train", processes, train.batch_size)
-        if validation:
-            use_cached_teacher(stage, validation, directory.path / "teacher" / "validation", processes, at_once)
+    rooms = {"train": (windows, train.batch_size), "validation": (validation, at_once)}
+    for name, (of_part, rows_at_once) in rooms.items():
+        if of_part and stage.teacher:
+            ready_teacher(stage, of_part, directory.path / "teacher" / name, processes, rows_at_once)
     total = train.epochs * updates
     progress = Progress(config.stage.name, total, done, shown=processes.is_first)
     return Run(
@@ -184,6 +188,14 @@ def set_up(config: Config, processes: Processes) -> Run:
     )
 
 
+def ready_teacher(stage: Stage, windows: Windows, folder: Path, processes: Processes, rows_at_once: int) -> None:
+    """What is to be kept of the teacher's answers to these windows, in `folder`."""
+    if isinstance(stage.teacher, Staged):
+        stage.teacher.prepare(windows, folder, processes)
+    elif stage.config.distill.cache_teacher:
+        use_cached_teacher(stage, windows, folder, processes, rows_at_once)
+
+
 def wrap(stage: Stage, processes: Processes) -> nn.Module:
     """What the loop calls: SyncBatchNorm, compiled, in DDP, where each applies. Taps are registered before."""
     config, learner = stage.config, stage.learner
@@ -191,8 +203,8 @@ def wrap(stage: Stage, processes: Processes) -> nn.Module:
         learner.student = nn.SyncBatchNorm.convert_sync_batchnorm(learner.student)
     if config.train.compile:
         learner.student.compile()
-        if stage.teacher:
-            stage.teacher.network.compile()
+        for network in stage.teacher.networks if stage.teacher else ():
+            network.compile()
     if not processes.distributed:
         return learner
     device_ids = [processes.device] if processes.device.type == "cuda" else None
@@ -202,7 +214,7 @@ def wrap(stage: Stage, processes: Processes) -> nn.Module:
 def describe(stage: Stage, windows: Windows, validation: Windows | None, done: int, processes: Processes) -> str:
     """What is about to be trained, in a few lines."""
     config, count = stage.config, sum(parameter.numel() for parameter in stage.learner.parameters())
-    teacher = f", taught by {stage.teacher.path}" if stage.teacher else ""
+    teacher = f", taught by {stage.teacher}" if stage.teacher else ""
     start = f", from {' and '.join(config.stage.starts)}" if config.stage.starts else ""
     unlabelled = sum(not night.has_labels for night in windows.nights) if stage.uses_unlabelled else 0
     without = f" ({unlabelled} without labels)" if unlabelled else ""

@@ -11,12 +11,15 @@ from sleepkd.data.views import Places
 from sleepkd.data.windows import Batch
 from sleepkd.distillation.settings import Config
 from sleepkd.distillation.taps import Taps
+from sleepkd.distillation.teacher import STAGED, TEACHER, Teacher, certain, teacher_of
 from sleepkd.distillation.terms import TERMS, Output, Shapes, Term
-from sleepkd.distillation.trained import TrainedNetwork, load_start, load_teacher
+from sleepkd.distillation.trained import load_start
 from sleepkd.errors import UserError
 from sleepkd.models import build_network
 
-STUDENT, TEACHER = "student", "teacher"
+STUDENT = "student"
+TRUSTED = "trusted"
+"""Which sleep epochs the teacher is sure enough of, among what is kept of its answers."""
 PROBE_SECONDS = {"epochs": EPOCH_SECONDS, "night": 10 * EPOCH_SECONDS}
 
 
@@ -44,9 +47,8 @@ class Stage:
     config: Config
     inputs: InputSpec
     learner: Learner
-    teacher: TrainedNetwork | None
+    teacher: Teacher | None
     student_taps: Taps
-    teacher_taps: Taps | None
     frozen: list[str]
     epoch: int = 0
 
@@ -63,7 +65,7 @@ class Stage:
     @property
     def readers(self) -> dict[str, InputSpec]:
         """What student and teacher want to see of the same stretch of a night: each what it was made for."""
-        return {STUDENT: self.inputs} | ({TEACHER: self.teacher.inputs} if self.teacher else {})
+        return {STUDENT: self.inputs} | (self.teacher.readers if self.teacher else {})
 
     @property
     def uses_unlabelled(self) -> bool:
@@ -73,8 +75,8 @@ class Stage:
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move what is trained, and the teacher."""
         self.learner.to(device, dtype)
-        if self.teacher:
-            self.teacher.network.to(device, dtype)
+        for network in self.teacher.networks if self.teacher else ():
+            network.to(device, dtype)
 
     def train_mode(self) -> None:
         """The learner in training mode, but for what is frozen: its BatchNorm statistics must not move either."""
@@ -96,20 +98,23 @@ class Stage:
         """What the terms keep of the teacher's answer to a batch, as "term.name"; from its cache where it has one."""
         if not self.teacher:
             return {}
-        if batch.taught:
+        if batch.taught and STAGED not in batch.taught:
             return {name: rows.flatten(0, 1) for name, rows in batch.taught.items()}
-        logits = self.teacher.network(batch.inputs[TEACHER])
-        said = Output(batch.per_sleep_epoch(logits), self.teacher_taps.pop())
-        return {f"{name}.{kept}": x for name, term in self.terms.items() for kept, x in term.keep(said).items()}
+        said = self.teacher.answer(batch)
+        taught = {f"{name}.{kept}": x for name, term in self.terms.items() for kept, x in term.keep(said).items()}
+        if least := self.config.distill.trust.min_confidence:
+            taught[TRUSTED] = certain(said.logits, least).to(said.logits.dtype)
+        return taught
 
     def loss(
         self, student: Output, taught: dict[str, Tensor], batch: Batch, divisors: dict[str, float]
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of one micro-batch, its share of the update's, and its terms by name, unweighted."""
         terms = {}
+        sure = batch._replace(present=batch.present & (taught[TRUSTED] > 0)) if TRUSTED in taught else batch
         for name, term in self.terms.items():
             own = {key.removeprefix(f"{name}."): x for key, x in taught.items() if key.startswith(f"{name}.")}
-            terms[name] = term.sum(student, own, batch) / divisors[name]
+            terms[name] = term.sum(student, own, sure if term.needs_teacher else batch) / divisors[name]
         return sum(self.config.loss[name].weight_at(self.epoch) * value for name, value in terms.items()), terms
 
 
@@ -124,25 +129,25 @@ def build_stage(config: Config, rate_hz: float) -> Stage:
     student = build_network(config.model, config.data.classes, inputs, config.data.view)
     if config.stage.start_parts:
         load_start(config, student)
-    teacher = load_teacher(config) if config.needs_teacher else None
+    teacher = teacher_of(config, student, inputs) if config.needs_teacher else None
     taps = {
         whose: tuple(
             dict.fromkeys(tap for settings in config.terms.values() for tap in getattr(settings, f"{whose}_taps"))
         )
-        for whose in (STUDENT, TEACHER)
+        for whose in ("student", "teacher")
     }
     where = _said_of_taps(config)
-    student_taps = Taps(student, taps[STUDENT], where)
-    teacher_taps = Taps(teacher.network, taps[TEACHER], where) if teacher else None
+    student_taps = Taps(student, taps["student"], where)
+    teacher_taps = teacher.tap(taps["teacher"], where) if taps["teacher"] else None
     view = config.data.view
     shapes = Shapes(
         config.data.classes,
-        _shapes(student, inputs, student_taps, view) if taps[STUDENT] else {},
-        _shapes(teacher.network, teacher.inputs, teacher_taps, view) if teacher and taps[TEACHER] else {},
+        _shapes(student, inputs, student_taps, view) if taps["student"] else {},
+        _shapes(teacher.networks[0], teacher.readers[TEACHER], teacher_taps, view) if teacher_taps else {},
     )
     terms = {name: TERMS[name](settings, shapes) for name, settings in config.terms.items()}
     frozen = [] if config.tells_stages else _freeze_beyond_taps(student, inputs, student_taps, view)
-    return Stage(config, inputs, Learner(student, terms), teacher, student_taps, teacher_taps, frozen)
+    return Stage(config, inputs, Learner(student, terms), teacher, student_taps, frozen)
 
 
 def by_device(config: Config, device: torch.device) -> Config:

@@ -14,7 +14,7 @@ from torch import Tensor
 from sleepkd.config import to_dict
 from sleepkd.data.batches import each_once
 from sleepkd.data.windows import Batch, Windows
-from sleepkd.distillation.stage import STUDENT, TEACHER, Stage, autocast
+from sleepkd.distillation.stage import STUDENT, Stage, autocast
 from sleepkd.distributed import Processes
 from sleepkd.files import write_text_atomically
 from sleepkd.training.run_directory import computed
@@ -74,16 +74,17 @@ def _identity(stage: Stage, windows: Windows) -> dict[str, str]:
     for name in windows.places.__dataclass_fields__:
         places.update(np.ascontiguousarray(getattr(windows.places, name)).tobytes())
     config = computed(to_dict(stage.config))
-    parts = ("data.", "loss.")
+    parts = ("data.", "loss.", "distill.")
     settings = {k: v for k, v in config.items() if k.startswith(parts) and not k.startswith("data.augment.")}
-    reading = {name: asdict(item) for name, item in windows.readers[TEACHER].items()}
+    reading = {
+        reader: {name: asdict(item) for name, item in spec.items()}
+        for reader, spec in windows.readers.items()
+        if reader != STUDENT
+    }
     nights = [(night.key, asdict(night.info)) for night in windows.nights]
-    weights = hashlib.sha256()
-    for name, value in stage.teacher.network.state_dict().items():
-        weights.update(name.encode() + value.detach().to("cpu").double().numpy().tobytes())
     described = json.dumps([settings, reading, nights], sort_keys=True, default=str)
     return {
-        "teacher": weights.hexdigest(),
+        "teacher": stage.teacher.identity(),
         "windows": places.hexdigest(),
         "reading": hashlib.sha256(described.encode()).hexdigest(),
         "precision": stage.config.train.precision,

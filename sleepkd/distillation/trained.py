@@ -80,9 +80,9 @@ def load_start(config: Config, network: nn.Module) -> None:
         load_weights(module, weights, path)
 
 
-def load_teacher(config: Config) -> TrainedNetwork:
-    """The network that `stage.teacher` names. Raises UserError: not there, of other classes or another view."""
-    teacher = load_trained(checkpoint_of(config, config.stage.teacher, "stage.teacher"))
+def load_teacher(config: Config, name: str) -> TrainedNetwork:
+    """A network that `stage.teacher` names. Raises UserError: not there, of other classes or another view."""
+    teacher = load_trained(checkpoint_of(config, name, "stage.teacher"))
     _check_classes(config, teacher.config, teacher.path)
     if teacher.config.data.view != config.data.view:
         raise UserError(

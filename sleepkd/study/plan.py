@@ -110,11 +110,7 @@ def _plan_group(
         row = given.get(name) or _row(name)
         arguments = _arguments(row, group, overlays, settings, out)
         config = load_config(*arguments)
-        needs = tuple(
-            earlier
-            for earlier in (config.stage.teacher, *config.stage.starts)
-            if earlier and not earlier.endswith(".pt")
-        )
+        needs = tuple(earlier for earlier in config.stage.earlier if not earlier.endswith(".pt"))
         for earlier in needs:
             add(earlier, (*needed_by, name))
         files, overrides = arguments

@@ -4,10 +4,7 @@ All functions take the scored sleep epochs of a set of nights as labels (N,), 0 
 """
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -16,8 +13,6 @@ from sklearn.metrics import brier_score_loss, log_loss
 from sleepkd.errors import UserError
 from sleepkd.evaluation.scores.metrics import batch_scores, confusion_matrix
 from sleepkd.evaluation.scores.night import NightPredictions
-from sleepkd.evaluation.scores.summary import json_safe
-from sleepkd.files import write_text_atomically
 
 BINS = 15
 KEPT_SHARES = np.linspace(0.05, 1.0, 20)
@@ -157,39 +152,6 @@ def with_temperature_applied(night: NightPredictions, temperature: float) -> Nig
     return dataclasses.replace(
         night, probabilities=with_temperature(night.probabilities.astype(np.float64), temperature).astype(np.float32)
     )
-
-
-def temperature_path(checkpoint: Path) -> Path:
-    """Where a checkpoint's temperature is stored: beside it."""
-    return checkpoint.with_name("temperature.json")
-
-
-def write_temperature(checkpoint: Path, fitted: dict) -> None:
-    """Store what `fit_temperature` found as JSON beside the checkpoint, with the digest of the file it belongs to."""
-    content = {"checkpoint": checkpoint.name, "sha256": _digest(checkpoint), **fitted}
-    write_text_atomically(temperature_path(checkpoint), json.dumps(json_safe(content), indent=2) + "\n")
-
-
-def read_temperature(checkpoint: Path) -> float:
-    """The temperature stored for a checkpoint. Raises UserError where there is none, or it was fitted for another."""
-    path = temperature_path(checkpoint)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        temperature, digest = content["temperature"], content["sha256"]
-    except FileNotFoundError:
-        raise UserError(f"{path}: no stored temperature; fit one with --calibrate") from None
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"{path}: not a stored temperature; fit one again with --calibrate") from None
-    if not isinstance(temperature, int | float) or not temperature > 0:
-        raise UserError(f"{path}: the temperature must be a positive number, not {temperature!r}")
-    if digest != _digest(checkpoint):
-        raise UserError(f"{path}: was fitted for another checkpoint than {checkpoint.name}; fit one with --calibrate")
-    return float(temperature)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _nll(labels: np.ndarray, probabilities: np.ndarray) -> float:

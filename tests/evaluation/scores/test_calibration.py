@@ -8,14 +8,13 @@ from sleepkd.evaluation.scores.calibration import (
     calibration_of,
     expected_calibration_error,
     fit_temperature,
-    read_temperature,
     reliability,
     risk_coverage,
     with_temperature,
     with_temperature_applied,
-    write_temperature,
 )
 from sleepkd.evaluation.scores.metrics import batch_scores
+from sleepkd.training.temperature import read_temperature, write_temperature
 from tests.evaluation.nights import made_up_night
 
 pytestmark = pytest.mark.filterwarnings("error")
