@@ -92,9 +92,9 @@ def update(run: Run, rows: np.ndarray, micro_batches: Iterator[Batch]) -> Tensor
         batch = next(micro_batches).to(processes.device, run.dtype)
         is_last = micro == settings.accumulate - 1
         with contextlib.nullcontext() if is_last or not processes.distributed else run.learner.no_sync():
-            _, loss, terms = forward(stage, run.learner, batch, divisors)
+            logits, loss, terms = forward(stage, run.learner, batch, divisors)
             state.scaler.scale(processes.world * loss).backward()  # DDP averages, the shares of a sum add up
-        run.log.add({"loss": loss, **terms})
+        run.log.add({"loss": loss, **terms, **run.said_of_unscored(logits, batch)})
     run.log.end_update(rows, int(whole.present.sum()))
 
     state.scaler.unscale_(state.optimizer)

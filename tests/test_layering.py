@@ -39,7 +39,7 @@ EVALUATION_FLOORS = {  # the same within sleepkd/evaluation: rooms, and the file
     "analysis": {"scores", "pictures"},
     "results": {"scores", "pictures", "distillation", "pages", "predictions", "runs", "analysis"},
 }
-VERBS = {"simulate", "prepare", "inspect", "predict", "reproduce"}
+VERBS = {"simulate", "prepare", "inspect", "predict", "reproduce", "stager"}
 SCRIPTS = {"train_ddp", "evaluate", "examples"}
 TOO_HEAVY = {"mne", "edfio", "wfdb", "yasa", "sleepecg", "matplotlib", "pandas", "numba"}
 FILES = sorted(PACKAGE.rglob("*.py"))

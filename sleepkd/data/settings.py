@@ -14,11 +14,15 @@ View = Literal["epochs", "night"]
 
 @dataclass(frozen=True)
 class Source:
-    """One entry of `data.nights`: a store, the name of a split or its folder, and the weight of its nights."""
+    """One entry of `data.nights`: a store, the name of a split or its folder, and the weight of its nights.
+
+    labels: false takes them as if nobody had scored them.
+    """
 
     store: str
     split: str = "default"
     weight: float = 1.0
+    labels: bool = True
 
 
 @dataclass(frozen=True)

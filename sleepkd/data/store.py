@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 import tempfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -151,6 +151,15 @@ class Night:
     def has_labels(self) -> bool:
         """Whether a person scored it."""
         return bool(self.info.scoring)
+
+    def unscored(self) -> "Night":
+        """The same night as if nobody had scored it: on the same lines, without what only labels give."""
+        signals = {
+            name: replace(signal, scored_median=None, scored_iqr=None) for name, signal in self.info.signals.items()
+        }
+        info = replace(self.info, scoring="", signals=signals, other_scorings=())
+        labels = np.full_like(self.hypnogram.labels, UNSCORED)
+        return replace(self, info=info, hypnogram=replace(self.hypnogram, labels=labels))
 
     def signal(self, name: str) -> np.ndarray:
         """The stored int16 samples (samples,), memory-mapped and read-only; a plain ndarray view of the map."""

@@ -12,9 +12,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 from sleepkd.config import to_dict
 from sleepkd.data.batches import check_shares, draw_epoch
+from sleepkd.data.hypnogram import CLASS_NAMES, UNSCORED
 from sleepkd.data.inputs import said
 from sleepkd.data.nights import open_nights
-from sleepkd.data.windows import Windows
+from sleepkd.data.windows import Batch, Windows
 from sleepkd.distillation.settings import Config
 from sleepkd.distillation.stage import STUDENT, Stage, build_stage, by_device
 from sleepkd.distillation.teacher import OwnAverage, Staged
@@ -26,6 +27,9 @@ from sleepkd.training.checkpoint import Checkpoint, Position, load_weights
 from sleepkd.training.progress import Progress, UpdateLog
 from sleepkd.training.run_directory import RunDirectory, resumable
 from sleepkd.training.state import TrainingState, new_state
+
+OF_UNSCORED = "unscored_"
+"""What is logged of sleep epochs that nobody scored: the share that the student gives each class."""
 
 
 @dataclass
@@ -73,6 +77,9 @@ class Run:
         values, broken = self.log.flush()
         if broken is not None:
             raise UserError(self._non_finite(broken))
+        unscored = {name: value for name, value in values.items() if name.startswith(OF_UNSCORED)}
+        total = sum(unscored.values()) or 1.0
+        values |= {name: value / total for name, value in unscored.items()}
         state, epoch = self.state, (self.step - 1) // self.updates
         values |= {"gradient_norm": gradient_norm.item(), "learning_rate": state.optimizer.param_groups[0]["lr"]}
         if state.scaler.is_enabled():  # updates that overflowed in fp16 and were skipped: no error, but to be seen
@@ -80,6 +87,15 @@ class Run:
             values |= {"loss_scale": state.scaler.get_scale(), "skipped_updates": self.step - taken}
         self.directory.log("train", self.step, {"epoch": epoch, **values})
         self.progress.show(loss=f"{values['loss']:.4f}")
+
+    def said_of_unscored(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """How many unscored sleep epochs the student gives each class; nothing where all nights are scored."""
+        names = CLASS_NAMES[self.config.data.classes]
+        if all(night.has_labels for night in self.windows.nights):
+            return {}
+        unscored = logits.argmax(dim=-1)[batch.present & (batch.labels == UNSCORED)]
+        counts = torch.bincount(unscored, minlength=len(names))
+        return {f"{OF_UNSCORED}{name}": count for name, count in zip(names, counts.to(torch.float32), strict=True)}
 
     def save_best(self, scores: dict[str, Any]) -> None:
         """The network that validation prefers so far, as best.pt."""

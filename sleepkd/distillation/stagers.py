@@ -58,9 +58,8 @@ def by_yasa(night: Night) -> np.ndarray:
     ]
     raw = mne.io.RawArray(np.array(micro), mne.create_info(list(infos), eeg.rate_hz, "eeg"), verbose="ERROR")
     names = {f"{name}_name": name for name in infos}
-    found = yasa.SleepStaging(raw, **names).predict_proba()
-    probabilities = found[["W", "N1", "N2", "N3", "R"]].to_numpy()
-    return _by_line(probabilities, first / eeg.rate_hz, night)
+    found = yasa.SleepStaging(raw, **names).predict().proba
+    return _by_line(found[["WAKE", "N1", "N2", "N3", "REM"]].to_numpy(), first / eeg.rate_hz, night)
 
 
 STAGERS = dict(zip(STAGER_NAMES, [Stager(by_yasa, "yasa")], strict=True))

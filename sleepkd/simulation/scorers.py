@@ -24,7 +24,7 @@ LIKENESS = np.array([
     [0.001, 0.001, 0.020, 0.200, 0.777, 0.001],
     [0.008, 0.035, 0.020, 0.000, 0.000, 0.937],
 ])  # fmt: skip
-SHARED = 1.0
+SHARED = 0.9
 MOMENT = np.array([0.65, 0.7, 0.65, 0.8, 0.8, 0.65])
 LEANING, DEEP_LEANING = 0.25, 1.4
 """In log odds: spread of what makes a stretch ambiguous to all, of a moment's judgement and of a scorer's leanings; how
@@ -57,8 +57,8 @@ def scorings(
     found = []
     for scorer in range(scorers):
         leaning = LEANING * generator(seed, 0, f"scorer {scorer}").standard_normal(len(STATES))
-        # Where deep sleep begins: one scorer's is early, the next one's late.
-        leaning[[S3, S4]] = (-1) ** scorer * DEEP_LEANING * (1 + 0.3 * leaning[S3])
+        # Where deep sleep begins: one scorer's is late, the next one's early.
+        leaning[[S3, S4]] = (-1) ** (scorer + 1) * DEEP_LEANING * (1 + 0.3 * leaning[S3])
         moment = MOMENT * _wander(generator(seed, night, f"judgement {scorer}"), seen.shape, MOMENT_EPOCHS)
         said = seen + unclear * (leaning + moment)
         if standard == "aasm":  # one stage 3

@@ -50,7 +50,8 @@ def test_the_heart_meets_the_autonomic_table_its_beats_are_found_and_context_hel
     ecg = judges.judge_ecg(pool, range(20))
     alone, around = (ecg[name]["kappa"] for name in ("one sleep epoch", "ten minutes"))
     assert 0.10 <= alone <= 0.28
-    assert alone + 0.05 <= around <= 0.45
+    # Of the states themselves, which no scorer has blurred.
+    assert alone + 0.05 <= around <= 0.55
 
 
 def test_yasa_stages_the_night_from_its_files(judges, recordings):
@@ -64,7 +65,7 @@ def test_yasa_stages_the_night_from_its_files(judges, recordings):
 
 def test_band_powers_tell_the_sleep_stages(judges, tmp_path):
     # Subjects differ: five would be too few to learn from.
-    paths = write_cohort(tmp_path / "raw", nights=15, hours=8, seed=1, channels="needed")
+    paths = write_cohort(tmp_path / "raw", nights=15, hours=8, seed=1, channels="needed", scorers=judges.SCORERS)
     pool = type("Pool", (), {"map": staticmethod(map)})
     kappa = judges.judge_eeg(pool, paths)["kappa"]
     assert 0.70 <= kappa <= 0.92

@@ -22,7 +22,7 @@ def test_sleepers_differ_around_the_population() -> None:
     np.testing.assert_allclose(tables[:, 1:4].std(axis=0), Population().stage_hf, rtol=0.15)
     rates = np.array([one.heart_rate for one in drawn(Population())])
     slower = rates[:, 2] < rates[:, 0]  # N2 against wake: in most, not in all
-    assert (HEART_RATE[2] < HEART_RATE[0]) and 0.6 < slower.mean() < 0.95
+    assert (HEART_RATE[2] < HEART_RATE[0]) and 0.6 < slower.mean() < 1
 
 
 def test_difficulty_multiplies_how_far_they_differ() -> None:

@@ -1,0 +1,127 @@
+"""YASA as a teacher: its answers beside those of YASA itself, kept in the store, and training by them alone."""
+
+import json
+from pathlib import Path
+
+import mne
+import numpy as np
+import pytest
+import torch
+import yasa
+from launch import tiny
+
+import train_ddp
+from sleepkd import prepare, stager
+from sleepkd.data.hypnogram import Hypnogram
+from sleepkd.data.nights import open_nights
+from sleepkd.data.settings import Source
+from sleepkd.data.store import Night, Store
+from sleepkd.data.windows import Windows
+from sleepkd.distillation import stagers
+from sleepkd.distillation.settings import load_config
+from sleepkd.distributed import Processes
+from sleepkd.errors import UserError
+from sleepkd.simulation.cohort import write_cohort
+from sleepkd.training.checkpoint import read_checkpoint
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("raw") / "raw"
+    write_cohort(folder, nights=3, hours=0.5, seed=3, channels="needed", rate=128)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def hundred(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three half-hour nights at 100 Hz, staged by YASA: SS1, of 30 s, SS2, of 20 s, and SS3."""
+    out = tmp_path_factory.mktemp("hundred") / "store"
+    arguments = ["--dataset", "mass", "--raw", str(raw), "--out", str(out), "--rate", "100"]
+    assert prepare.main([*arguments, "--split", "0.34", "0.33", "0.33"]) == 0
+    assert stager.main([str(out)]) == 0
+    return out
+
+
+def test_the_answers_are_those_of_yasa_on_the_file(raw: Path, hundred: Path) -> None:
+    """Read by MNE, from the first line of the scoring on; the store keeps 16 bits."""
+    mne.set_log_level("ERROR")
+    (psg,) = raw.glob("SS1_EDF/*PSG.edf")
+    night = Store(hundred).open("01-01-0001")
+    signal = mne.io.read_raw_edf(psg, preload=True)
+    signal.crop(night.hypnogram.onset_s[0])
+    eeg = signal.get_data("EEG C3-CLE") - signal.get_data("EEG A2-CLE")
+    found = yasa.SleepStaging(mne.io.RawArray(eeg, mne.create_info(["C3"], 128, "eeg")), eeg_name="C3").predict().proba
+    expected = found[["WAKE", "N1", "N2", "N3", "REM"]].to_numpy()
+    kept = stagers.answers("yasa", night)[: len(expected)]
+    assert np.corrcoef(kept.ravel(), expected.ravel())[0, 1] > 0.99
+    assert (kept.argmax(axis=1) == expected.argmax(axis=1)).mean() > 0.9
+
+
+def lines(night: Night, onset: list[float], length: float) -> Night:
+    from dataclasses import replace
+
+    n = len(onset)
+    return replace(night, hypnogram=Hypnogram(np.array(onset), np.full(n, length), np.full(n, -1, dtype=np.int8)))
+
+
+def test_sleep_epochs_get_what_they_overlap(hundred: Path) -> None:
+    night = lines(Store(hundred).open("01-02-0001"), [10.0, 30.0, 50.0, 70.0, 90.0], 20.0)
+    two = np.eye(5, dtype=np.float32)[:2]  # 10 to 40 s and 40 to 70 s
+    found = stagers._by_line(two, 10.0, night)
+    expected = [two[0], (two[0] + two[1]) / 2, two[1], [0.2] * 5, [0.2] * 5]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_classes_are_joined_and_rows_filled(hundred: Path) -> None:
+    p = np.array([[0.1, 0.2, 0.3, 0.15, 0.25]], dtype=np.float32)
+    np.testing.assert_allclose(stagers.classes_of(p, 3), [[0.1, 0.65, 0.25]], rtol=1e-6)
+    np.testing.assert_allclose(stagers.classes_of(p, 4), [[0.1, 0.5, 0.15, 0.25]], rtol=1e-6)
+    config = load_config(["night_ecg", "beats"], ["data.crop_minutes=5"])
+    nights = open_nights((Source(str(hundred)),), "all")
+    windows = Windows(nights, {"student": config.stage.inputs}, config.data)
+    logits, places = stagers.logits_of_rows("yasa", windows), windows.places
+    for row, column in ((0, 0), (4, 3)):
+        night = nights[places.night[row]]
+        p = stagers.classes_of(stagers.answers("yasa", night), 4)[places.sleep_epoch[row, column]]
+        np.testing.assert_allclose(np.exp(logits[row, column]), np.maximum(p, 1e-6), rtol=1e-5)
+    assert not logits[~places.present].any()
+
+
+def test_a_student_learns_of_yasa_alone_on_a_machine_without_it(
+    hundred: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(stagers.importlib.util, "find_spec", lambda _name: None)
+    sources = f"data.nights=[{{store: {hundred}, labels: false}}]"
+    taught = {"stage__teacher": "yasa", "train__batch_size": 2, "train__epochs": 2, "data__crop_minutes": 10}
+    overrides = [*tiny(hundred, tmp_path, **taught), sources, "loss.ce.weight=0", "loss.transition.weight=0.5"]
+    overrides = [o for o in overrides if not o.startswith(("data.store", "model"))] + ["train.validate_every=0"]
+    config = load_config(["night_kd", "beats"], overrides)
+    assert train_ddp.train(config, Processes("cpu")) == 0
+    said = capsys.readouterr().out
+    assert "taught by yasa" in said and "1 nights (1 without labels), no validation" in said
+    lines = [json.loads(line) for line in (config.run_directory / "metrics.jsonl").read_text().splitlines()]
+    assert all(line["kd"] > 0 and line["transition"] > 0 and "ce" not in line for line in lines)
+    shares = [lines[-1][f"unscored_{name}"] for name in ("W", "NREM", "REM")]
+    assert sum(shares) == pytest.approx(1)
+    assert read_checkpoint(config.run_directory / "last.pt").model
+
+
+def test_what_yasa_cannot_stage_is_one_line(store: Path, hundred: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="its EEG has 64 samples per second, too few for YASA"):
+        stagers.by_yasa(Store(store).open("01-01-0001"))
+    monkeypatch.setattr(stagers.importlib.util, "find_spec", lambda _name: None)
+    nights = open_nights((Source(str(store)),), "train")
+    with pytest.raises(UserError, match="yasa has not staged it, and yasa is not installed here; run"):
+        stagers.compute_answers("yasa", nights, Processes("cpu"))
+    night = lines(Store(hundred).open("01-01-0001"), [0.0], 30.0)
+    with pytest.raises(UserError, match="belongs to another hypnogram"):
+        stagers.answers("yasa", night)
+
+
+def test_scores_are_printed_and_written(hundred: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert stager.main([str(hundred), "--classes", "5", "--out", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert f"kappa {metrics['overall']['kappa']:.3f}" in said and "3 scored nights" in said
+    assert "at least 0.9 sure" in said and metrics["calibration"]["ece"] >= 0
+    assert torch.tensor(metrics["overall"]["confusion"]).sum() == metrics["overall"]["n"]
