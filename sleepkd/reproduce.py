@@ -6,6 +6,7 @@ command again keeps what is finished, goes on with what was interrupted and trie
 
     python -m sleepkd.reproduce --overlay mine.yaml --set data.store=store --nproc 4 --dry-run
     python -m sleepkd.reproduce --folds 5 --rows ecg_base feat_temp ecg_base_long --nproc 4
+    python -m sleepkd.reproduce --study labels --overlay 'night_*=beats.yaml' --set data.store=store --out runs/labels
 """
 
 import argparse
@@ -20,9 +21,12 @@ from sleepkd.evaluation.scores.statistics import DRAWS
 from sleepkd.provenance import shown, torchrun
 from sleepkd.study.estimate import estimate
 from sleepkd.study.folds import Parts, splits_of, write_folds
+from sleepkd.study.label_table import label_table, write_label_table
+from sleepkd.study.labels import ROWS as LABEL_ROWS
+from sleepkd.study.labels import LabelStudy, readable, write_scored
 from sleepkd.study.pages import About, is_simulated, write_table
 from sleepkd.study.plan import BASELINE, BASELINES, PROPOSED, PUBLISHED, ROWS, Group, Job, for_row, plan
-from sleepkd.study.runner import Runner, reached, read_results
+from sleepkd.study.runner import Runner, elsewhere, reached, read_results
 from sleepkd.study.table import table_of
 from sleepkd.training.schedule import is_finished
 
@@ -32,6 +36,8 @@ EXIT_FAILED = 1  # some run failed: the table lacks it
 def main() -> int:
     """Run the table; exit code 1 where a run failed."""
     args = _parse()
+    if args.study == "labels":
+        return _study_labels(args)
     base = load_config([BASELINE, *for_row(BASELINE, args.overlay)], args.set)
     store = Store(base.data.store)
     splits = splits_of(store, base.data.split, args.folds, args.split_seed)
@@ -41,7 +47,7 @@ def main() -> int:
         for classes in dict.fromkeys(args.classes)
         for fold in splits
     ]
-    jobs = plan(args.rows, groups, args.overlay, args.set, args.out)
+    jobs = plan(args.rows or PUBLISHED, groups, args.overlay, args.set, args.out)
     if args.dry_run:
         dry_run(jobs, args.nproc, splits)
         return 0
@@ -55,6 +61,52 @@ def main() -> int:
         about = _about(args, base, store, jobs, runner.failed)
         write_table(args.out, table_of(results, BASELINES, draws=args.draws), about)
         print(f"{args.out / 'table.md'}, table.json, table.html", flush=True)
+    for job, why in runner.failed.items():
+        print(f"failed: {job.row}, {job.group}: {why}", file=sys.stderr)
+    return EXIT_FAILED if runner.failed else 0
+
+
+def _study_labels(args: argparse.Namespace) -> int:
+    """The other table: over the number of scored nights."""
+    study = LabelStudy(
+        rows=tuple(args.rows or LABEL_ROWS),
+        numbers=tuple(dict.fromkeys(args.scored)),
+        seeds=tuple(dict.fromkeys(args.seeds)),
+        classes=args.classes[-1],
+        overlays=tuple(args.overlay),
+        settings=tuple(args.set),
+        updates=args.updates,
+        out=args.out,
+    )
+    jobs = study.plan()
+    if args.dry_run:
+        for job in jobs:
+            print(shown(torchrun("train_ddp.py", args.nproc, job.arguments)))
+        print(f"\n{len(jobs)} runs of about {args.updates} updates")
+        return 0
+    write_scored(study.store, study.split, study.numbers, study.seeds)
+    runner = Runner(args.out, args.nproc)
+    for group in dict.fromkeys(job.group for job in jobs):
+        of_group = [job for job in jobs if job.group == group]
+        runner.train(of_group)
+        runner.evaluate(of_group)
+        for store in args.also:
+            runner.evaluate(readable(of_group, store), store)
+    tables = {}
+    for store in ("", *args.also):
+        root = elsewhere(args.out, store)
+        by_number = {
+            number: read_results(root, readable(study.of_number(jobs, number), store), runner.failed)
+            for number in study.numbers
+        }
+        found = label_table({number: results for number, results in by_number.items() if results}, args.draws)
+        if found:
+            tables[Path(store or study.store.path).name] = found
+    if tables:
+        command = shown([sys.executable, "-m", "sleepkd.reproduce", *sys.argv[1:]])
+        failed = [f"{job.row}, {job.group}: {why}" for job, why in runner.failed.items()]
+        write_label_table(args.out, tables, command, args.updates, failed)
+        print(f"{args.out / 'labels.md'}, labels.json, labels.png", flush=True)
     for job, why in runner.failed.items():
         print(f"failed: {job.row}, {job.group}: {why}", file=sys.stderr)
     return EXIT_FAILED if runner.failed else 0
@@ -94,9 +146,23 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--rows",
         nargs="+",
-        default=list(PUBLISHED),
         metavar="ROW",
-        help=f"of {' '.join(ROWS)}, or YAMLs; default: the published ones, without night_*",
+        help=f"of {' '.join(ROWS)}, or YAMLs; default: the published ones, without night_*; "
+        f"of --study labels: {' '.join(LABEL_ROWS)}; default: all",
+    )
+    parser.add_argument(
+        "--study", default="table", choices=("table", "labels"), help="labels: kappa over the number of scored nights"
+    )
+    parser.add_argument(
+        "--scored", nargs="+", type=int, default=[0, 5, 10, 20, 40, 160], metavar="N", help="numbers of scored nights"
+    )
+    parser.add_argument("--updates", type=int, default=400, help="of every run of --study labels")
+    parser.add_argument(
+        "--also",
+        nargs="+",
+        default=[],
+        metavar="STORE",
+        help="score the students of --study labels on all of these too",
     )
     parser.add_argument("--classes", nargs="+", type=int, default=[3, 4], choices=(3, 4, 5))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
@@ -115,7 +181,13 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--draws", type=int, default=DRAWS, help="of the bootstrap")
     parser.add_argument("--dry-run", action="store_true", help="print the commands and an estimate of the time")
     args = parser.parse_args()
-    for option, value, least in (("nproc", args.nproc, 1), ("draws", args.draws, 1), ("seeds", min(args.seeds), 0)):
+    for option, value, least in (
+        ("nproc", args.nproc, 1),
+        ("draws", args.draws, 1),
+        ("updates", args.updates, 1),
+        ("scored", min(args.scored), 0),
+        ("seeds", min(args.seeds), 0),
+    ):
         if value < least:
             raise UserError(f"--{option}: must be at least {least}")
     if args.folds and args.folds < 2:

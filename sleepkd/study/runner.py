@@ -59,17 +59,19 @@ class Runner:
             else:
                 print(f"{name}: {(time.monotonic() - started) / 60:.1f} min", flush=True)
 
-    def evaluate(self, jobs: Sequence[Job]) -> None:
-        """Predict the test nights with what has been trained since they were last predicted."""
-        due = [job for job in jobs if job.scored and job not in self.failed and not is_evaluated(job, self.out)]
+    def evaluate(self, jobs: Sequence[Job], store: str = "") -> None:
+        """Predict the test nights with what has been trained since they were last predicted, or those of a store."""
+        root = elsewhere(self.out, store)
+        due = [job for job in jobs if job.scored and job not in self.failed and not is_evaluated(job, root)]
         if not due:
             return
         group = due[0].group
-        results = group.results(self.out)
+        results = group.results(root)
         out = results / due[0].row if len(due) == 1 else results  # evaluate.py makes a folder per run of several
         checkpoints = [best_or_last(job.config.run_directory) for job in due]
         arguments = ("--checkpoint", *checkpoints, "--out", out, "--only-scores")
-        why = self._run(f"evaluate-{slug(group)}", "evaluate.py", arguments)
+        arguments += ("--store", store, "--split", "all") if store else ()
+        why = self._run(f"evaluate-{slug(group)}{'-elsewhere' if store else ''}", "evaluate.py", arguments)
         for job in due if why else ():
             self._fail(job, why)
 
@@ -98,6 +100,11 @@ class Runner:
         self._stopped = True
         if self._child and number == signal.SIGTERM:
             self._child.terminate()
+
+
+def elsewhere(out: Path, store: str) -> Path:
+    """Where the results of another store are kept, "" being the one that was trained on."""
+    return out / "elsewhere" / Path(store).name if store else out
 
 
 def reached(job: Job) -> Position | None:

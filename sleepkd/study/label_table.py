@@ -1,0 +1,92 @@
+"""What the study of labels found: labels.md, labels.json and labels.png."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from sleepkd.evaluation.pages import page
+from sleepkd.evaluation.pages.page import MISSING
+from sleepkd.evaluation.pages.report import report_versions
+from sleepkd.evaluation.pictures.label_figure import label_figure
+from sleepkd.files import write_text_atomically
+from sleepkd.study.labels import ALONE, PLAIN, ROWS
+from sleepkd.study.pages import Piece, markdown, spread
+from sleepkd.study.table import ALL, Results, table_of
+
+KAPPA = "kappa"
+
+
+def label_table(by_number: Mapping[int, Results], draws: int) -> dict[int, dict]:
+    """{number of scored nights: {row: {kappa, gains: {over: {value, low, high, better, worse}}}}}, kappa by night.
+
+    Gains are over the student alone and over plain softmax distillation of the same number, paired by seed and night,
+    with intervals over subjects and seeds.
+    """
+    found: dict[int, dict] = {}
+    for number, results in by_number.items():
+        for part in table_of(results, (ALONE, PLAIN), draws=draws).values():
+            found[number] = {
+                row: {
+                    "seeds": entry["seeds"],
+                    "kappa": entry["by_night"][ALL][KAPPA],
+                    "pooled": entry["scores"][ALL][KAPPA],
+                    "gains": {
+                        over: gain[ALL]["mean"][KAPPA]
+                        | {side: gain[ALL]["tests"][KAPPA][side] for side in ("better", "worse")}
+                        for over, gain in entry["gains"].items()
+                    },
+                }
+                for row, entry in part["rows"].items()
+            }
+    return found
+
+
+def write_label_table(
+    folder: Path, tables: Mapping[str, Mapping[int, dict]], command: str, updates: int, failed: Sequence[str]
+) -> None:
+    """Write the three files. tables: by the nights that were tested on, the first of which the figure shows."""
+    content = {"command": command, "updates": updates, "versions": report_versions(), "tables": tables}
+    write_text_atomically(folder / "labels.json", json.dumps(content, indent=1) + "\n")
+    pieces = [Piece(heading="How many scored nights")]
+    pieces.append(
+        Piece(
+            text=f"Kappa by night, mean ± sd over seeds; {updates} updates each. One in five of the scored nights "
+            "chooses the checkpoint. Gains are paired by seed and night, with 95 % intervals over subjects and seeds."
+        )
+    )
+    for where, table in tables.items():
+        pieces += _pieces(where, table)
+    pieces += [Piece(text=f"Missing: {line}") for line in failed]
+    pieces.append(Piece(heading="To run it again", code=command))
+    write_text_atomically(folder / "labels.md", markdown(pieces))
+    first = next(iter(tables.values()))
+    families = {row: settings.family for row, settings in ROWS.items()}
+    label_figure(first, families, folder / "labels.png")
+
+
+def _pieces(where: str, table: Mapping[int, dict]) -> list[Piece]:
+    numbers = sorted(table)
+    rows = [row for row in ROWS if any(row in table[number] for number in numbers)]
+    pieces = [
+        Piece(
+            heading=f"{where}: kappa by night",
+            header=["scored nights", *map(str, numbers)],
+            rows=[
+                [row, *(spread(table[n][row]["kappa"]) if row in table[n] else MISSING for n in numbers)]
+                for row in rows
+            ],
+        )
+    ]
+    for over in (ALONE, PLAIN):
+        gained = [row for row in rows if any(over in table[n].get(row, {}).get("gains", {}) for n in numbers)]
+        cells = [[row, *(_gain(table[n].get(row, {}).get("gains", {}).get(over)) for n in numbers)] for row in gained]
+        pieces.append(
+            Piece(heading=f"{where}: gain over {over}", header=["scored nights", *map(str, numbers)], rows=cells)
+        )
+    return pieces
+
+
+def _gain(gain: dict | None) -> str:
+    if not gain:
+        return MISSING
+    return f"{page.interval(gain, digits=2, sign=True)}, {gain['better']} / {gain['worse']}"

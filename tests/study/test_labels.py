@@ -1,0 +1,157 @@
+"""The study of labels: which nights are scored, what runs in which order and for how long, and what its table says."""
+
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from launch import tiny_night
+
+import evaluate
+import train_ddp
+from sleepkd import reproduce
+from sleepkd.data.store import Store
+from sleepkd.errors import UserError
+from sleepkd.evaluation.predictions import read_predictions
+from sleepkd.study.labels import LabelStudy, draw_scored, readable, split_names, write_scored
+from sleepkd.study.runner import Runner
+
+SCRIPTS = {"train_ddp.py": train_ddp, "evaluate.py": evaluate}
+OVERLAY = "night_*=beats.yaml"
+
+
+def settings(store: Path) -> list[str]:
+    return [
+        s for s in tiny_night(store, "unused", train__batch_size=4) if not s.startswith(("train.epochs", "train.val"))
+    ]
+
+
+def study(store: Path, **more: object) -> LabelStudy:
+    values = {
+        "rows": ("student", "kd", "ensemble", "self"),
+        "numbers": (2, 4, 5),
+        "seeds": (0,),
+        "classes": 3,
+        "overlays": (OVERLAY,),
+        "settings": tuple(settings(store)),
+        "updates": 20,
+        "out": Path("out"),
+    }
+    return LabelStudy(**values | more)
+
+
+def test_more_scored_nights_hold_the_fewer_and_the_rest_is_unscored(store: Path) -> None:
+    opened = Store(store)
+    drawn = draw_scored(opened, "default", (0, 2, 4, 5), 3)
+    before: set[str] = set()
+    for number, (scored, rest) in drawn.items():
+        held = {*scored["train"], *scored["validation"]}
+        assert len(held) == number and before <= held and len(scored["validation"]) == (number > 0)
+        assert not held & set(rest["train"]) and len(held | set(rest["train"])) == 5
+        assert scored["test"] == drawn[5][0]["test"] and not rest["test"] and not rest["validation"]
+        before = held
+    others = [draw_scored(opened, "default", (2,), seed)[2][0] for seed in range(6)]
+    assert len({(*parts["train"], *parts["validation"]) for parts in others}) > 1
+    with pytest.raises(UserError, match="--scored: 6 nights of 5 that do not test"):
+        draw_scored(opened, "default", (6,), 0)
+
+
+def test_every_run_gets_about_the_same_number_of_updates(store: Path) -> None:
+    jobs = {(job.row, job.group.fold): job for job in study(store).plan()}
+    two, four = split_names(2, 0)[0], split_names(4, 0)[0]
+    rows = {name for name, fold in jobs if fold == two}
+    assert rows == {"student", "night_eeg", "kd", "night_eeg_b", "night_eeg_c", "ensemble", "self"}
+    assert [name for name, fold in jobs if fold == split_names(5, 0)[0]] == ["student"]  # nothing is left unscored
+    # One of the two scored nights trains: six crops of 5 minutes, two updates an epoch. All nights but the one that
+    # chooses: four of them, 24 crops.
+    for row, fold, per_epoch in (("student", two, 2), ("kd", two, 6), ("student", four, 5), ("kd", four, 6)):
+        assert jobs[row, fold].config.train.epochs == round(20 / per_epoch)
+    order = list(jobs)
+    assert order.index(("night_eeg", two)) < order.index(("kd", two)) < order.index(("ensemble", two))
+    assert jobs["night_eeg_b", two].config.train.seed == 100 and jobs["kd", two].config.train.seed == 0
+    assert [source.labels for source in jobs["kd", two].config.data.sources] == [True, False]
+    assert [source.labels for source in jobs["student", two].config.data.sources] == [True]
+
+
+def test_without_a_scored_night_yasa_teaches_alone(store: Path) -> None:
+    (job,) = study(store, rows=("student", "kd", "yasa"), numbers=(0,)).plan()
+    assert job.row == "yasa" and list(job.config.terms) == ["kd"]
+    assert job.config.train.validate_every == 0
+
+
+def test_a_row_that_is_not_there_is_refused(store: Path) -> None:
+    with pytest.raises(UserError, match="--rows: magic is no row of this study; there are night_eeg"):
+        study(store, rows=("magic",))
+
+
+def test_one_command_makes_the_table(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own, other = tmp_path / "store", tmp_path / "beats"
+    shutil.copytree(store, own)
+    shutil.copytree(store, other)
+    names: list[str] = []
+
+    def in_process(self: Runner, name: str, script: str, arguments: Sequence[object]) -> str:
+        names.append(name)
+        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
+        SCRIPTS[script].main()
+        return ""
+
+    monkeypatch.setattr(Runner, "_run", in_process)
+    options = ["--study", "labels", "--rows", "student", "kd", "self", "--scored", 2, 4, "--seeds", 0, 1]
+    options += ["--updates", 4, "--classes", 3, "--draws", 50, "--out", tmp_path / "out", "--also", other]
+    options += ["--overlay", OVERLAY, "--set", *settings(own)]
+    monkeypatch.setattr(sys, "argv", ["reproduce", *map(str, options)])
+    assert reproduce.main() == 0
+    assert len(names) == 4 * (4 + 2)
+    content = json.loads((tmp_path / "out" / "labels.json").read_text())
+    assert set(content["tables"]) == {"store", "beats"}
+    for root, where in ((tmp_path / "out", "store"), (tmp_path / "out" / "elsewhere" / "beats", "beats")):
+        for number in (2, 4):
+            for row in ("student", "kd"):
+                by_seed = []
+                for seed in (0, 1):
+                    folder = root / "results" / split_names(number, seed)[0] / f"seed{seed}" / "3class" / row
+                    nights, _ = read_predictions(folder / "predictions")
+                    by_seed.append(np.nanmean([kappa(night.confusion) for night in nights]))
+                found = content["tables"][where][str(number)][row]["kappa"]
+                assert found["mean"] == pytest.approx(np.mean(by_seed), abs=1e-9)
+    table = content["tables"]["store"]["2"]
+    assert set(table["kd"]["gains"]) == {"student"} and set(table["self"]["gains"]) == {"student", "kd"}
+    assert (tmp_path / "out" / "labels.png").is_file() and "labels.md" in capsys.readouterr().out
+    names.clear()
+    monkeypatch.setattr(sys, "argv", ["reproduce", *map(str, options)])
+    assert reproduce.main() == 0 and not names  # all kept
+
+
+def kappa(confusion: np.ndarray) -> float:
+    total = confusion.sum()
+    by_chance = (confusion.sum(0) * confusion.sum(1)).sum() / total**2
+    agreed = np.trace(confusion) / total
+    return (agreed - by_chance) / (1 - by_chance) if by_chance < 1 else np.nan
+
+
+def test_another_store_scores_what_can_read_it(store: Path, tmp_path: Path) -> None:
+    jobs = study(store, numbers=(2,)).plan()
+    assert readable(jobs, "") == jobs
+    bare = tmp_path / "bare"
+    shutil.copytree(store, bare)
+    for path in bare.glob("recordings/*/recording.json"):
+        facts = json.loads(path.read_text())
+        facts["signals"] = {}
+        path.write_text(json.dumps(facts))
+    assert {job.row for job in readable(jobs, str(bare))} == {"student", "kd", "ensemble", "self"}
+
+
+def test_the_splits_are_written_once(store: Path, tmp_path: Path) -> None:
+    own = tmp_path / "store"
+    shutil.copytree(store, own)
+    write_scored(Store(own), "default", (2,), (0,))
+    path = own / "splits" / split_names(2, 0)[0] / "train.txt"
+    path.write_text("# mine\n" + path.read_text())
+    write_scored(Store(own), "default", (2,), (0,))
+    assert path.read_text().startswith("# mine")
