@@ -16,6 +16,7 @@ from sleepkd.distillation.settings import OWN_AVERAGE, Config
 from sleepkd.distillation.stagers import STAGERS, compute_answers, logits_of_rows
 from sleepkd.distillation.taps import Taps
 from sleepkd.distillation.terms import Output
+from sleepkd.distillation.terms.term import precise
 from sleepkd.distillation.trained import TrainedNetwork, load_teacher
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError
@@ -158,4 +159,4 @@ def _weights(config: Config, members: Sequence[TrainedNetwork]) -> list[float]:
 
 def certain(logits_BNK: Tensor, least: float) -> Tensor:
     """(B, n) bool: where the most likely class has at least this probability."""
-    return logits_BNK.float().softmax(dim=-1).amax(dim=-1) >= least
+    return precise(logits_BNK).softmax(dim=-1).amax(dim=-1) >= least
