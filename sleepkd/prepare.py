@@ -46,7 +46,7 @@ def _prepare(args: argparse.Namespace) -> int:
     create_store(args.out, settings)
     if (participants := args.raw / "participants.tsv").is_file():  # evaluate.py groups its scores by it
         write_bytes_atomically(args.out / participants.name, participants.read_bytes())
-    options = Options(cohort, settings, not args.no_beats, args.allow_unscored, keep_gaps=args.gaps == "keep")
+    options = Options(cohort, settings, not args.no_beats, args.allow_unscored, args.gaps == "keep", args.eog_emg)
     outcomes = prepare_all(args.out, options, found, args.jobs, args.again)
     if args.shard:
         share, of = args.shard
@@ -122,6 +122,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--no-beats", action="store_true", help="do not detect or store heart beats")
     parser.add_argument(
         "--allow-unscored", action="store_true", help="prepare recordings whose scoring file is missing, without labels"
+    )
+    parser.add_argument(
+        "--eog-emg", action="store_true", help="store EOG and chin EMG too, for stagers of other libraries (yasa)"
     )
     parser.add_argument(
         "--gaps",

@@ -1,6 +1,7 @@
 """YASA as a teacher: its answers beside those of YASA itself, kept in the store, and training by them alone."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import mne
@@ -57,9 +58,32 @@ def test_the_answers_are_those_of_yasa_on_the_file(raw: Path, hundred: Path) -> 
     assert (kept.argmax(axis=1) == expected.argmax(axis=1)).mean() > 0.9
 
 
-def lines(night: Night, onset: list[float], length: float) -> Night:
-    from dataclasses import replace
+def test_eog_and_emg_are_shown_to_it_where_they_were_kept(tmp_path: Path) -> None:
+    write_cohort(tmp_path / "raw", nights=1, hours=0.5, seed=4, channels="full", rate=128)
+    arguments = ["--dataset", "mass", "--raw", str(tmp_path / "raw"), "--out", str(tmp_path / "store"), "--rate", "100"]
+    assert prepare.main([*arguments, "--eog-emg"]) == 0
+    night = Store(tmp_path / "store").open("01-01-0001")
+    assert set(night.info.signals) == {"eeg", "ecg", "eog", "emg"}
+    mne.set_log_level("ERROR")
+    (psg,) = (tmp_path / "raw").glob("SS1_EDF/*PSG.edf")
+    signal = mne.io.read_raw_edf(psg, preload=True)
+    np.testing.assert_allclose(
+        night.info.signals["emg"].scale * night.signal("emg")[2000] + night.info.signals["emg"].offset,
+        signal.copy().resample(100).get_data("EMG Chin1")[0, 2000] * 1e6,
+        atol=3,
+    )
+    alone = replace(night, info=replace(night.info, signals={"eeg": night.info.signals["eeg"]}))
+    both, only = stagers.by_yasa(night), stagers.by_yasa(alone)
+    signal.crop(night.hypnogram.onset_s[0])
+    eeg = signal.get_data("EEG C3-CLE") - signal.get_data("EEG A2-CLE")
+    shown = np.concatenate([eeg, signal.get_data(["EOG Left Horiz", "EMG Chin1"])])
+    raw = mne.io.RawArray(shown, mne.create_info(["eeg", "eog", "emg"], 128, "eeg"))
+    found = yasa.SleepStaging(raw, eeg_name="eeg", eog_name="eog", emg_name="emg").predict().proba
+    expected = found[["WAKE", "N1", "N2", "N3", "REM"]].to_numpy()
+    assert np.abs(both[: len(expected)] - expected).mean() < np.abs(only[: len(expected)] - expected).mean() / 2
 
+
+def lines(night: Night, onset: list[float], length: float) -> Night:
     n = len(onset)
     return replace(night, hypnogram=Hypnogram(np.array(onset), np.full(n, length), np.full(n, -1, dtype=np.int8)))
 

@@ -20,7 +20,7 @@ class RecordingFiles:
     """One recording of a cohort, found on disk, with everything needed to prepare it.
 
     signals: the file that names it. raw: the folder that holds the cohort. scoring_names, beat_names, other_names (of
-    further scorers): patterns, as of a shell. eeg, ecg: empty where there is none.
+    further scorers): patterns, as of a shell. eeg, ecg, eog, emg: empty where there is none.
     """
 
     recording: str
@@ -35,6 +35,8 @@ class RecordingFiles:
     epoch_seconds: float
     eeg: tuple[Derivation, ...]
     ecg: tuple[Derivation, ...]
+    eog: tuple[Derivation, ...] = ()
+    emg: tuple[Derivation, ...] = ()
 
     def scoring_file(self) -> Path | None:
         """The scoring file beside the signals, or from the raw folder; None where there is none."""
@@ -168,4 +170,6 @@ def _describe(cohort: Cohort, raw: Path, path: Path, groups: dict[str, Any]) -> 
         epoch_seconds=special.epoch_seconds or cohort.epoch_seconds,
         eeg=special.eeg or cohort.eeg or (),
         ecg=special.ecg or cohort.ecg or (),
+        eog=cohort.eog,
+        emg=cohort.emg,
     )

@@ -16,6 +16,7 @@ from sleepkd.cohorts.layout import NONE, Cohort
 from sleepkd.cohorts.pairing import aligned, check_pairing
 from sleepkd.cohorts.remarks import WARNING, joined
 from sleepkd.cohorts.signals import SIGNALS, DerivedSignal, SignalFile
+from sleepkd.cohorts.signals.derivation import find_channels
 from sleepkd.data.hypnogram import UNSCORED, Hypnogram, unscored_night
 from sleepkd.data.store import RecordingInfo, SignalInfo, StoreSettings, digest, to_int16, write_recording
 from sleepkd.errors import UserError
@@ -26,7 +27,7 @@ PLAUSIBLE_EEG_IQR_UV = (2.0, 200.0)
 PLAUSIBLE_ECG_SPAN_MV = (0.05, 20.0)
 SAME_GRID = 0.9
 """Of another scorer's sleep epochs: fewer that begin where the first one's do, and it is another scoring's grid."""
-UNITS = {"eeg": "uV", "ecg": "mV"}
+UNITS = {"eeg": "uV", "ecg": "mV", "eog": "uV", "emg": "uV"}
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Options:
     """How recordings are prepared.
 
     beats: store them. allow_unscored: a missing scoring file is no mistake. keep_gaps: nor is an interruption.
+    eog_emg: store these too, where a recording has them.
     """
 
     cohort: Cohort
@@ -41,6 +43,7 @@ class Options:
     beats: bool = True
     allow_unscored: bool = False
     keep_gaps: bool = False
+    eog_emg: bool = False
 
 
 def ingest(store: Path, options: Options, files: RecordingFiles) -> str:
@@ -68,9 +71,14 @@ def ingest(store: Path, options: Options, files: RecordingFiles) -> str:
             raise UserError(f"{files.signals}: lasts {seconds:g} s, less than a sleep epoch")
 
     choices = {"eeg": files.eeg, "ecg": files.ecg}
+    if options.eog_emg and reader:
+        further = {"eog": files.eog, "emg": files.emg}
+        choices |= {name: fits for name, fits in further.items() if find_channels(fits, reader.labels)}
     derived = {name: reader.derive(choices[name], UNITS[name]) for name in choices if reader and choices[name]}
     remarks += [remark for signal in derived.values() for remark in signal.remarks]
-    polarity = {"eeg": 1, "ecg": _polarity(cohort, derived["ecg"]) if "ecg" in derived else 1}
+    polarity = dict.fromkeys(derived, 1)
+    if "ecg" in derived:
+        polarity["ecg"] = _polarity(cohort, derived["ecg"])
     found = FoundBeats()
     if times is not None:
         found = check_beats(times, source, hypnogram, seconds)
@@ -246,6 +254,7 @@ def _facts(signals: dict[str, SignalInfo], hypnogram: Hypnogram, unscored: str) 
     eeg, ecg = signals.get("eeg"), signals.get("ecg")
     named = [f"EEG {eeg.derivation}"] if eeg else []
     named += [f"ECG {ecg.derivation} ({'upside down' if ecg.polarity < 0 else 'upright'})"] if ecg else []
+    named += [f"{name.upper()} {signals[name].derivation}" for name in ("eog", "emg") if name in signals]
     rates = dict.fromkeys(f"{signal.recorded_hz:g}" for signal in signals.values())
     parts = [", ".join(named), " and ".join(rates) + " Hz"] if named else ["no signals"]
     scored = np.count_nonzero(hypnogram.labels != UNSCORED)

@@ -58,7 +58,8 @@ class Cohort:
     from the raw folder; its group `recording` names the recording.
     recording, subject, subset: templates over that expression's groups.
     format: how that file is read, a key of `SIGNALS`; "none" where it only names the recording, which then has beats.
-    eeg, ecg: derivations, the first that a file's channels fit; left out where the cohort has none.
+    eeg, ecg: derivations, the first that a file's channels fit; left out where the cohort has none. eog, emg: the same,
+    where a file has them and they are asked for (`prepare --eog-emg`), for stagers of other libraries.
     scoring: none where nobody scored it. beats: where they come with the recordings.
     """
 
@@ -67,6 +68,8 @@ class Cohort:
     scoring: Annotated[LabelLayout | None, _section(LABELS, "edf_annotations")] = None
     eeg: tuple[Derivation, ...] | None = None
     ecg: tuple[Derivation, ...] | None = None
+    eog: tuple[Derivation, ...] = ()
+    emg: tuple[Derivation, ...] = ()
     beats: Annotated[BeatLayout | None, _section(BEATS, "wfdb")] = None
     format: str = "edf"
     standard: Standard = "aasm"
@@ -95,7 +98,7 @@ def _check(cohort: Cohort) -> None:
     """Refuse impossible values by key."""
     of_subsets = [d for s in cohort.subsets.values() for d in (*s.eeg, *s.ecg)]
     derivations = [*(cohort.eeg or ()), *(cohort.ecg or ()), *of_subsets]
-    for pattern in (cohort.signals, *(p for d in derivations for p in (d.plus, d.minus))):
+    for pattern in (cohort.signals, *(p for d in (*derivations, *cohort.eog, *cohort.emg) for p in (d.plus, d.minus))):
         try:
             re.compile(pattern)
         except re.error as error:

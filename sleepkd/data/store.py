@@ -2,7 +2,7 @@
 
 STORE/store.json                         format, cohort, rate, how signals were resampled
 STORE/recordings/<recording>/recording.json  whose night, and each signal's derivation, unit, scale, statistics
-                             eeg.npy, ecg.npy    int16, physical = scale * value + offset, as recorded
+                             eeg.npy, ecg.npy    int16, physical = scale * value + offset, as recorded; eog.npy, emg.npy
                              beats.npy           float64 (beats,): times of R peaks, s from the first sample
                              beat_quality.npy    float32 (N,): per line of the hypnogram, 0 none usable to 1 all
                              hypnogram.tsv       onset_s, duration_s, sleep stage; a night without labels: unscored
