@@ -22,15 +22,15 @@ class Population:
     limb_movement_share: float = 0.12
     fibrillation_share: float = 0.01  # of those above 55 several times as many (Go et al. 2001, JAMA 285:2370)
     beta_blocker_share: float = 0.06
-    stage_heart_rate: float = 0.018
-    stage_hf: float = 0.20
-    stage_lf: float = 0.18
-    stage_vlf: float = 0.20
-    stage_breathing: float = 0.20  # of how irregular breathing is
-    heart_rate_drift: float = 0.024
-    variability_drift: float = 0.26
-    position: float = 0.016  # of heart rate, at every turn
-    lag_seconds: float = 20.0  # spread of how long the heart follows, or precedes, the brain
+    stage_heart_rate: float = 0.022
+    stage_hf: float = 0.24
+    stage_lf: float = 0.22
+    stage_vlf: float = 0.24
+    stage_breathing: float = 0.24  # of how irregular breathing is
+    heart_rate_drift: float = 0.029
+    variability_drift: float = 0.32
+    position: float = 0.020  # of heart rate, at every turn
+    lag_seconds: float = 24.0  # spread of how long the heart follows, or precedes, the brain
     difficulty: float = 1.0
 
     def scaled(self) -> "Population":
