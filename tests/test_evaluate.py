@@ -338,7 +338,10 @@ def test_bad_input_is_one_line_that_names_it(
         (["--checkpoint", eeg, "--batch-size", 0], "--batch-size: must be at least 1"),
         (["--checkpoint", eeg, "--draws", 0], "--draws: must be at least 1"),
         (["--checkpoint", eeg, "--seed", -1], "--seed: must be at least 0"),
-        (["--checkpoint", eeg, "--temperature"], "temperature.json: no stored temperature; fit one with --calibrate"),
+        (
+            ["--checkpoint", eeg, "--temperature"],
+            "temperature.json: no stored temperature; fit one with evaluate.py --calibrate",
+        ),
         (["--checkpoint", eeg, "--participants", tmp_path / "gone.tsv"], "gone.tsv: no such file of participants"),
         (["--checkpoint", b0, "--teacher", tmp_path / "gone.pt"], "gone.pt: no such checkpoint"),
         (["--checkpoint", b0, "--baseline", four], "was trained for 4 classes"),

@@ -5,27 +5,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sleepkd.config import require
 from sleepkd.data.windows import Batch
 from sleepkd.distillation.terms.relational import Relational, related
-from sleepkd.distillation.terms.term import Output, TermSettings, check_temperature, precise
+from sleepkd.distillation.terms.term import Output, TemperedSettings, check_parts, precise
 
 
 @dataclass(frozen=True)
-class CorrelationSettings(TermSettings):
+class CorrelationSettings(TemperedSettings):
     """classes: weight of correlations within a sleep epoch (beta); sleep_epochs: along a row (gamma)."""
 
+    temperature: float = 1.0
     classes: float = 1.0
     sleep_epochs: float = 1.0
-    temperature: float = 1.0
 
     def check(self, key: str) -> None:
         """Refuse impossible values by key."""
         super().check(key)
-        check_temperature(self.temperature, key)
-        for name in ("classes", "sleep_epochs"):
-            value = getattr(self, name)
-            require(0 <= value < float("inf"), f"{key}.{name}", f"must be 0 or more, is {value}")
+        check_parts(self, ("classes", "sleep_epochs"), key)
 
 
 class Correlation(Relational):

@@ -6,28 +6,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sleepkd.config import require
 from sleepkd.data.hypnogram import UNSCORED
 from sleepkd.data.views import Places
 from sleepkd.data.windows import Batch
-from sleepkd.distillation.terms.term import Output, Term, TermSettings, check_temperature, precise, sleep_epochs
+from sleepkd.distillation.terms.term import Output, TemperedSettings, Term, check_parts, precise, sleep_epochs
 
 
 @dataclass(frozen=True)
-class DecoupledSettings(TermSettings):
+class DecoupledSettings(TemperedSettings):
     """target: weight of how likely the target class is (the paper's alpha); others: of the rest (its beta)."""
 
+    temperature: float = 4.0
     target: float = 1.0
     others: float = 8.0
-    temperature: float = 4.0
 
     def check(self, key: str) -> None:
         """Refuse impossible values by key."""
         super().check(key)
-        check_temperature(self.temperature, key)
-        for name in ("target", "others"):
-            value = getattr(self, name)
-            require(0 <= value < float("inf"), f"{key}.{name}", f"must be 0 or more, is {value}")
+        check_parts(self, ("target", "others"), key)
 
 
 class Decoupled(Term):

@@ -8,20 +8,14 @@ from torch import Tensor
 
 from sleepkd.data.views import Places
 from sleepkd.data.windows import Batch
-from sleepkd.distillation.terms.term import Output, Term, TermSettings, check_temperature, precise, sleep_epochs
+from sleepkd.distillation.terms.term import Output, TemperedSettings, Term, precise, sleep_epochs
 
 
 @dataclass(frozen=True)
-class SoftmaxDistillationSettings(TermSettings):
+class SoftmaxDistillationSettings(TemperedSettings):
     """mean "element" divides by the number of classes too, as PyTorch's reduction='mean' and so the release does."""
 
-    temperature: float = 2.0
     mean: Literal["sleep_epoch", "element"] = "sleep_epoch"
-
-    def check(self, key: str) -> None:
-        """Refuse impossible values by key."""
-        super().check(key)
-        check_temperature(self.temperature, key)
 
 
 class SoftmaxDistillation(Term):

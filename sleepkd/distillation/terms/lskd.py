@@ -1,31 +1,20 @@
 """Logit standardisation (LSKD; Sun et al., arXiv 2403.01427): softmax distillation of the logits' shape alone."""
 
-from dataclasses import dataclass
-
 from torch import Tensor
 
 from sleepkd.data.views import Places
 from sleepkd.data.windows import Batch
 from sleepkd.distillation.terms.kd import distillation_sum
-from sleepkd.distillation.terms.term import Output, Term, TermSettings, check_temperature, precise, sleep_epochs
-
-
-@dataclass(frozen=True)
-class LogitStandardisationSettings(TermSettings):
-    """The paper gives it a weight of 9 beside cross-entropy's 0.1, at this temperature."""
-
-    temperature: float = 2.0
-
-    def check(self, key: str) -> None:
-        """Refuse impossible values by key."""
-        super().check(key)
-        check_temperature(self.temperature, key)
+from sleepkd.distillation.terms.term import Output, TemperedSettings, Term, precise, sleep_epochs
 
 
 class LogitStandardisation(Term):
-    """T² KL(teacher ‖ student) of logits standardised over the classes, a mean over sleep epochs, scored or not."""
+    """T² KL(teacher ‖ student) of logits standardised over the classes, a mean over sleep epochs, scored or not.
 
-    Settings = LogitStandardisationSettings
+    The paper gives it a weight of 9 beside cross-entropy's 0.1, at T = 2.
+    """
+
+    Settings = TemperedSettings
 
     def keep(self, teacher: Output) -> dict[str, Tensor]:
         """The teacher's logits (B, n, K)."""

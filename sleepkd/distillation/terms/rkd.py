@@ -9,7 +9,7 @@ from torch import Tensor
 from sleepkd.config import require
 from sleepkd.data.windows import Batch
 from sleepkd.distillation.terms.relational import TappedRelational, masked_mean, pairs, related
-from sleepkd.distillation.terms.term import Output, TapSettings
+from sleepkd.distillation.terms.term import Output, TapSettings, check_parts
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,7 @@ class RelationsSettings(TapSettings):
         """Refuse impossible values by key."""
         super().check(key)
         require(self.at_most >= 2, f"{key}.at_most", f"must be at least 2, is {self.at_most}")
-        for name in ("distances", "angles"):
-            value = getattr(self, name)
-            require(0 <= value < float("inf"), f"{key}.{name}", f"must be 0 or more, is {value}")
+        check_parts(self, ("distances", "angles"), key)
 
 
 class Relations(TappedRelational):

@@ -100,6 +100,18 @@ class TermSettings:
 
 
 @dataclass(frozen=True)
+class TemperedSettings(TermSettings):
+    """Of a term that softens answers. temperature: what logits are divided by."""
+
+    temperature: float = 2.0
+
+    def check(self, key: str) -> None:
+        """Refuse impossible values by key."""
+        super().check(key)
+        check_temperature(self.temperature, key)
+
+
+@dataclass(frozen=True)
 class TapSettings(TermSettings):
     """Of a term about one feature. tap: the student's module; of_teacher: the teacher's, if called otherwise."""
 
@@ -163,6 +175,13 @@ class Term(nn.Module):
 def precise(x: Tensor) -> Tensor:
     """In float32 at least."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def check_parts(settings: TermSettings, names: tuple[str, ...], key: str) -> None:
+    """UserError where one of the weights of a term's parts is negative."""
+    for name in names:
+        value = getattr(settings, name)
+        require(0 <= value < float("inf"), f"{key}.{name}", f"must be 0 or more, is {value}")
 
 
 def check_temperature(temperature: float, key: str) -> None:

@@ -1,6 +1,5 @@
 """Distillation of transitions: what two successive sleep epochs are together, not each by itself."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,19 +10,7 @@ from torch import Tensor
 from sleepkd.data.hypnogram import UNSCORED
 from sleepkd.data.views import Places
 from sleepkd.data.windows import Batch
-from sleepkd.distillation.terms.term import Output, Shapes, Term, TermSettings, check_temperature, precise
-
-
-@dataclass(frozen=True)
-class TransitionSettings(TermSettings):
-    """temperature: of both, as in softmax distillation."""
-
-    temperature: float = 2.0
-
-    def check(self, key: str) -> None:
-        """Refuse impossible values by key."""
-        super().check(key)
-        check_temperature(self.temperature, key)
+from sleepkd.distillation.terms.term import Output, Shapes, TemperedSettings, Term, precise
 
 
 class Transition(Term):
@@ -33,7 +20,7 @@ class Transition(Term):
     normalised. Without the weights, which one scored night gives, KL of pairs is KL of each by itself, twice.
     """
 
-    Settings = TransitionSettings
+    Settings = TemperedSettings
     needs_sequence = True
 
     def __init__(self, settings: Any, shapes: Shapes):

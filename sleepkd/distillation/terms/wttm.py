@@ -1,34 +1,21 @@
 """Weighted transformed teacher matching (WTTM; Zheng & Yang, arXiv 2402.11148): a temperature on the teacher alone."""
 
-from dataclasses import dataclass
-
 import torch.nn.functional as F
 from torch import Tensor
 
 from sleepkd.data.views import Places
 from sleepkd.data.windows import Batch
-from sleepkd.distillation.terms.term import Output, Term, TermSettings, check_temperature, precise, sleep_epochs
-
-
-@dataclass(frozen=True)
-class TransformedTeacherSettings(TermSettings):
-    """temperature: 1 / gamma of the paper, whose gammas lie between 0.1 and 0.9."""
-
-    temperature: float = 2.0
-
-    def check(self, key: str) -> None:
-        """Refuse impossible values by key."""
-        super().check(key)
-        check_temperature(self.temperature, key)
+from sleepkd.distillation.terms.term import Output, TemperedSettings, Term, precise, sleep_epochs
 
 
 class TransformedTeacher(Term):
     """U KL(teacher at T ‖ student at 1), U the power sum of the teacher's answer, a mean over sleep epochs.
 
-    U = sum of p^(1/T) is larger the less sure the teacher is: soft answers count more.
+    U = sum of p^(1/T) is larger the less sure the teacher is: soft answers count more. 1/T is the paper's gamma, from 0.1
+    to 0.9 there.
     """
 
-    Settings = TransformedTeacherSettings
+    Settings = TemperedSettings
 
     def keep(self, teacher: Output) -> dict[str, Tensor]:
         """The teacher's logits (B, n, K)."""

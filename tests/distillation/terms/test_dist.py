@@ -16,4 +16,4 @@ def test_correlations_within_a_sleep_epoch_and_along_a_row() -> None:
         along = np.mean([1 - np.corrcoef(a, b)[0, 1] for a, b in zip(p_s.T, p_t.T, strict=True)])
         expected += 4 * (0.5 * within + 2 * along)
     # The authors add 1e-8 to what a correlation is divided by: the sum differs by as much.
-    check_logit_term(Correlation(CorrelationSettings(1.0, 0.5, 2.0, 2.0), Shapes(4, {}, {})), expected, 3, 1e-6)
+    check_logit_term(Correlation(CorrelationSettings(1.0, 2.0, 0.5, 2.0), Shapes(4, {}, {})), expected, 3, 1e-6)

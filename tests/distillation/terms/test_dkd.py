@@ -20,7 +20,7 @@ def test_the_target_and_the_others_weighted() -> None:
         pairs = [np.array([p[target], 1 - p[target]]) for p in (p_t, p_s)]
         rest = [np.delete(p, target) / (1 - p[target]) for p in (p_t, p_s)]
         expected += 9 * (0.5 * kl(*pairs) + 4 * kl(*rest))
-    check_logit_term(Decoupled(DecoupledSettings(1.0, 0.5, 4.0, 3.0), Shapes(4, {}, {})), expected, 16)
+    check_logit_term(Decoupled(DecoupledSettings(1.0, 3.0, 0.5, 4.0), Shapes(4, {}, {})), expected, 16)
 
 
 def test_weighed_by_what_is_not_the_target_it_is_softmax_distillation() -> None:
@@ -42,6 +42,6 @@ def test_a_teacher_who_is_quite_sure_gives_numbers() -> None:
 
 
 def test_impossible_values_are_refused_by_key() -> None:
-    for settings, word in ((DecoupledSettings(1, -1), "dkd.target"), (DecoupledSettings(1, 1, 1, 0), "temperature")):
+    for settings, word in ((DecoupledSettings(1, 1, -1), "dkd.target"), (DecoupledSettings(1, 0), "temperature")):
         with pytest.raises(UserError, match=word):
             settings.check("loss.dkd")

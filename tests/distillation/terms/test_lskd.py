@@ -4,10 +4,11 @@ import numpy as np
 import torch
 
 from sleepkd.distillation.terms import Output, Shapes
-from sleepkd.distillation.terms.lskd import LogitStandardisation, LogitStandardisationSettings
+from sleepkd.distillation.terms.lskd import LogitStandardisation
+from sleepkd.distillation.terms.term import TemperedSettings
 from tests.distillation.terms.made_up import batch, check_logit_term, kl, ragged, softmax
 
-TERM = LogitStandardisation(LogitStandardisationSettings(1.0, 3.0), Shapes(4, {}, {}))
+TERM = LogitStandardisation(TemperedSettings(1.0, 3.0), Shapes(4, {}, {}))
 
 
 def standard(z: np.ndarray) -> np.ndarray:

@@ -6,14 +6,15 @@ import torch
 
 from sleepkd.distillation.terms import Output, Shapes
 from sleepkd.distillation.terms.kd import distillation_sum
-from sleepkd.distillation.terms.transition import Transition, TransitionSettings, transition_lift
+from sleepkd.distillation.terms.term import TemperedSettings
+from sleepkd.distillation.terms.transition import Transition, transition_lift
 from tests.distillation.terms.made_up import batch, check_logit_term, kl, ragged, softmax
 
 SCORED = np.array([[0, 0, 1, 2, -1, 2], [3, 0, 1, 1, 1, -1]])
 
 
 def term(labels: np.ndarray | None = None) -> Transition:
-    made = Transition(TransitionSettings(1.0, 2.0), Shapes(4, {}, {}))
+    made = Transition(TemperedSettings(1.0, 2.0), Shapes(4, {}, {}))
     if labels is not None:
         made.fit(labels)
     return made

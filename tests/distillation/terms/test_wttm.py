@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from sleepkd.distillation.terms import Output, Shapes
-from sleepkd.distillation.terms.wttm import TransformedTeacher, TransformedTeacherSettings
+from sleepkd.distillation.terms.term import TemperedSettings
+from sleepkd.distillation.terms.wttm import TransformedTeacher
 from tests.distillation.terms.made_up import batch, check_logit_term, kl, ragged, softmax
 
 
@@ -14,11 +15,11 @@ def test_powers_of_the_teacher_weigh_and_soften() -> None:
     for s, t in zip(student[present].numpy(), teacher[present].numpy(), strict=True):
         powers = softmax(t) ** 0.25
         expected += powers.sum() * kl(powers / powers.sum(), softmax(s))
-    check_logit_term(TransformedTeacher(TransformedTeacherSettings(1.0, 4.0), Shapes(4, {}, {})), expected, 16)
+    check_logit_term(TransformedTeacher(TemperedSettings(1.0, 4.0), Shapes(4, {}, {})), expected, 16)
 
 
 def test_an_unsure_teacher_counts_more() -> None:
-    term = TransformedTeacher(TransformedTeacherSettings(1.0, 2.0), Shapes(2, {}, {}))
+    term = TransformedTeacher(TemperedSettings(1.0, 2.0), Shapes(2, {}, {}))
     flat, there = torch.zeros(1, 1, 2), batch([[0]])
     unsure, sure = torch.tensor([[[1.0, 0]]]), torch.tensor([[[6.0, 0]]])
     weights = []
