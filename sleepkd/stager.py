@@ -14,11 +14,11 @@ from tqdm import tqdm
 from sleepkd.data.hypnogram import CLASS_NAMES, merge_labels
 from sleepkd.data.nights import ALL, open_nights
 from sleepkd.data.settings import Source
-from sleepkd.data.store import Night
+from sleepkd.data.store import Night, Store
 from sleepkd.distillation.settings import STAGER_NAMES
-from sleepkd.distillation.stagers import answers, classes_of, compute_answers, path_of
+from sleepkd.distillation.stagers import answers, classes_of, compute_answers, keep_answers, path_of
 from sleepkd.distributed import Processes
-from sleepkd.errors import run_command
+from sleepkd.errors import UserError, run_command
 from sleepkd.evaluation.predictions import write_predictions
 from sleepkd.evaluation.scores.calibration import calibration_of, fit_temperature
 from sleepkd.evaluation.scores.night import NightPredictions
@@ -35,6 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
     with tqdm(total=left, desc=args.stager, unit="night", disable=None) as bar:
         compute_answers(args.stager, nights, Processes("cpu"), bar.update)
     print(f"{args.store}: {args.stager} has staged {left} nights now, {len(nights) - left} before")
+    for other in args.into:
+        print(f"{other}: has the answers to {hand_over(args.stager, nights, Store(other))} of these nights")
     scored = [predictions(args.stager, night, args.classes) for night in nights if night.has_labels]
     if not scored:
         print("nobody scored any of them: how well it does is not known")
@@ -50,6 +52,23 @@ def main(arguments: list[str] | None = None) -> int:
         write_metrics(args.out / "metrics.json", metrics)
         print(args.out / "metrics.json")
     return 0
+
+
+def hand_over(stager: str, nights: Sequence[Night], store: Store) -> int:
+    """Copy the answers to those nights that another store holds too, at another rate, say; returns how many.
+
+    Raises UserError where a night is there with other sleep epochs.
+    """
+    held = [night for night in nights if night.info.recording in store.recordings]
+    for night in held:
+        other = store.open(night.info.recording)
+        same = [
+            np.array_equal(getattr(night.hypnogram, x), getattr(other.hypnogram, x)) for x in ("onset_s", "duration_s")
+        ]
+        if not all(same):
+            raise UserError(f"{other.folder}: has other sleep epochs than {night.folder}; it is not the same night")
+        keep_answers(stager, other, answers(stager, night))
+    return len(held)
 
 
 def predictions(stager: str, night: Night, classes: int) -> NightPredictions:
@@ -97,6 +116,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--split", default=ALL, choices=("train", "validation", "test", ALL), help="which part of it")
     parser.add_argument("--split-name", default="default", help="of which split")
     parser.add_argument("--classes", type=int, default=4, choices=(3, 4, 5))
+    parser.add_argument(
+        "--into", nargs="+", default=[], metavar="STORE", help="stores of the same nights that get the answers, too"
+    )
     parser.add_argument("--out", type=Path, help="folder for metrics.json and predictions/")
     return parser.parse_args(arguments)
 

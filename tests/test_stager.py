@@ -142,6 +142,20 @@ def test_what_yasa_cannot_stage_is_one_line(store: Path, hundred: Path, monkeypa
         stagers.answers("yasa", night)
 
 
+def test_a_store_of_the_same_nights_gets_the_answers_too(raw: Path, hundred: Path, tmp_path: Path) -> None:
+    """At a rate that YASA would refuse."""
+    slow = tmp_path / "slow"
+    assert prepare.main(["--dataset", "mass", "--raw", str(raw), "--out", str(slow), "--rate", "32"]) == 0
+    assert stager.main([str(hundred), "--into", str(slow)]) == 0
+    for recording in Store(slow).recordings:
+        both = [stagers.answers("yasa", Store(path).open(recording)) for path in (hundred, slow)]
+        np.testing.assert_array_equal(*both)
+    path = slow / "recordings" / "01-02-0001" / "hypnogram.tsv"
+    path.write_text("\n".join(path.read_text().splitlines()[:-3]) + "\n")
+    with pytest.raises(UserError, match="has other sleep epochs than"):
+        stager.main([str(hundred), "--into", str(slow)])
+
+
 def test_scores_are_printed_and_written(hundred: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert stager.main([str(hundred), "--classes", "5", "--out", str(tmp_path)]) == 0
     said = capsys.readouterr().out

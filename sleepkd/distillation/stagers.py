@@ -99,6 +99,16 @@ def answers(stager: str, night: Night) -> np.ndarray:
     return found
 
 
+def keep_answers(stager: str, night: Night, probabilities_N5: np.ndarray) -> None:
+    """Write a stager's answers to a night into its store, whole or not at all."""
+    path = path_of(stager, night)
+    path.parent.mkdir(exist_ok=True)
+    with NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+        np.save(file, probabilities_N5)
+    Path(file.name).chmod(0o644)
+    Path(file.name).replace(path)
+
+
 def compute_answers(
     stager: str, nights: Sequence[Night], processes: Processes, done: Callable[[], object] = lambda: None
 ) -> None:
@@ -115,13 +125,7 @@ def compute_answers(
             "sleepkd.stager on this store where it is"
         )
     for night in missing[processes.rank :: processes.world]:
-        path = path_of(stager, night)
-        probabilities = known.stage(night)
-        path.parent.mkdir(exist_ok=True)
-        with NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-            np.save(file, probabilities)
-        Path(file.name).chmod(0o644)
-        Path(file.name).replace(path)
+        keep_answers(stager, night, known.stage(night))
         done()
     processes.wait()
 

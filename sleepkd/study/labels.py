@@ -23,6 +23,7 @@ VALIDATION_OF_SCORED = 5
 """One in so many scored nights chooses the checkpoint."""
 VALIDATIONS = 8
 """How often, over a run."""
+TEACHER = 0.4
 CONTEXT = "context.11"
 KD = ("loss.ce.weight=0.5", "loss.kd.weight=0.5")
 
@@ -31,7 +32,8 @@ KD = ("loss.ce.weight=0.5", "loss.kd.weight=0.5")
 class LabelRow:
     """One row: a stage's config and what is set differently. all_nights: it sees the unscored nights, too.
 
-    family: what the figure joins it with. shift: added to the training seed.
+    family: what the figure joins it with. shift: added to the training seed. share: of the updates, for networks that
+    need fewer: a teacher learns of EEG in a fraction of what a heart takes.
     """
 
     config: str
@@ -39,6 +41,7 @@ class LabelRow:
     all_nights: bool = True
     family: str = ""
     shift: int = 0
+    share: float = 1.0
 
 
 def _beside_kd(term: str, weight: float, *more: str) -> tuple[str, ...]:
@@ -50,9 +53,9 @@ def _instead_of_kd(term: str, weight: float, *more: str) -> tuple[str, ...]:
 
 
 ROWS = {
-    "night_eeg": LabelRow("night_eeg", all_nights=False, family="teacher"),
-    "night_eeg_b": LabelRow("night_eeg", all_nights=False, family="teacher", shift=100),
-    "night_eeg_c": LabelRow("night_eeg", all_nights=False, family="teacher", shift=200),
+    "night_eeg": LabelRow("night_eeg", all_nights=False, family="teacher", share=TEACHER),
+    "night_eeg_b": LabelRow("night_eeg", all_nights=False, family="teacher", shift=100, share=TEACHER),
+    "night_eeg_c": LabelRow("night_eeg", all_nights=False, family="teacher", shift=200, share=TEACHER),
     "student": LabelRow("night_ecg", all_nights=False, family="alone"),
     "kd_scored": LabelRow("night_kd", KD, all_nights=False, family="kd"),
     "kd": LabelRow("night_kd", KD, family="kd"),
@@ -179,7 +182,7 @@ class LabelStudy:
         overrides = self._overrides(name, group, with_unscored=len(nights) > len(scored["train"]))
         if not scored["train"]:
             overrides.append("loss.ce.weight=0")
-        overrides += self._lengths(load_config(files, overrides), nights, bool(scored["validation"]))
+        overrides += self._lengths(load_config(files, overrides), nights, bool(scored["validation"]), row.share)
         config = load_config(files, overrides)
         needs = tuple(earlier for earlier in config.stage.earlier if not earlier.endswith(".pt"))
         for earlier in needs:
@@ -202,12 +205,12 @@ class LabelStudy:
             f"train.seed={group.seed + row.shift}",
         ]
 
-    def _lengths(self, config: Config, nights: Sequence[str], validates: bool) -> list[str]:
+    def _lengths(self, config: Config, nights: Sequence[str], validates: bool, share: float) -> list[str]:
         """Epochs, and how often to validate, that come to about so many updates."""
         minutes = config.data.row_minutes
         seconds = [self.store.info(name).seconds for name in nights]
         rows = sum(math.ceil(length / (60 * minutes)) if minutes else 1 for length in seconds)
-        epochs = max(1, round(self.updates / math.ceil(rows / config.train.batch_size)))
+        epochs = max(1, round(share * self.updates / math.ceil(rows / config.train.batch_size)))
         every = max(1, epochs // VALIDATIONS) if validates else 0
         return [f"train.epochs={epochs}", f"train.validate_every={every}"]
 

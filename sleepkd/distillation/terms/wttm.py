@@ -11,8 +11,8 @@ from sleepkd.distillation.terms.term import Output, TemperedSettings, Term, prec
 class TransformedTeacher(Term):
     """U KL(teacher at T ‖ student at 1), U the power sum of the teacher's answer, a mean over sleep epochs.
 
-    U = sum of p^(1/T) is larger the less sure the teacher is: soft answers count more. 1/T is the paper's gamma, from 0.1
-    to 0.9 there.
+    U = sum of p^(1/T) is larger the less sure the teacher is: soft answers count more. 1/T is the paper's
+    gamma, from 0.1 to 0.9 there.
     """
 
     Settings = TemperedSettings
