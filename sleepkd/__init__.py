@@ -1,1 +1,17 @@
 """EEG-assisted knowledge distillation for single-lead ECG sleep staging."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sleepkd.prediction.model import Model
+
+
+def load(checkpoint: str | Path | None = None) -> "Model":
+    """A network that stages nights: `load().predict(ecg, fs)`, `.predict_beats(times)`; see `prediction.model.Model`.
+
+    checkpoint: one trained here; without it, the network that comes with sleepkd.
+    """
+    from sleepkd.prediction.model import load as load_model  # here: training imports no reader of recordings
+
+    return load_model(checkpoint)

@@ -26,6 +26,7 @@ FLOORS = {  # what each room may import of sleepkd, besides itself
     "distillation": {*GROUND, "data", "models", "training"},
     "evaluation": {*GROUND, "data", "models", "training", "distillation"},
     "study": {*GROUND, "data", "models", "training", "distillation", "evaluation"},
+    "prediction": {*GROUND, "data", "cohorts", "models", "training", "distillation", "evaluation"},
     "inspection": {*GROUND, "data", "cohorts", "evaluation"},
 }
 EVALUATION_FLOORS = {  # the same within sleepkd/evaluation: rooms, and the files above them

@@ -96,7 +96,7 @@ def ingest(store: Path, options: Options, files: RecordingFiles) -> str:
     span = None if scored is None else (float(hypnogram.onset_s[0]), float(_ends(hypnogram)[-1]))
     signals, infos = {}, {}
     for name in list(derived):
-        signals[name], infos[name] = _store_signal(
+        signals[name], infos[name] = stored_signal(
             derived.pop(name), options.settings, span, gaps, polarity[name], f"{files.signals}: {name}"
         )
     unscored = "no scoring file found, so without labels" if cohort.scoring else "without labels"
@@ -197,7 +197,7 @@ def _polarity(cohort: Cohort, ecg: DerivedSignal) -> int:
     return fixed[cohort.ecg_polarity] if cohort.ecg_polarity in fixed else detect_polarity(ecg.samples, ecg.rate_hz)
 
 
-def _store_signal(
+def stored_signal(
     signal: DerivedSignal,
     settings: StoreSettings,
     span: tuple[float, float] | None,

@@ -129,7 +129,7 @@ def hypnogram_figure(night: NightPredictions, class_names: Sequence[str], path: 
         ):
             draw_hypnogram(axes, night, stages, class_names, order)
             axes.set_ylabel(name, color=FAINT_INK)
-        _draw_density(density_axes, night, class_names, order)
+        draw_density(density_axes, night, class_names, order)
         for axes in rows:
             _shade_unscored(axes, night)
             axes.tick_params(length=0)
@@ -180,7 +180,7 @@ def _holes(night: NightPredictions | Hypnogram) -> np.ndarray:
     return gap > 0.5 * night.duration_s[:-1]
 
 
-def _draw_density(axes: Axes, night: NightPredictions, class_names: Sequence[str], order: list[int]) -> None:
+def draw_density(axes: Axes, night: NightPredictions, class_names: Sequence[str], order: list[int]) -> None:
     """Probabilities stacked over time, deepest stage at the bottom; a hole in time stays empty."""
     edges = np.stack([night.onset_s, night.onset_s + night.duration_s], axis=1).ravel() / HOUR
     pieces = np.split(np.arange(len(edges)), 2 * (np.flatnonzero(_holes(night)) + 1))

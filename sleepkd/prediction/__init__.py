@@ -1,0 +1,1 @@
+"""From a trained network and anyone's recording to a staged night."""

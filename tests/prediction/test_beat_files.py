@@ -1,0 +1,107 @@
+"""Exports of straps and watches, each holding the same beats."""
+
+import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sleepkd.errors import UserError
+from sleepkd.prediction.beat_files import is_beat_file, read_beats
+
+drawn = np.random.default_rng(1)
+RR = np.round(drawn.normal(0.95, 0.04, 1500), 3)
+RECORD = '<Record type="HKQuantityTypeIdentifierHeartRate" startDate="{} +0100" value="{}"/>'
+BEATS = np.concatenate([[0.0], np.cumsum(RR)])
+
+
+def written(path: Path, lines: list[str]) -> Path:
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+EXACT = {
+    "one column of intervals in ms": ("rr.txt", [f"{1000 * x:.0f}" for x in RR]),
+    "named intervals in s": ("rr.csv", ["rr", *(f"{x:.3f}" for x in RR)]),
+    "beat times": ("beats.csv", ["time", *(f"{x:.3f}" for x in BEATS)]),
+    "beat times without a name": ("beats.txt", [f"{x:.3f}" for x in BEATS]),
+    "beat times in ms": ("ms.csv", ["time [ms]", *(f"{1000 * x:.0f}" for x in BEATS)]),
+    "times and intervals": (
+        "both.tsv",
+        ["t\tRR (ms)", *(f"{b:.3f}\t{1000 * x:.0f}" for b, x in zip(BEATS[1:], RR, strict=True))],
+    ),
+    "unix times": ("unix.csv", ["timestamp", *(f"{1.7e9 + x:.3f}" for x in BEATS)]),
+    "Polar Flow's RR file": ("polar.txt", [f"{1000 * x:.0f}" for x in RR]),
+    "with comments and blank lines": ("c.txt", ["# strap", "", *(f"{1000 * x:.0f}" for x in RR)]),
+}
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_the_same_beats_in_every_form(name: str, tmp_path: Path) -> None:
+    file, lines = EXACT[name]
+    found = read_beats(written(tmp_path / file, lines))
+    np.testing.assert_allclose(found, BEATS, atol=2e-3)
+
+
+def test_polar_sensor_logger_sends_intervals_in_packets(tmp_path: Path) -> None:
+    lines, start = ["Phone timestamp;RR-interval [ms]"], datetime.datetime(2024, 3, 1, 23, 5)
+    for k in range(0, len(RR), 2):
+        moment = (start + datetime.timedelta(seconds=float(BEATS[min(k + 2, len(RR))]))).isoformat(
+            timespec="milliseconds"
+        )
+        lines += [f"{moment};{1000 * x:.0f}" for x in RR[k : k + 2]]
+    path = written(tmp_path / "Polar_H10_RR.txt", lines)
+    assert is_beat_file(path)
+    np.testing.assert_allclose(read_beats(path), BEATS, atol=3e-3)
+
+
+def test_a_gap_stays_a_gap(tmp_path: Path) -> None:
+    ends = np.where(np.arange(len(RR)) < 700, BEATS[1:], BEATS[1:] + 600)
+    lines = ["time,rr", *(f"{end:.3f},{x:.3f}" for end, x in zip(ends, RR, strict=True))]
+    found = read_beats(written(tmp_path / "gap.csv", lines))
+    assert np.diff(found).max() == pytest.approx(600, abs=1.5)
+    assert len(found) == pytest.approx(len(BEATS), abs=2)
+
+
+def test_heart_rate_of_a_watch(tmp_path: Path) -> None:
+    seconds = np.arange(0, 3600, 5)
+    lines = ["time,heart rate [bpm]", *(f"{s},{60 + 5 * np.sin(s / 300):.1f}" for s in seconds)]
+    found = read_beats(written(tmp_path / "hr.csv", lines))
+    assert len(found) == pytest.approx(3600, rel=0.02)
+    assert np.diff(found).min() > 0.9 and np.diff(found).max() < 1.1
+
+
+def test_the_last_night_of_an_export_of_apple_health(tmp_path: Path) -> None:
+    lines = ["<HealthData>"]
+    for day, rate in ((1, 60), (2, 50)):
+        start = datetime.datetime(2024, 3, day, 22, 0)
+        for k in range(480):
+            moment = start + datetime.timedelta(minutes=k)
+            lines.append(RECORD.format(f"{moment:%Y-%m-%d %H:%M:%S}", rate))
+    lines.append(RECORD.format("2024-03-03 17:00:00", 90))
+    path = written(tmp_path / "export.xml", [*lines, "</HealthData>"])
+    found = read_beats(path)
+    assert found[-1] == pytest.approx(8 * 3600, abs=90)
+    np.testing.assert_allclose(np.diff(found), 60 / 50, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("file", "lines", "said"),
+    [
+        ("a.csv", ["rr", "5", "6", "7"], "are no heart's, neither in s nor in ms"),
+        ("b.csv", ["hr", "60", "61"], "has a heart rate but no column of times"),
+        ("c.csv", ["rr,note", "0.9,a", ",b", "0.8,c"], "has a blank interval and no times"),
+        ("d.csv", ["colour", "1", "2"], "none of its columns is one of beats: colour"),
+        ("e.csv", ["rr", "0.9", "fast"], "could not convert|fast"),
+        ("f.xml", ["<a>"], "is no export of Apple Health"),
+        ("g.xml", ["<a></a>"], "holds no heart rate"),
+        ("h.csv", [], "is empty"),
+        ("i.csv", ["time", "yesterday", "today"], "is no time"),
+    ],
+)
+def test_what_holds_no_beats_is_one_line(file: str, lines: list[str], said: str, tmp_path: Path) -> None:
+    path = tmp_path / file
+    path.write_text("\n".join(lines))
+    with pytest.raises(UserError, match=said) as refused:
+        read_beats(path)
+    assert str(path) in str(refused.value)

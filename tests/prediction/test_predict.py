@@ -1,0 +1,241 @@
+"""From anyone's file to a staged night: as evaluate.py predicts it, from every format, read by other libraries."""
+
+import json
+from pathlib import Path
+
+import mne
+import numpy as np
+import pandas as pd
+import pytest
+import wfdb
+import yasa
+from launch import tiny_night
+
+import sleepkd
+import train_ddp
+from evaluate import windows_of
+from sleepkd import predict
+from sleepkd.cohorts.edf.records import EdfRecords
+from sleepkd.cohorts.signals.edf import EdfFile
+from sleepkd.data.store import Store
+from sleepkd.distillation.settings import load_config
+from sleepkd.distillation.trained import load_trained
+from sleepkd.distributed import Processes
+from sleepkd.errors import UserError
+from sleepkd.evaluation.inference import predict as predict_windows
+from sleepkd.prediction.recorded import Reading, read_recording
+from sleepkd.training.temperature import write_temperature
+
+
+def trained_stage(store: Path, root: Path, stage: str, *more: str) -> Path:
+    config = load_config([stage], [*tiny_night(store, root, train__epochs=3), *more])
+    assert train_ddp.train(config, Processes("cpu")) == 0
+    return config.run_directory / "best.pt"
+
+
+@pytest.fixture(scope="module")
+def checkpoint(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network of ECG and beats, either of which may be missing."""
+    return trained_stage(store, tmp_path_factory.mktemp("runs"), "night_ecg")
+
+
+@pytest.fixture(scope="module")
+def psg(cohort: Path) -> Path:
+    (path,) = cohort.glob("SS1_EDF/01-01-0001 PSG.edf")
+    return path
+
+
+@pytest.fixture(scope="module")
+def ecg(psg: Path) -> tuple[np.ndarray, float]:
+    file = EdfFile(psg)
+    index = next(i for i, label in enumerate(file.labels) if label.startswith("ECG"))
+    return file.channel(index).samples, file.rates[index]
+
+
+def hypnogram(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "hypnogram.csv")
+
+
+def probabilities(frame: pd.DataFrame) -> np.ndarray:
+    return frame[[name for name in frame if name.startswith("p_")]].to_numpy()
+
+
+def staged(out: Path, *arguments: object) -> int:
+    return predict.main([*map(str, arguments), "--out", str(out)])
+
+
+def test_a_stored_recording_s_file_gives_what_evaluate_predicts(
+    store: Path, checkpoint: Path, psg: Path, tmp_path: Path
+) -> None:
+    trained = load_trained(checkpoint)
+    nights = predict_windows(trained, windows_of(trained, [str(store)], "all"), Processes("cpu"), 4)
+    expected = next(night for night in nights if night.recording == "01-01-0001")
+    start = Store(store).open("01-01-0001").hypnogram.onset_s[0]
+    assert staged(tmp_path, psg, "--checkpoint", checkpoint, "--start", start) == 0
+    found = hypnogram(tmp_path / "01-01-0001 PSG")
+    n = min(len(found), len(expected))
+    assert n >= len(expected) - 1
+    np.testing.assert_allclose(found["onset"][:n], expected.onset_s[:n], atol=1e-3)
+    np.testing.assert_allclose(probabilities(found)[:n], expected.probabilities[:n], atol=1e-4)
+
+
+def test_the_same_from_every_format(checkpoint: Path, psg: Path, ecg: tuple[np.ndarray, float], tmp_path: Path) -> None:
+    samples, rate = ecg
+    np.savetxt(tmp_path / "plain.csv", samples, fmt="%.5f", header="ecg", comments="")
+    times = np.arange(len(samples)) / rate
+    np.savetxt(
+        tmp_path / "timed.tsv",
+        np.stack([times, samples], 1),
+        fmt="%.6f",
+        delimiter="\t",
+        header="time\tecg",
+        comments="",
+    )
+    np.savez(tmp_path / "arrays.npz", ecg=samples, fs=rate)
+    wfdb.wrsamp("record", rate, ["mV"], ["ECG"], samples[:, None], fmt=["16"], write_dir=str(tmp_path))
+    out = tmp_path / "out"
+    common = ("--checkpoint", checkpoint)
+    assert staged(out, psg, *common) == 0
+    assert staged(out, tmp_path / "plain.csv", "--fs", rate, "--column", "ecg", *common) == 0
+    assert staged(out, tmp_path / "timed.tsv", tmp_path / "arrays.npz", tmp_path / "record.hea", *common) == 0
+    expected = probabilities(hypnogram(out / "01-01-0001 PSG"))
+    for name in ("plain", "timed", "arrays", "record"):
+        np.testing.assert_allclose(probabilities(hypnogram(out / name)), expected, atol=0.02)
+    labels, found = sleepkd.load(checkpoint).predict(samples, rate)
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    assert len(labels) == len(expected) and set(labels) <= {"W", "NREM", "REM", "unscored"}
+
+
+@pytest.mark.parametrize("rate", [64, 250, 1000])
+def test_any_rate_and_either_polarity(
+    checkpoint: Path, ecg: tuple[np.ndarray, float], rate: int, tmp_path: Path
+) -> None:
+    samples, recorded = ecg
+    model = sleepkd.load(checkpoint)
+    _, expected = model.predict(samples, recorded)
+    other = np.interp(np.arange(0, len(samples) / recorded, 1 / rate), np.arange(len(samples)) / recorded, samples)
+    _, found = model.predict(-other, rate)
+    assert np.abs(found[: len(expected)] - expected[: len(found)]).mean() < 0.03
+
+
+def test_beats_alone(checkpoint: Path, cohort: Path, tmp_path: Path) -> None:
+    beats = np.load(cohort / "truth" / "01-01-0001.npz")["beats"]
+    np.savetxt(tmp_path / "rr.csv", np.diff(beats), fmt="%.4f", header="rr", comments="")
+    assert staged(tmp_path / "out", tmp_path / "rr.csv", "--checkpoint", checkpoint) == 0
+    labels, found = sleepkd.load(checkpoint).predict_beats(beats - beats[0])
+    np.testing.assert_allclose(probabilities(hypnogram(tmp_path / "out" / "rr")), found, atol=5e-3)
+    assert len(labels) == int((beats[-1] - beats[0]) / 30)
+
+
+def test_an_eeg_network_takes_eeg(store: Path, psg: Path, tmp_path: Path) -> None:
+    checkpoint = trained_stage(store, tmp_path, "night_eeg")
+    options = ("--checkpoint", checkpoint, "--channel", "EEG C3.*")
+    assert staged(tmp_path / "out", psg, *options) == 0
+    frame = hypnogram(tmp_path / "out" / "01-01-0001 PSG")
+    assert frame["quality"].isna().all() and (frame["stage"] != "unscored").all()
+
+
+def test_what_is_written_is_read_by_other_libraries(checkpoint: Path, psg: Path, tmp_path: Path) -> None:
+    write_temperature(checkpoint, {"temperature": 1.7})
+    try:
+        assert staged(tmp_path, psg, "--checkpoint", checkpoint, "--abstain-below", 0.4) == 0
+    finally:
+        (checkpoint.parent / "temperature.json").unlink()
+    folder = tmp_path / "01-01-0001 PSG"
+    frame = hypnogram(folder)
+    annotations = mne.read_annotations(folder / "hypnogram.edf")
+    names = {"W": "W", "NREM": "2", "REM": "R", "unscored": "?"}
+    assert [text.split()[-1] for text in annotations.description] == [names[stage] for stage in frame["stage"]]
+    np.testing.assert_allclose(annotations.onset, frame["onset"], atol=1e-4)
+    raw = mne.io.read_raw_edf(psg, verbose="ERROR")
+    both = mne.io.read_raw_edf(psg, verbose="ERROR").set_annotations(annotations)
+    assert len(both.annotations) == len(frame)
+    assert EdfRecords(folder / "hypnogram.edf").header.date == raw.info["meas_date"].date()
+    np.testing.assert_allclose(probabilities(frame).sum(axis=1), 1, atol=2e-3)
+    sure = probabilities(frame).max(axis=1)
+    assert ((frame["stage"] == "unscored") == ((frame["quality"] < 0.5) | (sure < 0.3999))).mean() > 0.98
+    summary = json.loads((folder / "summary.json").read_text())
+    yasa_names = {"W": "WAKE", "NREM": "NREM", "REM": "REM", "unscored": "UNS"}
+    expected = yasa.Hypnogram(
+        [yasa_names[stage] for stage in frame["stage"]], n_stages=3, freq="30s"
+    ).sleep_statistics()
+    assert summary["sleep_statistics"]["TST"] == pytest.approx(expected["TST"])
+    assert "Not a medical device." in (tmp_path / "index.html").read_text()
+
+
+def test_temperature_is_applied(checkpoint: Path, ecg: tuple[np.ndarray, float], tmp_path: Path) -> None:
+    _, plain = sleepkd.load(checkpoint).predict(*ecg)
+    own = tmp_path / "best.pt"
+    own.write_bytes(checkpoint.read_bytes())
+    write_temperature(own, {"temperature": 3.0})
+    _, softer = sleepkd.load(own).predict(*ecg)
+    powers = plain.astype(float) ** (1 / 3)
+    np.testing.assert_allclose(softer, powers / powers.sum(axis=1, keepdims=True), atol=1e-5)
+
+
+def test_where_the_heart_is_lost_nothing_is_staged(checkpoint: Path, ecg: tuple[np.ndarray, float]) -> None:
+    samples, rate = ecg
+    lost = samples.copy()
+    lost[round(300 * rate) : round(900 * rate)] = 0.0
+    labels, _ = sleepkd.load(checkpoint).predict(lost, rate)
+    assert all(label == "unscored" for label in labels[11:29])
+    assert sum(label != "unscored" for label in labels[30:]) > 20
+    lost[round(250 * rate) :] = 0.0
+    with pytest.raises(UserError, match=r"plausible beats in|have a usable heart"):
+        sleepkd.load(checkpoint).predict(lost, rate)
+
+
+def test_one_bad_file_never_stops_the_rest(
+    checkpoint: Path, psg: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "nights"
+    folder.mkdir()
+    (folder / "good.edf").write_bytes(psg.read_bytes())
+    (folder / "cut.edf").write_bytes(psg.read_bytes()[:20000])
+    (folder / "page.edf").write_text("<html></html>")
+    np.savetxt(folder / "flat.csv", np.zeros(100_000), header="ecg", comments="")
+    np.savetxt(folder / "short.csv", np.zeros(100), header="ecg", comments="")
+    assert staged(tmp_path / "out", folder, "--checkpoint", checkpoint, "--fs", 100) == 1
+    said = capsys.readouterr()
+    assert "1 of 5 staged" in said.out
+    lines = [line for line in said.err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 4 and all(str(folder) in line for line in lines)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"good", "index.html"}
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "Not staged" in page and "is constant" in page and "http" not in page.replace("http-equiv", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["gone.edf"], "gone.edf: no such file or folder"),
+        (["{psg}", "--checkpoint", "gone.pt"], "gone.pt: no such checkpoint"),
+        (["{psg}", "--abstain-below", "1"], "--abstain-below: must be"),
+        (["{psg}", "--fs", "0"], "--fs: must be positive"),
+    ],
+)
+def test_a_mistake_is_one_line(arguments: list[str], said: str, checkpoint: Path, psg: Path, tmp_path: Path) -> None:
+    filled = [argument.format(psg=psg) for argument in arguments]
+    if "--checkpoint" not in filled:
+        filled += ["--checkpoint", str(checkpoint)]
+    with pytest.raises(UserError, match=said):
+        staged(tmp_path / "out", *filled)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (Reading(channel="EEG C3-CLE"), "is no ECG"),
+        (Reading(channel="SpO2"), "has no channel SpO2; --channel names one of"),
+        (Reading(start_s=1700), "too short to be staged"),
+    ],
+)
+def test_what_cannot_be_staged_says_why(options: Reading, said: str, checkpoint: Path, psg: Path) -> None:
+    labels = EdfFile(psg).labels
+    channel = (
+        next(label for label in labels if label.startswith("EEG C3")) if "EEG" in options.channel else options.channel
+    )
+    reading = Reading(channel, options.rate_hz, options.beats, options.start_s)
+    with pytest.raises(UserError, match=said):
+        read_recording(psg, load_trained(checkpoint).inputs, reading)
