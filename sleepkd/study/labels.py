@@ -209,7 +209,8 @@ class LabelStudy:
         """Epochs, and how often to validate, that come to about so many updates."""
         minutes = config.data.row_minutes
         seconds = [self.store.info(name).seconds for name in nights]
-        rows = sum(math.ceil(length / (60 * minutes)) if minutes else 1 for length in seconds)
+        # A night's rows begin up to a minute before its first sample.
+        rows = sum(math.ceil((length + 60) / (60 * minutes)) if minutes else 1 for length in seconds)
         epochs = max(1, round(share * self.updates / math.ceil(rows / config.train.batch_size)))
         every = max(1, epochs // VALIDATIONS) if validates else 0
         return [f"train.epochs={epochs}", f"train.validate_every={every}"]

@@ -65,9 +65,9 @@ def test_every_run_gets_about_the_same_number_of_updates(store: Path) -> None:
     rows = {name for name, fold in jobs if fold == two}
     assert rows == {"student", "night_eeg", "kd", "night_eeg_b", "night_eeg_c", "ensemble", "self"}
     assert [name for name, fold in jobs if fold == split_names(5, 0)[0]] == ["student"]  # nothing is left unscored
-    # One of the two scored nights trains: six crops of 5 minutes, two updates an epoch. All nights but the one that
-    # chooses: four of them, 24 crops.
-    for row, fold, per_epoch in (("student", two, 2), ("kd", two, 6), ("student", four, 5), ("kd", four, 6)):
+    # One of the two scored nights trains: seven crops of 5 minutes, two updates an epoch. All nights but the one that
+    # chooses: four of them, 28 crops.
+    for row, fold, per_epoch in (("student", two, 2), ("kd", two, 7), ("student", four, 6), ("kd", four, 7)):
         assert jobs[row, fold].config.train.epochs == round(20 / per_epoch)
     order = list(jobs)
     assert order.index(("night_eeg", two)) < order.index(("kd", two)) < order.index(("ensemble", two))
