@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 def load(checkpoint: str | Path | None = None) -> "Model":
     """A network that stages nights: `load().predict(ecg, fs)`, `.predict_beats(times)`; see `prediction.model.Model`.
 
-    checkpoint: one trained here; without it, the network that comes with sleepkd.
+    checkpoint: a trained network (best.pt).
     """
     from sleepkd.prediction.model import load as load_model  # here: training imports no reader of recordings
 

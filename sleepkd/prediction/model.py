@@ -61,10 +61,12 @@ class Model:
 
 
 def load(checkpoint: str | Path | None = None) -> Model:
-    """The model of a checkpoint, or the one that comes with sleepkd. Raises UserError where there is none."""
+    """The model of a checkpoint, or the one in `WEIGHTS`. Raises UserError where there is none."""
     path = Path(checkpoint) if checkpoint else WEIGHTS / "night.pt"
     if not path.is_file():
-        raise UserError(f"{path}: no such checkpoint")
+        raise UserError(
+            f"{path}: no such checkpoint" if checkpoint else "--checkpoint: name a trained network (best.pt)"
+        )
     trained = load_trained(path)
     temperature = read_temperature(path) if temperature_path(path).is_file() else 1.0
     card = path.with_suffix(".json")
