@@ -93,9 +93,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("nights", nargs="+", type=Path, metavar="NIGHT")
     parser.add_argument("--out", type=Path, required=True, help="a folder per night, and index.html")
-    parser.add_argument(
-        "--checkpoint", type=Path, help="a trained network (best.pt)"
-    )
+    parser.add_argument("--checkpoint", type=Path, help="a trained network (best.pt)")
     parser.add_argument("--channel", default="", help="the ECG's channel or column: a name, or a regular expression")
     parser.add_argument("--column", default="", help="the same as --channel, for tables")
     parser.add_argument("--fs", type=float, help="samples per second, for tables without a column of times")

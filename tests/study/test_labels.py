@@ -3,23 +3,18 @@
 import json
 import shutil
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from launch import tiny_night
 
-import evaluate
-import train_ddp
 from sleepkd import reproduce
 from sleepkd.data.store import Store
 from sleepkd.errors import UserError
 from sleepkd.evaluation.predictions import read_predictions
 from sleepkd.study.labels import LabelStudy, draw_scored, readable, split_names, write_scored
-from sleepkd.study.runner import Runner
 
-SCRIPTS = {"train_ddp.py": train_ddp, "evaluate.py": evaluate}
 OVERLAY = "night_*=beats.yaml"
 
 
@@ -88,26 +83,21 @@ def test_a_row_that_is_not_there_is_refused(store: Path) -> None:
 
 
 def test_one_command_makes_the_table(
-    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    store: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    started: list[str],
 ) -> None:
     own, other = tmp_path / "store", tmp_path / "beats"
     shutil.copytree(store, own)
     shutil.copytree(store, other)
-    names: list[str] = []
-
-    def in_process(self: Runner, name: str, script: str, arguments: Sequence[object]) -> str:
-        names.append(name)
-        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
-        SCRIPTS[script].main()
-        return ""
-
-    monkeypatch.setattr(Runner, "_run", in_process)
     options = ["--study", "labels", "--rows", "student", "kd", "self", "--scored", 2, 4, "--seeds", 0, 1]
     options += ["--updates", 4, "--classes", 3, "--draws", 50, "--out", tmp_path / "out", "--also", other]
     options += ["--overlay", OVERLAY, "--set", *settings(own)]
     monkeypatch.setattr(sys, "argv", ["reproduce", *map(str, options)])
     assert reproduce.main() == 0
-    assert len(names) == 4 * (4 + 2)
+    assert len(started) == 4 * (4 + 2)
     content = json.loads((tmp_path / "out" / "labels.json").read_text())
     assert set(content["tables"]) == {"store", "beats"}
     for root, where in ((tmp_path / "out", "store"), (tmp_path / "out" / "elsewhere" / "beats", "beats")):
@@ -123,9 +113,9 @@ def test_one_command_makes_the_table(
     table = content["tables"]["store"]["2"]
     assert set(table["kd"]["gains"]) == {"student"} and set(table["self"]["gains"]) == {"student", "kd"}
     assert (tmp_path / "out" / "labels.png").is_file() and "labels.md" in capsys.readouterr().out
-    names.clear()
+    started.clear()
     monkeypatch.setattr(sys, "argv", ["reproduce", *map(str, options)])
-    assert reproduce.main() == 0 and not names  # all kept
+    assert reproduce.main() == 0 and not started  # all kept
 
 
 def kappa(confusion: np.ndarray) -> float:

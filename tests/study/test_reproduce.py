@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,34 +12,12 @@ import pytest
 from launch import REPOSITORY, environment, run, tiny, wait_for_updates
 from sklearn.metrics import f1_score
 
-import evaluate
-import train_ddp
 from sleepkd import reproduce
 from sleepkd.errors import UserError
 from sleepkd.evaluation.predictions import read_predictions
 from sleepkd.study import estimate
-from sleepkd.study.runner import Runner
 
 ROWS = ("ecg_base", "feat_temp", "ecg_base_long")
-SCRIPTS = {"train_ddp.py": train_ddp, "evaluate.py": evaluate}
-
-
-@pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Runs happen in this process, which is faster; the names of those that were started."""
-    names: list[str] = []
-
-    def in_process(self: Runner, name: str, script: str, arguments: Sequence[object]) -> str:
-        names.append(name)
-        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
-        try:
-            SCRIPTS[script].main()
-        except UserError as error:
-            return str(error)
-        return ""
-
-    monkeypatch.setattr(Runner, "_run", in_process)
-    return names
 
 
 def lively(store: Path) -> list[str]:
