@@ -40,9 +40,9 @@ EVALUATION_FLOORS = {  # the same within sleepkd/evaluation: rooms, and the file
     "analysis": {"scores", "pictures"},
     "results": {"scores", "pictures", "distillation", "pages", "predictions", "runs", "analysis"},
 }
-VERBS = {"simulate", "prepare", "inspect", "predict", "reproduce", "stager"}
+VERBS = {"simulate", "prepare", "inspect", "predict", "reproduce", "stager", "export"}
 SCRIPTS = {"train_ddp", "evaluate", "examples"}
-TOO_HEAVY = {"mne", "edfio", "wfdb", "yasa", "sleepecg", "matplotlib", "pandas", "numba"}
+TOO_HEAVY = {"mne", "edfio", "wfdb", "yasa", "sleepecg", "matplotlib", "pandas", "numba", "onnx", "onnxruntime"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = sorted({path.parent for path in FILES})
 

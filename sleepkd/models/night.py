@@ -105,6 +105,7 @@ class StridedEncoder(nn.Module):
         super().__init__()
         widths = [min(width, filters * 2**level) for level in range(len(strides) - 1)] + [width]
         positions = [math.prod(strides[level + 1 :]) for level in range(len(strides))]
+        self.samples = math.prod(strides)  # of a token
         levels = []
         for level, stride in enumerate(strides):
             before = widths[level - 1] if level else channels
@@ -114,7 +115,7 @@ class StridedEncoder(nn.Module):
 
     def forward(self, x_BCS: Tensor, tokens: int) -> Tensor:
         """(B, C, tokens * samples) → (B, width, tokens)."""
-        cut = x_BCS.unflatten(-1, (tokens, -1)).transpose(1, 2).flatten(0, 1)
+        cut = x_BCS.unflatten(-1, (tokens, self.samples)).transpose(1, 2).flatten(0, 1)
         return self.levels(cut).squeeze(-1).unflatten(0, (-1, tokens)).transpose(1, 2)
 
 
@@ -208,7 +209,7 @@ class NightNetwork(nn.Module):
             if name in inputs:
                 x_BCS = inputs[name].squeeze(1) if name == "beats" else inputs[name]
                 count = x_BCS.shape[-1] // self.samples[name]
-                there[name] = (x_BCS != 0).any(dim=1).unflatten(-1, (count, -1)).any(dim=-1)
+                there[name] = (x_BCS != 0).any(dim=1).unflatten(-1, (count, self.samples[name])).any(dim=-1)
                 tokens[name] = encoder(x_BCS, count)
         any_B1T = torch.stack(list(there.values())).any(dim=0)[:, None]
         x_BWT = self.fuse(tokens, there) * any_B1T

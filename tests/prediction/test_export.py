@@ -1,0 +1,89 @@
+"""A network as a file of its own: checked against PyTorch, run by onnxruntime, described by itself."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from launch import tiny_night
+
+import train_ddp
+from sleepkd import export
+from sleepkd.distillation.settings import load_config
+from sleepkd.distillation.trained import load_trained
+from sleepkd.distributed import Processes
+from sleepkd.errors import UserError
+from sleepkd.prediction import onnx_file
+from sleepkd.training.temperature import write_temperature
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def checkpoint(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    config = load_config(["night_ecg"], tiny_night(store, tmp_path_factory.mktemp("runs"), train__epochs=2))
+    assert train_ddp.train(config, Processes("cpu")) == 0
+    path = config.run_directory / "best.pt"
+    write_temperature(path, {"temperature": 1.5})
+    return path
+
+
+def test_onnxruntime_gives_pytorch_s_answers_for_any_length(checkpoint: Path, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "model.onnx"
+    assert export.main(["--checkpoint", str(checkpoint), "--out", str(path)]) == 0
+    onnx.checker.check_model(onnx.load(path))
+    session, network = onnxruntime.InferenceSession(path), load_trained(checkpoint).network
+    facts = session.get_modelmeta().custom_metadata_map
+    assert json.loads(facts["classes"]) == ["W", "NREM", "REM"] and float(facts["temperature"]) == 1.5
+    described = json.loads(facts["inputs"])
+    assert set(described) == {"ecg", "beats"} and described["ecg"]["samples_per_token"] == 640
+    for tokens in (2, 90, 5000):
+        inputs = {
+            name: torch.randn(1, 1, *([3] if of["channels"] == 3 else []), of["samples_per_token"] * tokens)
+            for name, of in described.items()
+        }
+        with torch.no_grad():
+            expected = network(inputs).numpy()
+        (found,) = session.run(None, {name: x.numpy() for name, x in inputs.items()})
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+        assert (found.argmax(-1) == expected.argmax(-1)).all()
+    assert "Not a medical device." in path.with_suffix(".md").read_text()
+
+
+def test_int8_is_smaller_and_says_what_it_costs(
+    checkpoint: Path, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "small.onnx"
+    arguments = ["--checkpoint", str(checkpoint), "--out", str(path), "--int8", "--store", str(store)]
+    assert export.main(arguments) == 0
+    assert "kappa" in capsys.readouterr().out
+    operations = {node.op_type for node in onnx.load(path).graph.node}
+    assert {"QuantizeLinear", "DequantizeLinear"} <= operations
+
+
+def test_torch_s_own_format(checkpoint: Path, tmp_path: Path) -> None:
+    path = tmp_path / "model.pt2"
+    assert export.main(["--checkpoint", str(checkpoint), "--out", str(path), "--format", "torch"]) == 0
+    inputs = {"ecg": torch.randn(1, 1, 640 * 77), "beats": torch.randn(1, 1, 3, 40 * 77)}
+    with torch.no_grad():
+        expected = load_trained(checkpoint).network(inputs)
+        torch.testing.assert_close(torch.export.load(path).module()(inputs), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_what_does_not_agree_is_not_left(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_file.check_onnx, "__defaults__", (-1.0,))
+    path = tmp_path / "model.onnx"
+    with pytest.raises(UserError, match="onnxruntime differs from PyTorch by"):
+        export.main(["--checkpoint", str(checkpoint), "--out", str(path)])
+    assert not path.exists()
+
+
+def test_mistakes_are_one_line(checkpoint: Path, store: Path, tmp_path: Path) -> None:
+    out = ["--checkpoint", str(checkpoint), "--out", str(tmp_path / "m.onnx")]
+    with pytest.raises(UserError, match="--int8: goes with --format onnx and needs --store"):
+        export.main([*out, "--int8"])
+    with pytest.raises(UserError, match=r"gone.json: no such file"):
+        export.main([*out, "--metrics", str(tmp_path / "gone.json")])
