@@ -1,6 +1,8 @@
 """A network as a file of its own: checked against PyTorch, run by onnxruntime, described by itself."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +10,12 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from launch import tiny_night
+from launch import REPOSITORY, tiny_night
 
+import sleepkd
 import train_ddp
 from sleepkd import export
+from sleepkd.cohorts.signals.edf import EdfFile
 from sleepkd.distillation.settings import load_config
 from sleepkd.distillation.trained import load_trained
 from sleepkd.distributed import Processes
@@ -51,6 +55,35 @@ def test_onnxruntime_gives_pytorch_s_answers_for_any_length(checkpoint: Path, tm
         np.testing.assert_allclose(found, expected, atol=1e-4)
         assert (found.argmax(-1) == expected.argmax(-1)).all()
     assert "Not a medical device." in path.with_suffix(".md").read_text()
+
+
+def test_the_file_alone_stages_a_night(checkpoint: Path, cohort: Path, tmp_path: Path) -> None:
+    """By examples/onnx_only.py, where nothing of this project can be imported."""
+    model = tmp_path / "model.onnx"
+    assert export.main(["--checkpoint", str(checkpoint), "--out", str(model)]) == 0
+    script = tmp_path / "onnx_only.py"
+    script.write_bytes((REPOSITORY / "examples" / "onnx_only.py").read_bytes())
+    alone = [sys.executable, "-I"]
+    missing = subprocess.run([*alone, "-c", "import sleepkd"], cwd=tmp_path, capture_output=True, text=True)
+    assert "No module named 'sleepkd'" in missing.stderr
+
+    def staged(source: Path) -> np.ndarray:
+        command = [*alone, script, model, source]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        header, *lines = done.stdout.splitlines()
+        assert header == "onset,stage,p_W,p_NREM,p_REM"
+        return np.array([[float(x) for x in line.split(",")[2:]] for line in lines])
+
+    beats = np.load(cohort / "truth" / "01-01-0001.npz")["beats"]
+    np.savetxt(tmp_path / "beats.csv", beats)
+    _, expected = sleepkd.load(checkpoint).predict_beats(beats)
+    np.testing.assert_allclose(staged(tmp_path / "beats.csv"), expected, atol=2e-3)
+    (psg,) = cohort.glob("SS1_EDF/01-01-0001 PSG.edf")
+    file = EdfFile(psg)
+    index = next(i for i, label in enumerate(file.labels) if label.startswith("ECG"))
+    _, expected = sleepkd.load(checkpoint).predict(file.channel(index).samples, file.rates[index])
+    found = staged(psg)
+    assert len(found) == len(expected) and np.abs(found - expected).mean() < 0.03  # its R peaks are its own
 
 
 def test_int8_is_smaller_and_says_what_it_costs(
