@@ -42,6 +42,8 @@ def main() -> None:
             inputs[name] = np.zeros((1, 1, samples), np.float32)  # absent
         else:
             inputs[name] = scaled(ecg, rate, of["rate"], of["clip"], samples)[None, None]
+    for name, of in wanted.items():  # a token that outlasts the recording is absent, too
+        inputs[name][..., int(seconds / 10 + 1e-6) * of["samples_per_token"] :] = 0
     (logits,) = session.run(None, inputs)
     whole = int(seconds / EPOCH + 1e-6)
     by_epoch = logits[0].reshape(-1, 3, logits.shape[-1]).mean(axis=1)[:whole] / float(facts["temperature"])
