@@ -5,6 +5,7 @@ STORE/recordings/<recording>/recording.json  whose night, and each signal's deri
                              eeg.npy, ecg.npy    int16, physical = scale * value + offset, as recorded; eog.npy, emg.npy
                              beats.npy           float64 (beats,): times of R peaks, s from the first sample
                              beat_quality.npy    float32 (N,): per line of the hypnogram, 0 none usable to 1 all
+                             stagers/*.npy       what stagers of other libraries said, see distillation/stagers.py
                              hypnogram.tsv       onset_s, duration_s, sleep stage; a night without labels: unscored
 STORE/splits/<name>/train.txt …          see splits.py
 

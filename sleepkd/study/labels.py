@@ -137,7 +137,7 @@ def write_scored(store: Store, split: str, numbers: Sequence[int], seeds: Sequen
                     write_split(folder, parts, f"of {number} scored nights, drawn with seed {seed}")
 
 
-@dataclass(frozen=True)
+@dataclass
 class LabelStudy:
     """The whole study. settings: with data.store, and data.split for another than the default split."""
 
@@ -156,8 +156,7 @@ class LabelStudy:
         for row in self.rows:
             require(row in ROWS, "--rows", f"{row} is no row of this study; there are {', '.join(ROWS)}")
         data = load_config(["night_ecg"], [*self.settings]).data
-        object.__setattr__(self, "store", Store(data.store))
-        object.__setattr__(self, "split", data.split)
+        self.store, self.split = Store(data.store), data.split
 
     def plan(self) -> list[Job]:
         """The runs, by seed and number of scored nights, each after those that it needs."""
