@@ -40,15 +40,31 @@ def median_interval(beats: np.ndarray) -> float:
     return float(np.median(chosen)) if len(chosen) else float("nan")
 
 
-def beat_quality(beats: np.ndarray, onset_s: np.ndarray, duration_s: np.ndarray) -> np.ndarray:
-    """(N,) float32: which share of each stretch of time lies within a plausible interval between beats."""
-    covered = np.concatenate([[0.0], np.cumsum(np.diff(beats) * plausible_intervals(beats))]) if len(beats) else [0.0]
+def beat_quality(beats: np.ndarray, onset_s: np.ndarray, duration_s: np.ndarray, causal: bool = False) -> np.ndarray:
+    """(N,) float32: which share of each stretch of time lies within a plausible interval between beats.
+
+    causal: by the beats until the end of each stretch alone; stretches may not overlap.
+    """
+    if causal:
+        ends = np.searchsorted(beats, onset_s + duration_s, side="right")
+        firsts = np.maximum(0, np.searchsorted(beats, onset_s) - 2 * NEIGHBOURS)
+        known = [beats[first:end] for first, end in zip(firsts, ends, strict=True)]
+        parts = [
+            _quality(held, plausible_intervals(held, causal=True), onset, length)
+            for held, onset, length in zip(known, onset_s, duration_s, strict=True)
+        ]
+        return np.array(parts, dtype=np.float32)
+    return _quality(beats, plausible_intervals(beats), onset_s, duration_s)
+
+
+def _quality(beats: np.ndarray, believed: np.ndarray, onset_s: np.ndarray, duration_s: np.ndarray) -> np.ndarray:
+    covered = np.concatenate([[0.0], np.cumsum(np.diff(beats) * believed)]) if len(beats) else [0.0]
 
     def until(t: np.ndarray) -> np.ndarray:
         return np.interp(t, beats, covered) if len(beats) else np.zeros_like(t)
 
     share = (until(onset_s + duration_s) - until(onset_s)) / duration_s
-    return share.astype(np.float32)
+    return np.asarray(share, dtype=np.float32)
 
 
 def beat_series(beats: np.ndarray, median_s: float, start_s: float, samples: int, rate_hz: float) -> np.ndarray:

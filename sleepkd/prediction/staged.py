@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sleepkd.data.beats import beat_quality
 from sleepkd.data.hypnogram import CLASS_NAMES, UNSCORED
 from sleepkd.data.store import Night
 from sleepkd.data.windows import Windows
@@ -50,8 +51,9 @@ def stage_night(trained: TrainedNetwork, night: Night, temperature: float = 1.0,
     if temperature != 1.0:
         predicted = with_temperature_applied(predicted, temperature)
     if night.info.beats:
-        at = np.searchsorted(night.hypnogram.onset_s, predicted.onset_s + 1e-6, side="right") - 1
-        quality = night.beat_quality()[at]
+        # A causal network's answers are final: so is what is said of the beats they rest on.
+        causal = bool(getattr(trained.config.model, "causal", False))
+        quality = beat_quality(night.beats(), predicted.onset_s, predicted.duration_s, causal)
     else:
         quality = np.full(len(predicted), np.nan, dtype=np.float32)
     usable = ~(quality < USABLE)
