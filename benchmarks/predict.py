@@ -1,0 +1,75 @@
+"""What staging a file costs beyond the network and the beats: time, and memory of a long recording.
+
+python -m benchmarks.predict --checkpoint runs/demo/4class/night_ecg/best.pt
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from edfio import Edf, EdfSignal
+
+from benchmarks.training import anonymous_mb, timed
+from sleepkd.cohorts.beats.detect import detect_beats
+from sleepkd.prediction.model import load
+from sleepkd.prediction.recorded import Reading, open_signals, read_recording
+from sleepkd.simulation.cohort import write_cohort
+
+LONG_HOURS, RATE = 30, 256
+
+
+def main() -> None:
+    """Simulate a night, stage it, hold the time against its parts; then 30 h in a process of its own."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (path,) = write_cohort(folder / "raw", nights=1, hours=8, seed=0, channels="needed")
+        model = load(args.checkpoint)
+        file = open_signals(path)
+        channel = next(i for i, label in enumerate(file.labels) if label.startswith("ECG"))
+        ecg, rate = file.channel(channel).samples, file.rates[channel]
+        inputs = {key: torch.randn(1, 1, *item.shape(8 * 3600)) for key, item in model.trained.inputs.items()}
+
+        def forward() -> None:
+            with torch.inference_mode():
+                model.trained.network(inputs)
+
+        parts = {"forward": timed(forward), "beats": timed(lambda: detect_beats(ecg, rate, 1))}
+        whole = timed(lambda: model.stage(read_recording(path, model.trained.inputs, Reading()).night))
+        total = sum(parts.values())
+        said = ", ".join(f"{key} {seconds:.2f} s" for key, seconds in parts.items())
+        print(f"a night of 8 h, one core: {whole:.2f} s; {said}; {whole / total:.2f} times both")
+
+        long = folder / "long.edf"
+        samples = np.tile(ecg, -(-LONG_HOURS // 8))[: LONG_HOURS * 3600 * RATE]
+        Edf([EdfSignal(samples, RATE, label="ECG", physical_dimension="mV")]).write(long)
+        command = [
+            sys.executable,
+            "-m",
+            "sleepkd.predict",
+            long,
+            "--checkpoint",
+            args.checkpoint,
+            "--out",
+            folder / "out",
+        ]
+        process = subprocess.Popen([str(x) for x in command], stdout=subprocess.DEVNULL)
+        peak = 0.0
+        while process.poll() is None:
+            peak = max(peak, anonymous_mb(process.pid))
+            time.sleep(0.02)
+        print(
+            f"{LONG_HOURS} h at {RATE} Hz, the whole command: {peak:.0f} MB at most (anonymous memory), exit code {process.returncode}"
+        )
+
+
+if __name__ == "__main__":
+    main()
