@@ -66,9 +66,8 @@ def main() -> None:
         while process.poll() is None:
             peak = max(peak, anonymous_mb(process.pid))
             time.sleep(0.02)
-        print(
-            f"{LONG_HOURS} h at {RATE} Hz, the whole command: {peak:.0f} MB at most (anonymous memory), exit code {process.returncode}"
-        )
+        said = f"{LONG_HOURS} h at {RATE} Hz, the whole command: at most {peak:.0f} MB of anonymous memory"
+        print(said if process.returncode == 0 else f"{said}; exit code {process.returncode}")
 
 
 if __name__ == "__main__":
