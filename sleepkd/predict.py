@@ -11,7 +11,9 @@ named with the reason, and the others go on.
 """
 
 import argparse
+import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,13 +80,14 @@ def _files(given: list[Path]) -> Iterator[Path]:
 
 
 def _folders(paths: list[Path]) -> dict[Path, str]:
-    """What each night's folder is called: by its file, and its folder too where two have one name."""
-    stems = [path.stem for path in paths]
-    names = {path: path.stem if stems.count(path.stem) == 1 else f"{path.parent.name}-{path.name}" for path in paths}
-    twice = {name for name in names.values() if list(names.values()).count(name) > 1}
-    if twice:
-        raise UserError(f"{sorted(twice)[0]}: several files are called so; stage them into different --out folders")
-    return names
+    """What each night's folder is called: by its file, and by its folders too where two have one name."""
+    stems = Counter(path.stem for path in paths)
+    above = Path(os.path.commonpath([path.parent.resolve() for path in paths]))
+
+    def whole(path: Path) -> str:
+        return "-".join(path.resolve().relative_to(above).parts)
+
+    return {path: path.stem if stems[path.stem] == 1 else whole(path) for path in paths}
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:

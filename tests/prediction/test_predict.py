@@ -239,3 +239,11 @@ def test_what_cannot_be_staged_says_why(options: Reading, said: str, checkpoint:
     reading = Reading(channel, options.rate_hz, options.beats, options.start_s)
     with pytest.raises(UserError, match=said):
         read_recording(psg, load_trained(checkpoint).inputs, reading)
+
+
+def test_two_files_of_one_name_get_folders_of_their_own(checkpoint: Path, psg: Path, tmp_path: Path) -> None:
+    for night in ("a", "b"):
+        (tmp_path / "in" / night).mkdir(parents=True)
+        (tmp_path / "in" / night / "psg.edf").write_bytes(psg.read_bytes())
+    assert staged(tmp_path / "out", tmp_path / "in", "--checkpoint", checkpoint) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a-psg.edf", "b-psg.edf", "index.html"}
