@@ -18,7 +18,7 @@ ALIKE = 0.75
 """The median correlation of beats with their common shape, less in what is no ECG: 0.90 in a real ECG of 50 Hz, 1.00 in
 simulated ones; at most 0.69 in the EEGs beside it, 0.62 in simulated EEG, EOG and EMG, 0.51 in noise."""
 LOOKED_AT = 24
-"""Pieces of five minutes, spread over the recording, that likeness is judged by."""
+"""Pieces of five minutes, spread over the recording, that polarity and likeness are judged by."""
 CREST = 2.0
 """How far the 99.5th percentile of an ECG between 5 and 25 Hz stands above its spread; a sine's, 1.4 times."""
 CLOCKWORK = 0.002
@@ -46,7 +46,7 @@ def heart_of(ecg: np.ndarray, rate_hz: float, where: str) -> Heart:
         raise UserError(f"{where}: is constant: no electrode was on")
     if _at_ends(ecg, rate_hz) > AT_ENDS:
         raise UserError(f"{where}: is no ECG: it jumps between few values")
-    polarity = detect_polarity(ecg, rate_hz)
+    polarity = detect_polarity(np.concatenate([ecg[piece] for piece in _spread(ecg, rate_hz)]), rate_hz)
     times = detect_beats(ecg, rate_hz, polarity)
     share = plausible_share(times, len(ecg) / rate_hz) if len(times) > 2 else 0.0
     if share < LEAST_SHARE:
@@ -67,10 +67,8 @@ def likeness(ecg: np.ndarray, rate_hz: float, times: np.ndarray) -> tuple[float,
     band = butter(2, (QRS_HZ[0], min(QRS_HZ[1], 0.45 * rate_hz)), btype="bandpass", fs=rate_hz, output="sos")
     half = max(2, round(AROUND_S * rate_hz))
     found, crests = [], []
-    block = round(300 * rate_hz)
-    every = max(1, len(ecg) // block // LOOKED_AT)
-    for start in range(0, len(ecg), every * block):
-        piece = ecg[start : start + block]
+    for part in _spread(ecg, rate_hz):
+        start, piece = part.start, ecg[part]
         if len(piece) < 4 * half or not np.ptp(piece) > 0:
             continue
         filtered = sosfiltfilt(band, piece)
@@ -90,6 +88,13 @@ def likeness(ecg: np.ndarray, rate_hz: float, times: np.ndarray) -> tuple[float,
 def quality_of(times: np.ndarray, hypnogram: Hypnogram) -> np.ndarray:
     """(N,) float32: which share of each sleep epoch lies between plausible beats."""
     return beat_quality(times, hypnogram.onset_s, hypnogram.duration_s)
+
+
+def _spread(ecg: np.ndarray, rate_hz: float) -> list[slice]:
+    """At most some LOOKED_AT pieces of five minutes, evenly spread over a recording."""
+    block = round(300 * rate_hz)
+    every = max(1, len(ecg) // block // LOOKED_AT)
+    return [slice(start, start + block) for start in range(0, len(ecg), every * block)]
 
 
 def _at_ends(signal: np.ndarray, rate_hz: float) -> float:
