@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from sleepkd.data.hypnogram import CLASS_NAMES, merge_labels
+from sleepkd.data.hypnogram import CLASS_NAMES
 from sleepkd.data.nights import ALL, open_nights
 from sleepkd.data.settings import Source
 from sleepkd.data.store import Night, Store
@@ -19,6 +19,7 @@ from sleepkd.distillation.settings import STAGER_NAMES
 from sleepkd.distillation.stagers import answers, classes_of, compute_answers, keep_answers, path_of
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError, run_command
+from sleepkd.evaluation.inference import predictions_of
 from sleepkd.evaluation.predictions import write_predictions
 from sleepkd.evaluation.scores.calibration import calibration_of, fit_temperature
 from sleepkd.evaluation.scores.night import NightPredictions
@@ -73,19 +74,8 @@ def hand_over(stager: str, nights: Sequence[Night], store: Store) -> int:
 
 def predictions(stager: str, night: Night, classes: int) -> NightPredictions:
     """What it says of a night, beside what was scored."""
-    hypnogram = night.hypnogram
-    return NightPredictions(
-        recording=night.info.recording,
-        subject=night.info.subject,
-        subset=night.info.subset,
-        standard=night.info.standard,
-        cohort=night.cohort,
-        onset_s=hypnogram.onset_s,
-        duration_s=hypnogram.duration_s,
-        labels=merge_labels(hypnogram.labels, classes),
-        probabilities=classes_of(answers(stager, night), classes),
-        others=merge_labels(night.other_scorings(), classes),
-    )
+    every = np.arange(len(night.hypnogram))
+    return predictions_of(night, night.info.recording, every, classes_of(answers(stager, night), classes), classes)
 
 
 def said(metrics: dict, nights: Sequence[NightPredictions], names: Sequence[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -88,10 +89,15 @@ class Run:
         self.directory.log("train", self.step, {"epoch": epoch, **values})
         self.progress.show(loss=f"{values['loss']:.4f}")
 
+    @cached_property
+    def has_unscored(self) -> bool:
+        """Whether any night that is trained on has no labels."""
+        return not all(night.has_labels for night in self.windows.nights)
+
     def said_of_unscored(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         """How many unscored sleep epochs the student gives each class; nothing where all nights are scored."""
         names = CLASS_NAMES[self.config.data.classes]
-        if all(night.has_labels for night in self.windows.nights):
+        if not self.has_unscored:
             return {}
         unscored = logits.argmax(dim=-1)[batch.present & (batch.labels == UNSCORED)]
         counts = torch.bincount(unscored, minlength=len(names))

@@ -5,6 +5,7 @@ import torch
 
 from sleepkd.data.batches import each_once
 from sleepkd.data.hypnogram import merge_labels
+from sleepkd.data.store import Night
 from sleepkd.data.windows import Windows
 from sleepkd.distillation.trained import NETWORK, TrainedNetwork
 from sleepkd.distributed import Processes
@@ -39,7 +40,13 @@ def predict(trained: TrainedNetwork, windows: Windows, processes: Processes, bat
 def _night(windows: Windows, index: int, name: str, probabilities_WNK: np.ndarray) -> NightPredictions:
     night, places = windows.nights[index], windows.places
     chosen = (places.night == index)[:, None] & places.present
-    sleep_epochs = places.sleep_epoch[chosen]
+    return predictions_of(night, name, places.sleep_epoch[chosen], probabilities_WNK[chosen], windows.data.classes)
+
+
+def predictions_of(
+    night: Night, name: str, sleep_epochs: np.ndarray, probabilities_NK: np.ndarray, classes: int
+) -> NightPredictions:
+    """What was said of some sleep epochs of a night, by their lines in its hypnogram, beside what was scored."""
     return NightPredictions(
         recording=name,
         subject=night.info.subject,
@@ -48,7 +55,7 @@ def _night(windows: Windows, index: int, name: str, probabilities_WNK: np.ndarra
         cohort=night.cohort,
         onset_s=night.hypnogram.onset_s[sleep_epochs],
         duration_s=night.hypnogram.duration_s[sleep_epochs],
-        labels=places.labels[chosen],
-        probabilities=probabilities_WNK[chosen],
-        others=merge_labels(night.other_scorings()[:, sleep_epochs], windows.data.classes),
+        labels=merge_labels(night.hypnogram.labels[sleep_epochs], classes),
+        probabilities=probabilities_NK,
+        others=merge_labels(night.other_scorings()[:, sleep_epochs], classes),
     )

@@ -7,8 +7,7 @@ from scipy.signal import butter, sosfiltfilt
 
 from sleepkd.cohorts.beats.detect import detect_beats, plausible_share
 from sleepkd.cohorts.condition import detect_polarity
-from sleepkd.data.beats import beat_quality, plausible_intervals
-from sleepkd.data.hypnogram import Hypnogram
+from sleepkd.data.beats import plausible_intervals
 from sleepkd.errors import UserError
 
 QRS_HZ = (5.0, 25.0)
@@ -83,11 +82,6 @@ def likeness(ecg: np.ndarray, rate_hz: float, times: np.ndarray) -> tuple[float,
         size = np.linalg.norm(beats, axis=1) * np.linalg.norm(shape)
         found.append(beats @ shape / np.maximum(size, 1e-12))
     return (float(np.median(np.concatenate(found))), float(np.median(crests))) if found else (0.0, 0.0)
-
-
-def quality_of(times: np.ndarray, hypnogram: Hypnogram) -> np.ndarray:
-    """(N,) float32: which share of each sleep epoch lies between plausible beats."""
-    return beat_quality(times, hypnogram.onset_s, hypnogram.duration_s)
 
 
 def _spread(ecg: np.ndarray, rate_hz: float) -> list[slice]:

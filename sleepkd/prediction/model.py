@@ -40,7 +40,7 @@ class Model:
         name = "eeg" if "eeg" in self.trained.inputs else "ecg"
         samples = np.asarray(signal, dtype=np.float64)
         derived = DerivedSignal(samples, float(fs), name.upper(), "uV" if name == "eeg" else "mV")
-        return self._labels(lambda: night_of_signal(UNNAMED, name, derived, self.trained.inputs)[0])
+        return self._labels(lambda: night_of_signal(UNNAMED, name, derived, self.trained.inputs))
 
     def predict_beats(self, times: np.ndarray) -> tuple[list[str], np.ndarray]:
         """The same of the times of beats (beats,), s."""

@@ -12,7 +12,7 @@ from sleepkd.cohorts.describe import ECG, EEG
 from sleepkd.cohorts.ingest import UNITS, stored_signal
 from sleepkd.cohorts.signals import SIGNALS, Derivation, DerivedSignal, SignalFile
 from sleepkd.cohorts.signals.table import TableFile
-from sleepkd.data.beats import beat_quality, median_interval
+from sleepkd.data.beats import median_interval
 from sleepkd.data.hypnogram import EPOCH_SECONDS, Hypnogram, unscored_night
 from sleepkd.data.inputs import InputSpec, SignalInput
 from sleepkd.data.store import BeatsInfo, Night, RecordingInfo, SignalInfo, StoreSettings
@@ -42,11 +42,10 @@ class Reading:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A night, when it began if its file says so, and the alikeness of its beats if they were found in an ECG."""
+    """A night, and when it began if its file says so."""
 
     night: Night
     start: Start | None
-    alike: float | None
 
 
 def read_recording(path: Path, inputs: InputSpec, reading: Reading) -> Recorded:
@@ -57,13 +56,13 @@ def read_recording(path: Path, inputs: InputSpec, reading: Reading) -> Recorded:
     if reading.beats or is_beat_file(path):
         if "beats" not in inputs:
             raise UserError(f"{path}: holds beats, the network sees {', '.join(inputs)}")
-        return Recorded(night_of_beats(path, read_beats(path), reading.start_s), None, None)
+        return Recorded(night_of_beats(path, read_beats(path), reading.start_s), None)
     file = open_signals(path, reading.rate_hz)
     name = "eeg" if "eeg" in inputs else "ecg"
     label = channel_of(file, reading.channel, name)
     signal = file.derive([Derivation(re.escape(label.strip()))], UNITS[name])
-    night, alike = night_of_signal(path, name, signal, inputs, reading.start_s, file.gaps)
-    return Recorded(night, file.start(), alike)
+    night = night_of_signal(path, name, signal, inputs, reading.start_s, file.gaps)
+    return Recorded(night, file.start())
 
 
 def open_signals(path: Path, rate_hz: float | None = None) -> SignalFile:
@@ -95,8 +94,8 @@ def night_of_signal(
     inputs: InputSpec,
     start_s: float = 0.0,
     gaps: tuple[tuple[float, float], ...] = (),
-) -> tuple[Night, float | None]:
-    """A night that holds one signal and, of an ECG, its beats; and how alike the beats are."""
+) -> Night:
+    """A night that holds one signal and, of an ECG, its beats."""
     where = f"{path}: {signal.derivation}"
     seconds = len(signal.samples) / signal.rate_hz
     _check_length(path, seconds, start_s)
@@ -108,7 +107,7 @@ def night_of_signal(
         polarity = heart.polarity if heart else 1
         samples, info = stored_signal(signal, StoreSettings("", rate_hz), None, gaps, polarity, where)
         signals[name], stored[f"{name}.npy"] = info, samples
-    return _night(path, seconds, signals, stored, heart, rate_hz, start_s, gaps), heart.alike if heart else None
+    return _night(path, seconds, signals, stored, heart, rate_hz, start_s, gaps)
 
 
 def night_of_beats(path: Path, times: np.ndarray, start_s: float = 0.0) -> Night:
@@ -135,7 +134,6 @@ def _night(
     maps, beats = dict(stored), None
     if heart:
         maps["beats.npy"] = heart.times
-        maps["beat_quality.npy"] = beat_quality(heart.times, hypnogram.onset_s, hypnogram.duration_s)
         beats = BeatsInfo("", len(heart.times), median_interval(heart.times))
     info = RecordingInfo(path.stem, path.stem, "", "aasm", path.name, "", seconds, dict(signals), {}, beats, gaps)
     return Night(path, info, hypnogram, "", rate_hz, _maps=maps)

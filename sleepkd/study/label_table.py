@@ -60,8 +60,7 @@ def write_label_table(
     pieces.append(Piece(heading="To run it again", code=command))
     write_text_atomically(folder / "labels.md", markdown(pieces))
     first = next(iter(tables.values()))
-    families = {row: settings.family for row, settings in ROWS.items()}
-    label_figure(first, families, folder / "labels.png")
+    label_figure(first, tuple(ROWS), folder / "labels.png")
 
 
 def _pieces(where: str, table: Mapping[int, dict]) -> list[Piece]:

@@ -32,14 +32,13 @@ KD = ("loss.ce.weight=0.5", "loss.kd.weight=0.5")
 class LabelRow:
     """One row: a stage's config and what is set differently. all_nights: it sees the unscored nights, too.
 
-    family: what the figure joins it with. shift: added to the training seed. share: of the updates, for networks that
+    shift: added to the training seed. share: of the updates, for networks that
     need fewer: a teacher learns of EEG in a fraction of what a heart takes.
     """
 
     config: str
     overrides: tuple[str, ...] = ()
     all_nights: bool = True
-    family: str = ""
     shift: int = 0
     share: float = 1.0
 
@@ -53,25 +52,25 @@ def _instead_of_kd(term: str, weight: float, *more: str) -> tuple[str, ...]:
 
 
 ROWS = {
-    "night_eeg": LabelRow("night_eeg", all_nights=False, family="teacher", share=TEACHER),
-    "night_eeg_b": LabelRow("night_eeg", all_nights=False, family="teacher", shift=100, share=TEACHER),
-    "night_eeg_c": LabelRow("night_eeg", all_nights=False, family="teacher", shift=200, share=TEACHER),
-    "student": LabelRow("night_ecg", all_nights=False, family="alone"),
-    "kd_scored": LabelRow("night_kd", KD, all_nights=False, family="kd"),
-    "kd": LabelRow("night_kd", KD, family="kd"),
-    "lskd": LabelRow("night_kd", _instead_of_kd("lskd", 0.5), family="logits"),
-    "dkd": LabelRow("night_kd", _instead_of_kd("dkd", 0.25, "others=2", "temperature=2"), family="logits"),
-    "dist": LabelRow("night_kd", _instead_of_kd("dist", 1.0), family="logits"),
-    "wttm": LabelRow("night_kd", _instead_of_kd("wttm", 0.5), family="logits"),
-    "transition": LabelRow("night_kd", _beside_kd("transition", 0.25), family="logits"),
-    "at": LabelRow("night_kd", _beside_kd("at", 10.0, f"taps=[[fuse],[context.5],[{CONTEXT}]]"), family="features"),
-    "hint": LabelRow("night_kd", _beside_kd("hint", 0.25, f"tap={CONTEXT}"), family="features"),
-    "vid": LabelRow("night_kd", _beside_kd("vid", 0.1, f"tap={CONTEXT}"), family="features"),
-    "sp": LabelRow("night_kd", _beside_kd("sp", 100.0, f"tap={CONTEXT}"), family="relations"),
-    "rkd": LabelRow("night_kd", _beside_kd("rkd", 0.5, f"tap={CONTEXT}"), family="relations"),
-    "crd": LabelRow("night_kd", _beside_kd("crd", 0.05, f"tap={CONTEXT}"), family="relations"),
-    "ensemble": LabelRow("night_kd", (*KD, "stage.teacher=[night_eeg, night_eeg_b, night_eeg_c]"), family="ensemble"),
-    "assistant": LabelRow("night_kd", (*KD, "stage.teacher=kd"), family="assistant"),
+    "night_eeg": LabelRow("night_eeg", all_nights=False, share=TEACHER),
+    "night_eeg_b": LabelRow("night_eeg", all_nights=False, shift=100, share=TEACHER),
+    "night_eeg_c": LabelRow("night_eeg", all_nights=False, shift=200, share=TEACHER),
+    "student": LabelRow("night_ecg", all_nights=False),
+    "kd_scored": LabelRow("night_kd", KD, all_nights=False),
+    "kd": LabelRow("night_kd", KD),
+    "lskd": LabelRow("night_kd", _instead_of_kd("lskd", 0.5)),
+    "dkd": LabelRow("night_kd", _instead_of_kd("dkd", 0.25, "others=2", "temperature=2")),
+    "dist": LabelRow("night_kd", _instead_of_kd("dist", 1.0)),
+    "wttm": LabelRow("night_kd", _instead_of_kd("wttm", 0.5)),
+    "transition": LabelRow("night_kd", _beside_kd("transition", 0.25)),
+    "at": LabelRow("night_kd", _beside_kd("at", 10.0, f"taps=[[fuse],[context.5],[{CONTEXT}]]")),
+    "hint": LabelRow("night_kd", _beside_kd("hint", 0.25, f"tap={CONTEXT}")),
+    "vid": LabelRow("night_kd", _beside_kd("vid", 0.1, f"tap={CONTEXT}")),
+    "sp": LabelRow("night_kd", _beside_kd("sp", 100.0, f"tap={CONTEXT}")),
+    "rkd": LabelRow("night_kd", _beside_kd("rkd", 0.5, f"tap={CONTEXT}")),
+    "crd": LabelRow("night_kd", _beside_kd("crd", 0.05, f"tap={CONTEXT}")),
+    "ensemble": LabelRow("night_kd", (*KD, "stage.teacher=[night_eeg, night_eeg_b, night_eeg_c]")),
+    "assistant": LabelRow("night_kd", (*KD, "stage.teacher=kd")),
     "self": LabelRow(
         "night_kd",
         (
@@ -81,9 +80,8 @@ ROWS = {
             "train.ema_decay=0.98",
             "distill.cache_teacher=false",
         ),
-        family="self",
     ),
-    "yasa": LabelRow("night_kd", (*KD, "stage.teacher=yasa"), family="yasa"),
+    "yasa": LabelRow("night_kd", (*KD, "stage.teacher=yasa")),
 }
 ALONE, PLAIN = "student", "kd"
 """What every row is held against: the student without a teacher, and plain softmax distillation."""
@@ -167,29 +165,29 @@ class LabelStudy:
                 chosen = ALL_SCORED if not drawn[1]["train"] else self.rows if number else WITHOUT_SCORES
                 of_group: dict[str, Job] = {}
                 for row in (row for row in self.rows if row in chosen):
-                    self._add(row, of_group, group, drawn)
+                    self._add(row, of_group, group, number, drawn)
                 jobs += of_group.values()
         return jobs
 
-    def _add(self, name: str, jobs: dict[str, Job], group: Group, drawn: tuple[Parts, Parts]) -> None:
+    def _add(self, name: str, jobs: dict[str, Job], group: Group, number: int, drawn: tuple[Parts, Parts]) -> None:
         """Plan a row, after those that it needs."""
         if name in jobs:
             return
         row, (scored, unscored) = ROWS[name], drawn
         nights = [*scored["train"], *(unscored["train"] if row.all_nights else ())]
         files = [row.config, *for_row(row.config, self.overlays)]
-        overrides = self._overrides(name, group, with_unscored=len(nights) > len(scored["train"]))
+        overrides = self._overrides(name, group, number, with_unscored=len(nights) > len(scored["train"]))
         if not scored["train"]:
             overrides.append("loss.ce.weight=0")
         overrides += self._lengths(load_config(files, overrides), nights, bool(scored["validation"]), row.share)
         config = load_config(files, overrides)
         needs = tuple(earlier for earlier in config.stage.earlier if not earlier.endswith(".pt"))
         for earlier in needs:
-            self._add(earlier, jobs, group, drawn)
+            self._add(earlier, jobs, group, number, drawn)
         jobs[name] = Job(name, group, config, ("--config", *files, "--set", *overrides), needs)
 
-    def _overrides(self, name: str, group: Group, with_unscored: bool) -> list[str]:
-        row, number = ROWS[name], int(group.fold.split("-")[0].removeprefix("scored"))
+    def _overrides(self, name: str, group: Group, number: int, with_unscored: bool) -> list[str]:
+        row = ROWS[name]
         scored, unscored = split_names(number, group.seed)
         sources = [f"{{store: {self.store.path}, split: {scored}}}"]
         if with_unscored:

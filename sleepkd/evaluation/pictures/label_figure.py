@@ -1,6 +1,6 @@
 """Kappa over the number of scored nights, a line a row."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from matplotlib import rc_context
@@ -14,16 +14,17 @@ NONE_AT = 2.0
 """Where on the logarithmic axis no scored night stands."""
 
 
-def label_figure(table: Mapping[int, dict], families: Mapping[str, str], path: str | Path) -> None:
+def label_figure(table: Mapping[int, dict], rows: Sequence[str], path: str | Path) -> None:
     """table: {number of scored nights: {row: {kappa: {mean, sd}}}}. The rows of DRAWN are named; others are faint."""
     with rc_context(STYLE):
         figure = Figure(figsize=(7.2, 4.4), layout="constrained")
         axes = figure.add_subplot()
         numbers = sorted(table)
-        rows = dict.fromkeys(row for number in numbers for row in table[number] if row in families)
         colours = dict(zip(DRAWN, (*MODEL_COLOURS, INK), strict=False))
         for row in rows:
             points = [(max(n, NONE_AT), table[n][row]["kappa"]) for n in numbers if row in table[n]]
+            if not points:
+                continue
             x, means = [p[0] for p in points], [p[1]["mean"] for p in points]
             if row in colours:
                 spreads = [p[1]["sd"] or 0 for p in points]
