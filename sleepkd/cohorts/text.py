@@ -45,6 +45,20 @@ def read_table(path: Path, delimiter: str, header: str | None) -> tuple[list[str
     return [str(k + 1) for k in range(width)], rows
 
 
+def is_number(text: str) -> bool:
+    """Whether a cell is one, "nan" included."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def delimiter_of(line: str) -> str:
+    """What a line of a table is divided by: a tab, a semicolon or else a comma."""
+    return next((mark for mark in ("\t", ";", ",") if mark in line), ",")
+
+
 def column(path: Path, names: Sequence[str], wanted: str) -> int:
     """Which column is called so, whatever its capitals and white space. Raises UserError naming those there are."""
     found = [i for i, name in enumerate(names) if _plain(name) == _plain(wanted)]

@@ -9,7 +9,7 @@ import numpy as np
 
 from sleepkd.cohorts.beats.found import in_order
 from sleepkd.cohorts.beats.table import beats_of_rate
-from sleepkd.cohorts.text import read_lines
+from sleepkd.cohorts.text import delimiter_of, read_lines
 from sleepkd.errors import UserError
 
 INTERVAL = re.compile(r"(rr|ibi|nn|r-r).*|.*\b(rr|ibi|r-r)[ _-]?(interval)?s?\b.*", re.IGNORECASE)
@@ -46,7 +46,7 @@ def _text(path: Path) -> np.ndarray:
         raise UserError(f"{path}: is empty")
     names = _header(lines[:1])
     body = lines[1:] if names else lines
-    delimiter = _delimiter(lines[0])
+    delimiter = delimiter_of(lines[0])
     rows = [[cell.strip().strip('"') for cell in line.split(delimiter)] for line in body]
     width = max(map(len, rows), default=0)
     columns = [[row[k] if k < len(row) else "" for row in rows] for k in range(width)]
@@ -155,16 +155,12 @@ def _header(lines: list[str]) -> list[str]:
     """The names of the columns, where the first line has any."""
     if not lines:
         return []
-    cells = [cell.strip().strip('"') for cell in lines[0].split(_delimiter(lines[0]))]
+    cells = [cell.strip().strip('"') for cell in lines[0].split(delimiter_of(lines[0]))]
     return (
         cells
         if any(re.search(r"[A-Za-z]", cell) and not re.fullmatch(r"nan|\d.*", cell, re.I) for cell in cells)
         else []
     )
-
-
-def _delimiter(line: str) -> str:
-    return next((mark for mark in ("\t", ";", ",") if mark in line), ",")
 
 
 def _numbers(path: Path, texts: list[str]) -> np.ndarray:

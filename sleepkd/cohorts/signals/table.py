@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from sleepkd.cohorts.signals.derivation import ChannelSamples, SignalFile
-from sleepkd.cohorts.text import read_lines
+from sleepkd.cohorts.text import delimiter_of, is_number, read_lines
 from sleepkd.errors import UserError
 
 TIME_NAMES = ("time", "t", "seconds", "time_s", "timestamp", "time [s]", "time (s)")
@@ -77,9 +77,9 @@ def _columns(path: Path) -> dict[str, np.ndarray]:
     lines = [line for line in read_lines(path) if line.strip() and not line.lstrip().startswith("#")]
     if not lines:
         raise UserError(f"{path}: is empty")
-    delimiter = next((mark for mark in ("\t", ";", ",") if mark in lines[0]), ",")
+    delimiter = delimiter_of(lines[0])
     first = next(csv.reader([lines[0]], delimiter=delimiter))
-    named = not all(_is_number(cell) for cell in first)
+    named = not all(is_number(cell) for cell in first)
     names = (
         [cell.strip() or str(k) for k, cell in enumerate(first, 1)]
         if named
@@ -93,11 +93,3 @@ def _columns(path: Path) -> dict[str, np.ndarray]:
     if values.shape[1] != len(names):
         raise UserError(f"{path}: has {len(names)} names for {values.shape[1]} columns")
     return dict(zip(names, values.T, strict=True))
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
