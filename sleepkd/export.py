@@ -1,8 +1,11 @@
 """python -m sleepkd.export --checkpoint best.pt --out model.onnx: a night network for use without this project.
 
 Its inputs are what the checkpoint's network sees, of any number of 10-s tokens; its metadata say how they are made, the
-classes and the temperature. It is checked against PyTorch on whole nights. A model card lies beside it.
+classes and the temperature, and so does model.onnx.json beside it, for where metadata cannot be read (a browser). It is
+checked against PyTorch on whole nights. A model card, model.md, lies beside it. Without --checkpoint it is the network
+that comes with sleepkd.
 
+    python -m sleepkd.export --inputs beats --out examples/web/night.onnx
     python -m sleepkd.export --checkpoint best.pt --out model.onnx --int8 --store store     # smaller and faster
     python -m sleepkd.export --checkpoint best.pt --out model.pt2 --format torch            # torch.export
 """
@@ -11,6 +14,7 @@ import argparse
 import json
 import tempfile
 import time
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,14 +25,16 @@ from sleepkd.data.hypnogram import UNSCORED
 from sleepkd.data.nights import open_nights
 from sleepkd.data.settings import Source
 from sleepkd.data.windows import Windows
-from sleepkd.distillation.trained import TrainedNetwork, load_trained
+from sleepkd.distillation.trained import TrainedNetwork
 from sleepkd.errors import UserError, run_command
 from sleepkd.evaluation.scores.metrics import batch_scores, confusion_matrix
 from sleepkd.files import write_text_atomically
+from sleepkd.prediction.model import Model, load
 from sleepkd.provenance import commit
-from sleepkd.training.temperature import read_temperature, temperature_path
 
 CALIBRATION_NIGHTS = 8
+AS_TEXT = ("about", "sleepkd")
+"""Metadata that are no JSON."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -36,19 +42,22 @@ def main(arguments: list[str] | None = None) -> int:
     args = _parse(arguments)
     if args.format == "onnx" and any(find_spec(name) is None for name in ("onnx", "onnxruntime", "onnxscript")):
         raise UserError("--format onnx: needs onnx, onnxruntime and onnxscript; pip install them")
-    trained = load_trained(args.checkpoint)
-    temperature = read_temperature(args.checkpoint) if temperature_path(args.checkpoint).is_file() else 1.0
-    lines = _to_torch(trained, args.out) if args.format == "torch" else _to_onnx(trained, temperature, args)
+    model = load(args.checkpoint)
+    if args.inputs:
+        model = replace(model, trained=model.trained.seeing(args.inputs))
+    lines = _to_torch(model.trained, args.out) if args.format == "torch" else _to_onnx(model, args)
     card = args.out.with_suffix(".md")
-    write_text_atomically(card, model_card(trained, temperature, lines, args.metrics))
+    write_text_atomically(card, model_card(model, lines, args.metrics))
     print("\n".join([*lines, str(card)]))
     return 0
 
 
-def _to_onnx(trained: TrainedNetwork, temperature: float, args: argparse.Namespace) -> list[str]:
+def _to_onnx(model: Model, args: argparse.Namespace) -> list[str]:
     from sleepkd.prediction.onnx_file import facts_of, quantise, write_onnx  # here: torch.export needs none of it
 
-    facts = facts_of(trained, temperature, str(commit()))
+    trained, facts = model.trained, facts_of(model, str(commit()))
+    described = {key: text if key in AS_TEXT else json.loads(text) for key, text in facts.items()}
+    write_text_atomically(Path(f"{args.out}.json"), json.dumps(described, indent=1) + "\n")
     if not args.int8:
         difference = write_onnx(trained, args.out, facts)
         size = args.out.stat().st_size
@@ -106,15 +115,16 @@ def _measured(path: Path, windows: Windows) -> tuple[float, float]:
     return float(batch_scores(confusion)["kappa"]), seconds / len(windows)
 
 
-def model_card(trained: TrainedNetwork, temperature: float, lines: list[str], metrics: Path | None) -> str:
+def model_card(model: Model, lines: list[str], metrics: Path | None) -> str:
     """What the model is, what it saw, and how it did, from the JSON of an evaluation."""
-    config, inputs = trained.config, {name: item for name, item in trained.inputs.items()}
+    config, inputs = model.trained.config, model.trained.inputs
     parts = [
         f"# {config.stage.name}",
-        "Sleep stages from " + " and ".join(inputs) + ". Not a medical device.",
+        "Sleep stages from " + " and ".join(inputs) + ".",
+        *model.about,
         "## The file",
         *lines,
-        f"Classes: {config.data.classes}. Temperature: {temperature:g}. Inputs: "
+        f"Classes: {config.data.classes}. Temperature: {model.temperature:g}. Inputs: "
         + "; ".join(f"{name}, {item}" for name, item in inputs.items()),
         "## Training",
         f"Stores: {', '.join(source.store for source in config.data.sources)}; stage `{config.stage.name}`, "
@@ -137,8 +147,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m sleepkd.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--checkpoint", type=Path, help="a trained network (best.pt); default: the one of sleepkd")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--inputs", nargs="+", metavar="INPUT", help="export it seeing these of its inputs only")
     parser.add_argument("--format", default="onnx", choices=("onnx", "torch"))
     parser.add_argument(
         "--int8", action="store_true", help="static quantisation, ranges from the store's validation nights"

@@ -21,6 +21,7 @@ from sleepkd.data.views import CELL_SECONDS
 from sleepkd.data.windows import Windows
 from sleepkd.distillation.trained import NETWORK, TrainedNetwork
 from sleepkd.errors import UserError
+from sleepkd.prediction.model import Model
 
 OUTPUT = "logits"
 TRACED_TOKENS, CHECKED_TOKENS = 60, (8 * 360, 333)
@@ -41,8 +42,10 @@ class Positional(nn.Module):
         return self.network(dict(zip(self.names, inputs, strict=True)))
 
 
-def facts_of(trained: TrainedNetwork, temperature: float, version: str) -> dict[str, str]:
-    """The metadata of the file, as texts: classes, inputs (as JSON), temperature, seconds of a token, version."""
+def facts_of(model: Model, version: str) -> dict[str, str]:
+    """The metadata of the file, as texts: classes, inputs (as JSON), temperature, seconds of a token, what is known of
+    it, version."""
+    trained = model.trained
     inputs = {
         name: asdict(item)
         | {"channels": 3 if isinstance(item, BeatsInput) else 1, "samples_per_token": round(CELL_SECONDS * item.rate)}
@@ -51,8 +54,9 @@ def facts_of(trained: TrainedNetwork, temperature: float, version: str) -> dict[
     return {
         "classes": json.dumps(CLASS_NAMES[trained.config.data.classes]),
         "inputs": json.dumps(inputs),
-        "temperature": f"{temperature:.6g}",
+        "temperature": f"{model.temperature:.6g}",
         "token_seconds": f"{CELL_SECONDS:g}",
+        "about": " ".join(model.about),
         "sleepkd": version,
     }
 
@@ -72,6 +76,7 @@ def write_onnx(trained: TrainedNetwork, path: Path, facts: dict[str, str]) -> fl
             Positional(network, names),
             tuple(_example(trained, name, TRACED_TOKENS) for name in names),
             dynamo=True,
+            verbose=False,
             dynamic_shapes=(shapes,),
             input_names=names,
             output_names=[OUTPUT],

@@ -1,0 +1,147 @@
+"""Makes sleepkd/weights: python -m scripts.weights --store STORE --real REAL.
+
+STORE: simulated nights that YASA has staged, REAL: the twelve records of slpdb (docs/predict.md says how each is made).
+night: the student of ECG and beats, on STORE, taught by YASA and by the labels. tuned: its part for beats, which goes
+on with REAL; judged by cross-validation over REAL's subjects, and kept only if it does better there than night.
+Run again, it goes on where it was.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from examples.demo import run
+from sleepkd.data.hypnogram import CLASS_NAMES
+from sleepkd.data.splits import write_split
+from sleepkd.data.store import Store
+from sleepkd.errors import run_command
+from sleepkd.evaluation.predictions import read_predictions
+from sleepkd.evaluation.scores.metrics import batch_scores
+from sleepkd.evaluation.scores.night import NightPredictions
+from sleepkd.evaluation.scores.summary import confusions_of
+from sleepkd.files import write_text_atomically
+from sleepkd.prediction.model import WEIGHTS
+from sleepkd.provenance import torchrun
+from sleepkd.training.temperature import temperature_path
+
+CLASSES, FOLDS, RATE = 4, 5, 32
+SIZE = ("model.width=64", f"data.classes={CLASSES}", "model.dropout=0.2")
+SLPDB = (
+    "MIT-BIH Polysomnographic Database (Ichimaru & Moody 1999, Psychiatry Clin Neurosci 53:175; PhysioNet, ODC-BY 1.0)"
+)
+
+
+def main() -> None:
+    """Train, judge, keep."""
+    args = _parse()
+    night = args.out / f"{CLASSES}class" / "night" / "best.pt"
+    _train("night_kd.yaml", args.out, f"data.store={args.store}", "stage.name=night", "stage.teacher=yasa",
+           "distill.cache_teacher=true", f"train.epochs={args.epochs}", *SIZE)  # fmt: skip
+    simulated = _evaluate(night, args.out / "on_test", "--store", args.store, "--calibrate")
+    real = _evaluate(night, args.out / "on_real", "--store", args.real, "--split", "all", "--inputs", "beats")
+    about = f"Trained on {args.nights} simulated nights, taught by YASA's EEG stager and by their labels."
+    _keep("night", night, args, about, _said(real, "not one of which it has seen"), simulated, real)
+    tuned = _cross_validated(night, args)
+    if _kappas(tuned).mean() <= _kappas(real).mean():
+        print(f"tuned: {_said(tuned, 'by cross-validation')}: no better than night; not kept")
+        return
+    everything = {"train": Store(args.real).recordings, "validation": (), "test": ()}
+    if not (Path(args.real) / "splits" / "everything").is_dir():
+        write_split(Path(args.real) / "splits" / "everything", everything, "all of it to train on")
+    _tune(night, args, args.out, "everything")
+    about += f" Then fine-tuned on twelve real records of the {SLPDB}."
+    path = args.out / f"{CLASSES}class" / "tuned" / "last.pt"
+    _keep("tuned", path, args, about, _said(tuned, "each by a network that had not seen its sleeper"), [], tuned)
+
+
+def _train(config: str, out: Path, *settings: str, overlay: tuple[str, ...] = ()) -> None:
+    run(torchrun("train_ddp.py", 1, ("--config", config, *overlay, "--set", f"runs_root={out}", *settings)))
+
+
+def _evaluate(checkpoint: Path, out: Path, *arguments: object) -> list[NightPredictions]:
+    run(torchrun("evaluate.py", 1, ("--checkpoint", checkpoint, "--out", out, "--only-scores", *arguments)))
+    return read_predictions(out / "predictions")[0]
+
+
+def _tune(night: Path, args: argparse.Namespace, out: Path, split: str) -> Path:
+    start = ", ".join(f"{part}: {night}" for part in ("encoders.beats", "context", "classify"))
+    _train("night_ecg.yaml", out, f"data.store={args.real}", f"data.split={split}", f"stage.start_from={{{start}}}",
+           *SIZE, overlay=("scripts/tuned.yaml",))  # fmt: skip
+    return out / f"{CLASSES}class" / "tuned" / "last.pt"
+
+
+def _cross_validated(night: Path, args: argparse.Namespace) -> list[NightPredictions]:
+    """Every real record, staged by a network that was tuned on other people's."""
+    store = Store(args.real)
+    people = sorted({store.info(name).subject for name in store.recordings})
+    found = []
+    for fold in range(FOLDS):
+        name = f"tuned-{fold}"
+        test = [x for x in store.recordings if people.index(store.info(x).subject) % FOLDS == fold]
+        train = [x for x in store.recordings if x not in test]
+        if not (store.path / "splits" / name).is_dir():
+            write_split(store.path / "splits" / name, {"train": train, "validation": (), "test": test}, "to judge by")
+        checkpoint = _tune(night, args, args.out / name, name)
+        found += _evaluate(checkpoint, args.out / name / "results")
+    return found
+
+
+def _kappas(nights: list[NightPredictions]) -> np.ndarray:
+    """Kappa by night."""
+    return batch_scores(confusions_of(nights, CLASSES))["kappa"]
+
+
+def _said(nights: list[NightPredictions], how: str) -> str:
+    kappas = _kappas(nights)
+    return (
+        f"On {len(nights)} real records (beats alone, most of the sleepers with apnea), {how}: kappa {kappas.mean():.2f} "
+        f"by record, from {kappas.min():.2f} to {kappas.max():.2f}, in {CLASSES} classes."
+    )
+
+
+def _keep(
+    name: str,
+    checkpoint: Path,
+    args: argparse.Namespace,
+    trained_on: str,
+    real_hearts: str,
+    simulated: list[NightPredictions],
+    real: list[NightPredictions],
+) -> None:
+    """Write a network, its temperature and its card where they come with sleepkd."""
+    folder = WEIGHTS / name
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(checkpoint, folder / f"{name}.pt")
+    if temperature_path(checkpoint).is_file():
+        shutil.copyfile(temperature_path(checkpoint), temperature_path(folder / f"{name}.pt"))
+    card = {
+        "trained_on": trained_on,
+        "real_hearts": real_hearts,
+        "classes": CLASS_NAMES[CLASSES],
+        "kappa_by_night": {
+            where: {night.recording: round(float(kappa), 4) for night, kappa in zip(nights, _kappas(nights), strict=True)}
+            for where, nights in (("simulated", simulated), ("real", real)) if nights
+        },
+        "made_by": "python -m " + " ".join(["scripts.weights", *sys.argv[1:]]),
+    }  # fmt: skip
+    write_text_atomically(folder / "card.json", json.dumps(card, indent=1) + "\n")
+    print(f"{folder / f'{name}.pt'}: {real_hearts}")
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--store", required=True, help="simulated nights, staged by YASA")
+    parser.add_argument("--real", required=True, help="the twelve real records")
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--out", type=Path, default=Path("runs/weights"))
+    args = parser.parse_args()
+    args.nights = sum(1 for _ in Path(args.store, "splits", "default", "train.txt").read_text().split())
+    return args
+
+
+if __name__ == "__main__":
+    run_command(main)
