@@ -24,7 +24,7 @@ from sleepkd.evaluation.scores.metrics import batch_scores
 from sleepkd.evaluation.scores.night import NightPredictions
 from sleepkd.evaluation.scores.summary import confusions_of
 from sleepkd.files import write_text_atomically
-from sleepkd.prediction.model import WEIGHTS
+from sleepkd.prediction.model import own_weights
 from sleepkd.provenance import torchrun
 from sleepkd.training.temperature import temperature_path
 
@@ -98,8 +98,8 @@ def _kappas(nights: list[NightPredictions]) -> np.ndarray:
 def _said(nights: list[NightPredictions], how: str) -> str:
     kappas = _kappas(nights)
     return (
-        f"On {len(nights)} real records (beats alone, most of the sleepers with apnea), {how}: kappa {kappas.mean():.2f} "
-        f"by record, from {kappas.min():.2f} to {kappas.max():.2f}, in {CLASSES} classes."
+        f"On {len(nights)} real records (beats alone, most of the sleepers with apnea), {how}: kappa "
+        f"{kappas.mean():.2f} by record, from {kappas.min():.2f} to {kappas.max():.2f}, in {CLASSES} classes."
     )
 
 
@@ -113,23 +113,24 @@ def _keep(
     real: list[NightPredictions],
 ) -> None:
     """Write a network, its temperature and its card where they come with sleepkd."""
-    folder = WEIGHTS / name
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(checkpoint, folder / f"{name}.pt")
+    path = own_weights(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(checkpoint, path)
     if temperature_path(checkpoint).is_file():
-        shutil.copyfile(temperature_path(checkpoint), temperature_path(folder / f"{name}.pt"))
+        shutil.copyfile(temperature_path(checkpoint), temperature_path(path))
     card = {
         "trained_on": trained_on,
         "real_hearts": real_hearts,
         "classes": CLASS_NAMES[CLASSES],
         "kappa_by_night": {
-            where: {night.recording: round(float(kappa), 4) for night, kappa in zip(nights, _kappas(nights), strict=True)}
-            for where, nights in (("simulated", simulated), ("real", real)) if nights
+            where: dict(zip((x.recording for x in nights), _kappas(nights).round(4).tolist(), strict=True))
+            for where, nights in (("simulated", simulated), ("real", real))
+            if nights
         },
         "made_by": "python -m " + " ".join(["scripts.weights", *sys.argv[1:]]),
-    }  # fmt: skip
-    write_text_atomically(folder / "card.json", json.dumps(card, indent=1) + "\n")
-    print(f"{folder / f'{name}.pt'}: {real_hearts}")
+    }
+    write_text_atomically(path.with_name("card.json"), json.dumps(card, indent=1) + "\n")
+    print(f"{path}: {real_hearts}")
 
 
 def _parse() -> argparse.Namespace:

@@ -17,6 +17,8 @@ from sleepkd.prediction.staged import Staged, stage_night
 from sleepkd.training.temperature import read_temperature, temperature_path
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
+OWN = ("tuned", "night")
+"""The networks that come with sleepkd, the best on real hearts first (`scripts/weights.py` keeps a better one only)."""
 UNNAMED = Path("the signal")
 
 
@@ -61,13 +63,21 @@ class Model:
 
 
 def load(checkpoint: str | Path | None = None) -> Model:
-    """The model of a checkpoint, or the one in `WEIGHTS`. Raises UserError where there is none."""
-    path = Path(checkpoint) if checkpoint else WEIGHTS / "night.pt"
+    """The model of a checkpoint, or one of those that come with sleepkd: "tuned", "night", by default the better.
+
+    Raises UserError where there is none.
+    """
+    path = next(filter(Path.is_file, map(own_weights, OWN))) if checkpoint is None else Path(checkpoint)
+    if str(checkpoint) in OWN and not path.is_file():
+        path = own_weights(str(checkpoint))
     if not path.is_file():
-        raise UserError(
-            f"{path}: no such checkpoint" if checkpoint else "--checkpoint: name a trained network (best.pt)"
-        )
+        raise UserError(f"{path}: no such checkpoint")
     trained = load_trained(path)
     temperature = read_temperature(path) if temperature_path(path).is_file() else 1.0
-    card = path.with_suffix(".json")
+    card = path.with_name("card.json")
     return Model(trained, temperature, json.loads(card.read_text(encoding="utf-8")) if card.is_file() else {})
+
+
+def own_weights(name: str) -> Path:
+    """Where a network that comes with sleepkd lies."""
+    return WEIGHTS / name / f"{name}.pt"

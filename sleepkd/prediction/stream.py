@@ -1,4 +1,4 @@
-"""Stages as the night goes on: a causal network fed with beats as they come."""
+"""Stages as the night goes on: a causal network fed with beats, or with an ECG, as they come."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from sleepkd.cohorts.beats.detect import BLOCK_SECONDS, MARGIN_SECONDS, detect_in_block
 from sleepkd.data.beats import NEIGHBOURS, SLOW_SECONDS, beat_quality, causal_beat_series
 from sleepkd.data.hypnogram import CLASS_NAMES, EPOCH_SECONDS, UNSCORED_NAME
 from sleepkd.data.inputs import BeatsInput
@@ -81,3 +82,44 @@ class BeatStream:
         usable = beat_quality(self._beats, onset, length, causal=True)[0] >= USABLE
         name = self._names[int(probabilities.argmax())] if usable else UNSCORED_NAME
         return Stage(float(onset[0]), name, probabilities)
+
+
+class EcgStream:
+    """Feed it an ECG as it is measured; it finds the beats and hands out stages, those of `predict` of such a network.
+
+    R peaks are found as everywhere here, in pieces of five minutes and ten seconds around them: stages come in tens,
+    up to five minutes late, and six minutes of ECG are kept. A device that has beats of its own gives those to
+    `BeatStream`, at once. polarity: 1 where R waves point up, -1 where down; a night that is not over cannot tell.
+    """
+
+    def __init__(self, model: Model, fs: float, polarity: int = 1):
+        self._stages = BeatStream(model)
+        self._rate, self._polarity = float(fs), polarity
+        self._length, self._margin = round(BLOCK_SECONDS * fs), round(MARGIN_SECONDS * fs)
+        self._kept = np.zeros(0)
+        self._first = self._start = 0  # of what is kept, and of the piece whose beats are next, samples
+
+    def feed(self, samples: Sequence[float] | np.ndarray) -> list[Stage]:
+        """More of the ECG (samples,) at fs; returns the sleep epochs whose beats have been found since."""
+        self._kept = np.concatenate([self._kept, self._polarity * np.asarray(samples, dtype=np.float64)])
+        stages = []
+        while self._first + len(self._kept) >= self._start + self._length + self._margin:
+            stages += self._piece(self._kept[: self._start + self._length + self._margin - self._first])
+        return stages
+
+    def end(self) -> list[Stage]:
+        """The night is over: the rest of its stages."""
+        stages, end = [], self._first + len(self._kept)
+        while self._start < end:
+            stages += self._piece(self._kept[: self._start + self._length + self._margin - self._first])
+        return stages
+
+    def _piece(self, block: np.ndarray) -> list[Stage]:
+        """The stages that the beats of one more piece bring; what comes before the next one's margin is forgotten."""
+        start, end = self._start, min(self._start + self._length, self._first + len(block))
+        beats = self._first / self._rate + detect_in_block(block, self._rate)
+        beats = beats[(beats >= start / self._rate) & (beats < end / self._rate)]
+        self._start = start + self._length
+        forgotten = max(0, self._start - self._margin - self._first)
+        self._kept, self._first = self._kept[forgotten:], self._first + forgotten
+        return self._stages.feed(beats, until_s=end / self._rate)

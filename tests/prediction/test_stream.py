@@ -8,11 +8,12 @@ from launch import tiny_night
 
 import sleepkd
 import train_ddp
+from sleepkd.cohorts.signals.edf import EdfFile
 from sleepkd.distillation.settings import load_config
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError
 from sleepkd.prediction.model import Model
-from sleepkd.prediction.stream import BeatStream
+from sleepkd.prediction.stream import BeatStream, EcgStream
 
 drawn = np.random.default_rng(2)
 BEATS = np.cumsum(drawn.normal(0.95, 0.03, 6000))
@@ -64,3 +65,23 @@ def test_a_network_that_looks_ahead_is_refused(store: Path, tmp_path: Path) -> N
     model = sleepkd.load(trained(store, tmp_path))
     with pytest.raises(UserError, match="is not causal"):
         BeatStream(model)
+
+
+@pytest.mark.parametrize("size", [777, 90_000])
+def test_an_ecg_in_chunks_gives_the_stages_of_the_whole(model: Model, cohort: Path, size: int) -> None:
+    (path,) = cohort.glob("SS1_EDF/01-01-0001 PSG.edf")
+    file = EdfFile(path)
+    index = next(i for i, label in enumerate(file.labels) if label.startswith("ECG"))
+    ecg, fs = file.channel(index).samples, file.rates[index]
+    stream, found, kept = EcgStream(model, fs, polarity=-1), [], []
+    for first in range(0, len(ecg), size):
+        found += stream.feed(-ecg[first : first + size])
+        kept.append(len(stream._kept) / fs)
+    found += stream.end()
+    labels, probabilities = model.predict(ecg, fs)
+    ahead = round(2 * model.trained.config.model.lookahead_minutes)
+    assert len(found) == len(labels) - ahead > 50
+    np.testing.assert_allclose([stage.probabilities for stage in found], probabilities[: len(found)], atol=1e-5)
+    assert [stage.stage for stage in found] == labels[: len(found)]
+    if size == 777:
+        assert max(kept) < 330

@@ -71,12 +71,17 @@ def detect_beats(ecg: np.ndarray, rate_hz: float, polarity: int) -> np.ndarray:
     if rate_hz <= SLOWEST_HZ:
         raise ValueError(f"an ECG of {rate_hz:g} Hz is too slow for R peaks")
     length, margin = round(BLOCK_SECONDS * rate_hz), round(MARGIN_SECONDS * rate_hz)
-    found = []
+    found = [np.zeros(0)]
     for start in range(0, len(ecg), length):
         first = max(0, start - margin)
-        block = polarity * ecg[first : start + length + margin]
-        if np.ptp(block) > 0:
-            dense_hz = rate_hz if rate_hz >= ADVISED_HZ else DENSE_HZ
-            beats = detect_heartbeats(resample_night(block, rate_hz, dense_hz), dense_hz) / dense_hz + first / rate_hz
-            found.append(beats[(beats >= start / rate_hz) & (beats < (start + length) / rate_hz)])
-    return np.concatenate(found) if found else np.zeros(0)
+        beats = first / rate_hz + detect_in_block(polarity * ecg[first : start + length + margin], rate_hz)
+        found.append(beats[(beats >= start / rate_hz) & (beats < (start + length) / rate_hz)])
+    return np.concatenate(found)
+
+
+def detect_in_block(block: np.ndarray, rate_hz: float) -> np.ndarray:
+    """R peaks (beats,) of a piece of an ECG (samples,) whose R waves point up, s from its first sample."""
+    if not np.ptp(block) > 0:
+        return np.zeros(0)
+    dense_hz = rate_hz if rate_hz >= ADVISED_HZ else DENSE_HZ
+    return detect_heartbeats(resample_night(block, rate_hz, dense_hz), dense_hz) / dense_hz
