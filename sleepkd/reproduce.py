@@ -21,7 +21,7 @@ from sleepkd.evaluation.scores.statistics import DRAWS
 from sleepkd.provenance import shown, torchrun
 from sleepkd.study.estimate import estimate
 from sleepkd.study.folds import Parts, splits_of, write_folds
-from sleepkd.study.label_table import label_table, write_label_table
+from sleepkd.study.label_table import against_consensus, label_table, write_label_table
 from sleepkd.study.labels import ROWS as LABEL_ROWS
 from sleepkd.study.labels import LabelStudy, readable, write_scored
 from sleepkd.study.pages import About, is_simulated, write_table
@@ -99,9 +99,13 @@ def _study_labels(args: argparse.Namespace) -> int:
             number: read_results(root, readable(study.of_number(jobs, number), store), runner.failed)
             for number in study.numbers
         }
-        found = label_table({number: results for number, results in by_number.items() if results}, args.draws)
-        if found:
-            tables[Path(store or study.store.path).name] = found
+        tested = Store(store) if store else study.store
+        name = tested.path.name
+        agreed = {number: against_consensus(results, tested) for number, results in by_number.items()}
+        for where, each in ((name, by_number), (f"{name}, against the consensus of its scorers", agreed)):
+            found = label_table({number: results for number, results in each.items() if results}, args.draws)
+            if found:
+                tables[where] = found
     if tables:
         command = shown([sys.executable, "-m", "sleepkd.reproduce", *sys.argv[1:]])
         failed = [f"{job.row}, {job.group}: {why}" for job, why in runner.failed.items()]

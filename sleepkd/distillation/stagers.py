@@ -5,6 +5,7 @@ the hypnogram. A training node needs no library where they are there.
 """
 
 import importlib.util
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,7 @@ def by_yasa(night: Night) -> np.ndarray:
     """
     import mne
     import yasa
+    from sklearn.exceptions import InconsistentVersionWarning
 
     infos = {name: night.info.signals[name] for name in ("eeg", "eog", "emg") if name in night.info.signals}
     eeg = infos.get("eeg")
@@ -58,7 +60,9 @@ def by_yasa(night: Night) -> np.ndarray:
     ]
     raw = mne.io.RawArray(np.array(micro), mne.create_info(list(infos), eeg.rate_hz, "eeg"), verbose="ERROR")
     names = {f"{name}_name": name for name in infos}
-    found = yasa.SleepStaging(raw, **names).predict().proba
+    with warnings.catch_warnings():  # YASA's classifier was saved by an older scikit-learn, as it says at every night
+        warnings.simplefilter("ignore", InconsistentVersionWarning)
+        found = yasa.SleepStaging(raw, **names).predict().proba
     return _by_line(found[["WAKE", "N1", "N2", "N3", "REM"]].to_numpy(), first / eeg.rate_hz, night)
 
 

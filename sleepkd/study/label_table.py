@@ -2,12 +2,19 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from sleepkd.data.hypnogram import merge_labels
+from sleepkd.data.store import Store
 from sleepkd.evaluation.pages import page
 from sleepkd.evaluation.pages.page import MISSING
 from sleepkd.evaluation.pages.report import report_versions
 from sleepkd.evaluation.pictures.label_figure import label_figure
+from sleepkd.evaluation.scores.night import NightPredictions
+from sleepkd.evaluation.scores.scorers import consensus
 from sleepkd.files import write_text_atomically
 from sleepkd.study.labels import ALONE, PLAIN, ROWS
 from sleepkd.study.pages import Piece, markdown, spread
@@ -39,6 +46,29 @@ def label_table(by_number: Mapping[int, Results], draws: int) -> dict[int, dict]
                 for row, entry in part["rows"].items()
             }
     return found
+
+
+def against_consensus(results: Results, store: Store) -> Results:
+    """The same predictions held against what most scorers of a night say; {} where one person scored each."""
+    found: Results = {}
+    for names, rows in results.items():
+        for row, by_seed in rows.items():
+            for seed, nights in by_seed.items():
+                agreed = [_agreed(night, store) for night in nights]
+                several = [night for night in agreed if night is not None]
+                if several:
+                    found.setdefault(names, {}).setdefault(row, {})[seed] = several
+    return found
+
+
+def _agreed(night: NightPredictions, store: Store) -> NightPredictions | None:
+    held = store.open(night.recording)
+    others = held.other_scorings()
+    if not len(others):
+        return None
+    lines = np.searchsorted(held.hypnogram.onset_s, night.onset_s - 1e-3)
+    of_others = merge_labels(others[:, lines], night.n_classes)
+    return replace(night, labels=consensus(np.concatenate([night.labels[None], of_others])))
 
 
 def write_label_table(

@@ -23,7 +23,7 @@ VALIDATION_OF_SCORED = 5
 """One in so many scored nights chooses the checkpoint."""
 VALIDATIONS = 8
 """How often, over a run."""
-TEACHER = 0.4
+TEACHER = 0.25
 CONTEXT = "context.11"
 KD = ("loss.ce.weight=0.5", "loss.kd.weight=0.5")
 

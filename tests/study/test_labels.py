@@ -10,9 +10,12 @@ import pytest
 from launch import tiny_night
 
 from sleepkd import reproduce
-from sleepkd.data.store import Store
+from sleepkd.data.hypnogram import merge_labels
+from sleepkd.data.store import Night, Store
 from sleepkd.errors import UserError
 from sleepkd.evaluation.predictions import read_predictions
+from sleepkd.evaluation.scores.night import NightPredictions
+from sleepkd.study.label_table import against_consensus
 from sleepkd.study.labels import LabelStudy, draw_scored, readable, split_names, write_scored
 
 OVERLAY = "night_*=beats.yaml"
@@ -145,3 +148,25 @@ def test_the_splits_are_written_once(store: Path, tmp_path: Path) -> None:
     path.write_text("# mine\n" + path.read_text())
     write_scored(Store(own), "default", (2,), (0,))
     assert path.read_text().startswith("# mine")
+
+
+def test_predictions_are_held_against_what_most_scorers_say(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = Store(store)
+    name = opened.recordings[0]
+    hypnogram = opened.open(name).hypnogram
+    kept = slice(3, 40)  # the network left out the rest
+    said = NightPredictions(
+        name, "one", "", "aasm", hypnogram.onset_s[kept], hypnogram.duration_s[kept],
+        merge_labels(hypnogram.labels[kept], 3), np.full((37, 3), 1 / 3),
+    )  # fmt: skip
+    results = {("W", "NREM", "REM"): {"kd": {0: [said]}}}
+    assert against_consensus(results, opened) == {}
+    rem = np.full(len(hypnogram), 4, dtype=np.int8)  # two others saw REM all night, but for what one of them left out
+    left_out = rem.copy()
+    left_out[10] = -1
+    monkeypatch.setattr(Night, "other_scorings", lambda _: np.stack([rem, left_out]))
+    (night,) = against_consensus(results, opened)["W", "NREM", "REM"]["kd"][0]
+    expected = np.full(37, 2)
+    expected[7] = said.labels[7]  # one against one: the first scorer's word
+    np.testing.assert_array_equal(night.labels, expected)
+    assert night.labels[7] != 2 and np.array_equal(night.probabilities, said.probabilities)
