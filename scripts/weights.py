@@ -18,6 +18,7 @@ from examples.demo import run
 from sleepkd.data.hypnogram import CLASS_NAMES
 from sleepkd.data.splits import write_split
 from sleepkd.data.store import Store
+from sleepkd.distillation.trained import load_trained
 from sleepkd.errors import run_command
 from sleepkd.evaluation.predictions import read_predictions
 from sleepkd.evaluation.scores.metrics import batch_scores
@@ -130,7 +131,31 @@ def _keep(
         "made_by": "python -m " + " ".join(["scripts.weights", *sys.argv[1:]]),
     }
     write_text_atomically(path.with_name("card.json"), json.dumps(card, indent=1) + "\n")
+    write_text_atomically(path.with_name("card.md"), _card(name, path, card))
     print(f"{path}: {real_hearts}")
+
+
+def _card(name: str, path: Path, card: dict) -> str:
+    """The card as a page."""
+    trained = load_trained(path)
+    parameters = sum(x.numel() for x in trained.network.parameters())
+    parts = [
+        f"# {name}",
+        f"{parameters:,} parameters, {path.stat().st_size / 1e6:.2f} MB; sleep stages {', '.join(card['classes'])} from "
+        f"{' or '.join(trained.inputs)}, every 30 s. Not a medical device.",
+        f"{card['trained_on']} {card['real_hearts']}",
+        "Never shown to it: children, pacemakers, atrial fibrillation, naps, a watch's heart rate. Its simulated sleepers "
+        "are adults, made after real heart rates by stage (docs/simulation.md).",
+        f"Made by `{card['made_by']}`.",
+    ]
+    for where, kappas in card["kappa_by_night"].items():
+        values = np.array(list(kappas.values()))
+        parts.append(
+            f"Kappa by night on {len(values)} {where} nights: {values.mean():.3f}, from {values.min():.3f} to "
+            f"{values.max():.3f}"
+            + (": " + ", ".join(f"{k} {v:.2f}" for k, v in kappas.items()) if where == "real" else "")
+        )
+    return "\n\n".join(parts) + "\n"
 
 
 def _parse() -> argparse.Namespace:
