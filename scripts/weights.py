@@ -144,16 +144,15 @@ def _card(name: str, path: Path, card: dict) -> str:
         f"{parameters:,} parameters, {path.stat().st_size / 1e6:.2f} MB; sleep stages {', '.join(card['classes'])} from "
         f"{' or '.join(trained.inputs)}, every 30 s. Not a medical device.",
         f"{card['trained_on']} {card['real_hearts']}",
-        "Never shown to it: children, pacemakers, atrial fibrillation, naps, a watch's heart rate. Its simulated sleepers "
-        "are adults, made after real heart rates by stage (docs/simulation.md).",
+        "Never shown to it: children, pacemakers, atrial fibrillation, naps, a watch's heart rate. Its simulated "
+        "sleepers are adults, made after real heart rates by stage (docs/simulation.md).",
         f"Made by `{card['made_by']}`.",
     ]
     for where, kappas in card["kappa_by_night"].items():
         values = np.array(list(kappas.values()))
         parts.append(
             f"Kappa by night on {len(values)} {where} nights: {values.mean():.3f}, from {values.min():.3f} to "
-            f"{values.max():.3f}"
-            + (": " + ", ".join(f"{k} {v:.2f}" for k, v in kappas.items()) if where == "real" else "")
+            f"{values.max():.3f}."
         )
     return "\n\n".join(parts) + "\n"
 
