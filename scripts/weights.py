@@ -141,8 +141,8 @@ def _card(name: str, path: Path, card: dict) -> str:
     parameters = sum(x.numel() for x in trained.network.parameters())
     parts = [
         f"# {name}",
-        f"{parameters:,} parameters, {path.stat().st_size / 1e6:.2f} MB; sleep stages {', '.join(card['classes'])} from "
-        f"{' or '.join(trained.inputs)}, every 30 s. Not a medical device.",
+        f"{parameters:,} parameters, {path.stat().st_size / 1e6:.2f} MB; sleep stages {', '.join(card['classes'])}, "
+        f"every 30 s, from {' or '.join(trained.inputs)}. Not a medical device.",
         f"{card['trained_on']} {card['real_hearts']}",
         "Never shown to it: children, pacemakers, atrial fibrillation, naps, a watch's heart rate. Its simulated "
         "sleepers are adults, made after real heart rates by stage (docs/simulation.md).",

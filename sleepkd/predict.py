@@ -5,7 +5,8 @@ or of Apple Health, or a folder of these. No labels and no EEG are needed. Each 
 hypnogram.edf (EDF+ annotations), summary.json and night.png; index.html shows all. A file that cannot be staged is
 named with the reason, and the others go on.
 
-    python -m sleepkd.predict night.edf --out staged
+    python -m sleepkd.predict night.edf --out staged                            # by the network that comes with it
+    python -m sleepkd.predict night.edf --out staged --checkpoint runs/4class/night_ecg/best.pt
     python -m sleepkd.predict ecg.csv --fs 250 --channel ecg --out staged
     python -m sleepkd.predict rr.csv --beats --out staged --abstain-below 0.6
 """
@@ -94,16 +95,20 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m sleepkd.predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("nights", nargs="+", type=Path, metavar="NIGHT")
+    parser.add_argument("nights", nargs="+", type=Path, metavar="NIGHT", help="a file, or a folder of files")
     parser.add_argument("--out", type=Path, required=True, help="a folder per night, and index.html")
-    parser.add_argument("--checkpoint", type=Path, help="a trained network (best.pt)")
+    parser.add_argument("--checkpoint", type=Path, help="a trained network (best.pt), or tuned or night, of sleepkd")
     parser.add_argument("--channel", default="", help="the ECG's channel or column: a name, or a regular expression")
     parser.add_argument("--column", default="", help="the same as --channel, for tables")
     parser.add_argument("--fs", type=float, help="samples per second, for tables without a column of times")
     parser.add_argument("--beats", action="store_true", help="the files hold beat times, RR intervals or heart rate")
     parser.add_argument("--start", type=float, default=0.0, help="second of the recording where sleep epochs begin")
     parser.add_argument(
-        "--abstain-below", type=float, default=0.0, metavar="P", help="leave unscored what is less sure than this"
+        "--abstain-below",
+        type=float,
+        default=0.0,
+        metavar="P",
+        help="leave unscored what is less sure than this (0 to 1)",
     )
     args = parser.parse_args(arguments)
     if args.fs is not None and not args.fs > 0:

@@ -26,7 +26,7 @@ from sleepkd.study.labels import ROWS as LABEL_ROWS
 from sleepkd.study.labels import LabelStudy, readable, write_scored
 from sleepkd.study.pages import About, is_simulated, write_table
 from sleepkd.study.plan import BASELINE, BASELINES, PROPOSED, PUBLISHED, ROWS, Group, Job, for_row, plan
-from sleepkd.study.runner import Runner, elsewhere, reached, read_results
+from sleepkd.study.runner import Runner, elsewhere, is_evaluated, reached, read_results
 from sleepkd.study.table import table_of
 from sleepkd.training.schedule import is_finished
 
@@ -86,26 +86,13 @@ def _study_labels(args: argparse.Namespace) -> int:
         return 0
     write_scored(study.store, study.split, study.numbers, study.seeds)
     runner = Runner(args.out, args.nproc)
-    for group in dict.fromkeys(job.group for job in jobs):
+    for group in () if args.finished else dict.fromkeys(job.group for job in jobs):
         of_group = [job for job in jobs if job.group == group]
         runner.train(of_group)
         runner.evaluate(of_group)
         for store in args.also:
             runner.evaluate(readable(of_group, store), store)
-    tables = {}
-    for store in ("", *args.also):
-        root = elsewhere(args.out, store)
-        by_number = {
-            number: read_results(root, readable(study.of_number(jobs, number), store), runner.failed)
-            for number in study.numbers
-        }
-        tested = Store(store) if store else study.store
-        name = tested.path.name
-        agreed = {number: against_consensus(results, tested) for number, results in by_number.items()}
-        for where, each in ((name, by_number), (f"{name}, against the consensus of its scorers", agreed)):
-            found = label_table({number: results for number, results in each.items() if results}, args.draws)
-            if found:
-                tables[where] = found
+    tables = _label_tables(args, study, jobs, runner.failed)
     if tables:
         command = shown([sys.executable, "-m", "sleepkd.reproduce", *sys.argv[1:]])
         failed = [f"{job.row}, {job.group}: {why}" for job, why in runner.failed.items()]
@@ -114,6 +101,25 @@ def _study_labels(args: argparse.Namespace) -> int:
     for job, why in runner.failed.items():
         print(f"failed: {job.row}, {job.group}: {why}", file=sys.stderr)
     return EXIT_FAILED if runner.failed else 0
+
+
+def _label_tables(
+    args: argparse.Namespace, study: LabelStudy, jobs: Sequence[Job], failed: dict[Job, str]
+) -> dict[str, dict[int, dict]]:
+    """The tables of what was tested on the study's own nights, and on those of other stores."""
+    tables = {}
+    for store in ("", *args.also):
+        root = elsewhere(args.out, store)
+        told = [job for job in readable(jobs, store) if not args.finished or is_evaluated(job, root)]
+        by_number = {number: read_results(root, study.of_number(told, number), failed) for number in study.numbers}
+        tested = Store(store) if store else study.store
+        name = tested.path.name
+        agreed = {number: against_consensus(results, tested) for number, results in by_number.items()}
+        for where, each in ((name, by_number), (f"{name}, against the consensus of its scorers", agreed)):
+            found = label_table({number: results for number, results in each.items() if results}, args.draws)
+            if found:
+                tables[where] = found
+    return tables
 
 
 def _about(args: argparse.Namespace, base: Config, store: Store, jobs: Sequence[Job], failed: dict[Job, str]) -> About:
@@ -159,6 +165,9 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument(
         "--scored", nargs="+", type=int, default=[0, 5, 10, 20, 40, 160], metavar="N", help="numbers of scored nights"
+    )
+    parser.add_argument(
+        "--finished", action="store_true", help="--study labels: train nothing, write the table of what is finished"
     )
     parser.add_argument("--updates", type=int, default=400, help="of every run of --study labels")
     parser.add_argument(

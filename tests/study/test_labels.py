@@ -119,6 +119,13 @@ def test_one_command_makes_the_table(
     started.clear()
     monkeypatch.setattr(sys, "argv", ["reproduce", *map(str, options)])
     assert reproduce.main() == 0 and not started  # all kept
+    lacking = tmp_path / "out" / "results" / split_names(2, 0)[0] / "seed0" / "3class" / "kd" / "metrics.json"
+    lacking.unlink()
+    monkeypatch.setattr(sys, "argv", ["reproduce", *map(str, options), "--finished"])
+    assert reproduce.main() == 0 and not started
+    content = json.loads((tmp_path / "out" / "labels.json").read_text())
+    assert content["tables"]["store"]["2"]["kd"]["seeds"] == [1]
+    assert content["tables"]["beats"]["2"]["kd"]["seeds"] == [0, 1]
 
 
 def kappa(confusion: np.ndarray) -> float:
