@@ -10,13 +10,14 @@ import argparse
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from examples.demo import run
 from sleepkd.data.hypnogram import CLASS_NAMES
-from sleepkd.data.splits import write_split
+from sleepkd.data.splits import read_split, write_split
 from sleepkd.data.store import Store
 from sleepkd.distillation.trained import load_trained
 from sleepkd.errors import run_command
@@ -27,6 +28,7 @@ from sleepkd.evaluation.scores.summary import confusions_of
 from sleepkd.files import write_text_atomically
 from sleepkd.prediction.model import own_weights
 from sleepkd.provenance import torchrun
+from sleepkd.training.checkpoint import read_checkpoint, save_checkpoint
 from sleepkd.training.temperature import temperature_path
 
 CLASSES, FOLDS, RATE = 4, 5, 32
@@ -44,7 +46,8 @@ def main() -> None:
            "distill.cache_teacher=true", f"train.epochs={args.epochs}", *SIZE)  # fmt: skip
     simulated = _evaluate(night, args.out / "on_test", "--store", args.store, "--calibrate")
     real = _evaluate(night, args.out / "on_real", "--store", args.real, "--split", "all", "--inputs", "beats")
-    about = f"Trained on {args.nights} simulated nights, taught by YASA's EEG stager and by their labels."
+    nights = len(read_split(Store(args.store), "default").parts["train"])
+    about = f"Trained on {nights} simulated nights, taught by YASA's EEG stager and by their labels."
     _keep("night", night, args, about, _said(real, "not one of which it has seen"), simulated, real)
     tuned = _cross_validated(night, args)
     if _kappas(tuned).mean() <= _kappas(real).mean():
@@ -56,7 +59,8 @@ def main() -> None:
     _tune(night, args, args.out, "everything")
     about += f" Then fine-tuned on twelve real records of the {SLPDB}."
     path = args.out / f"{CLASSES}class" / "tuned" / "last.pt"
-    _keep("tuned", path, args, about, _said(tuned, "each by a network that had not seen its sleeper"), [], tuned)
+    simulated = _evaluate(path, args.out / "tuned_on_test", "--store", args.store)
+    _keep("tuned", path, args, about, _said(tuned, "each by a network that had not seen its sleeper"), simulated, tuned)
 
 
 def _train(config: str, out: Path, *settings: str, overlay: tuple[str, ...] = ()) -> None:
@@ -116,7 +120,10 @@ def _keep(
     """Write a network, its temperature and its card where they come with sleepkd."""
     path = own_weights(name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(checkpoint, path)
+    if checkpoint.name == "last.pt":  # without what it takes to train on
+        save_checkpoint(path, replace(read_checkpoint(checkpoint), training={}))
+    else:
+        shutil.copyfile(checkpoint, path)
     if temperature_path(checkpoint).is_file():
         shutil.copyfile(temperature_path(checkpoint), temperature_path(path))
     card = {
@@ -163,9 +170,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--real", required=True, help="the twelve real records")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--out", type=Path, default=Path("runs/weights"))
-    args = parser.parse_args()
-    args.nights = sum(1 for _ in Path(args.store, "splits", "default", "train.txt").read_text().split())
-    return args
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -97,7 +97,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("nights", nargs="+", type=Path, metavar="NIGHT", help="a file, or a folder of files")
     parser.add_argument("--out", type=Path, required=True, help="a folder per night, and index.html")
-    parser.add_argument("--checkpoint", type=Path, help="a trained network (best.pt), or tuned or night, of sleepkd")
+    parser.add_argument(
+        "--checkpoint", type=Path, help="a trained network (best.pt), or one of sleepkd's: night, tuned"
+    )
     parser.add_argument("--channel", default="", help="the ECG's channel or column: a name, or a regular expression")
     parser.add_argument("--column", default="", help="the same as --channel, for tables")
     parser.add_argument("--fs", type=float, help="samples per second, for tables without a column of times")

@@ -17,8 +17,8 @@ from sleepkd.prediction.staged import Staged, stage_night
 from sleepkd.training.temperature import read_temperature, temperature_path
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
-OWN = ("tuned", "night")
-"""The networks that come with sleepkd, the best on real hearts first (`scripts/weights.py` keeps a better one only)."""
+OWN = ("night", "tuned")
+"""The networks that come with sleepkd (`scripts/weights.py`), the default first."""
 UNNAMED = Path("the signal")
 
 
@@ -63,13 +63,13 @@ class Model:
 
 
 def load(checkpoint: str | Path | None = None) -> Model:
-    """The model of a checkpoint, or one of those that come with sleepkd: "tuned", "night", by default the better.
+    """The model of a checkpoint, or one that comes with sleepkd: "night" (the default) or "tuned".
 
     Raises UserError where there is none.
     """
-    path = next(filter(Path.is_file, map(own_weights, OWN))) if checkpoint is None else Path(checkpoint)
-    if str(checkpoint) in OWN and not path.is_file():
-        path = own_weights(str(checkpoint))
+    path = Path(checkpoint or OWN[0])
+    if str(path) in OWN and not path.is_file():
+        path = own_weights(str(path))
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint")
     trained = load_trained(path)
