@@ -60,9 +60,8 @@ def _one(path: Path, model: Model, reading: Reading, folder: Path, abstain_below
 
     recorded = read_recording(path, model.trained.inputs, reading)
     staged = model.stage(recorded.night, abstain_below)
-    beats = recorded.night.beats() if recorded.night.info.beats else None
     about = {"source": path.name, "model": model.trained.path.name, "about": model.about}
-    picture = write_night(folder, staged, beats, recorded.start, about)
+    picture = write_night(folder, staged, recorded, about)
     return folder.name, summary_of(staged), picture
 
 

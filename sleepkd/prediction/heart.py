@@ -26,6 +26,8 @@ LEAST_SHARE = 0.2
 """Of the night between plausible beats; less, and there is no heart to stage by."""
 AT_ENDS = 0.25
 """Of an ECG, hardly any sample lies at its highest or lowest value; of a square wave, half do."""
+FLAT_SECONDS = 0.5
+"""An ECG of any unit that does not move for so long has lost its electrode."""
 USABLE = 0.5
 """Of a sleep epoch between plausible beats; less, and it is left unscored."""
 
@@ -82,6 +84,22 @@ def likeness(ecg: np.ndarray, rate_hz: float, times: np.ndarray) -> tuple[float,
         size = np.linalg.norm(beats, axis=1) * np.linalg.norm(shape)
         found.append(beats @ shape / np.maximum(size, 1e-12))
     return (float(np.median(np.concatenate(found))), float(np.median(crests))) if found else (0.0, 0.0)
+
+
+def flat_or_clipped(ecg: np.ndarray, rate_hz: float, onset_s: np.ndarray, duration_s: np.ndarray) -> np.ndarray:
+    """(N, 2): which share of each stretch of time does not move, and which is cut off at the recording's extremes."""
+    low, high, length = ecg.min(), ecg.max(), max(2, round(FLAT_SECONDS * rate_hz))
+    shares = np.zeros((len(onset_s), 2))
+    for i, (onset, duration) in enumerate(zip(onset_s, duration_s, strict=True)):
+        piece = ecg[max(0, round(onset * rate_hz)) : round((onset + duration) * rate_hz)]
+        if len(piece) < length:
+            continue
+        edges = np.flatnonzero(np.concatenate([[True], piece[1:] != piece[:-1], [True]]))
+        runs, values = np.diff(edges), piece[edges[:-1]]
+        flat = runs >= length
+        clipped = ~flat & (runs >= 2) & ((values == low) | (values == high))
+        shares[i] = runs[flat].sum() / len(piece), runs[clipped].sum() / len(piece)
+    return shares
 
 
 def _spread(ecg: np.ndarray, rate_hz: float) -> list[slice]:

@@ -23,16 +23,19 @@ from sleepkd.evaluation.pictures.palette import FAINT_INK, INK, display_order
 from sleepkd.evaluation.scores.sleep_medicine import hypnograms
 from sleepkd.evaluation.scores.summary import json_safe
 from sleepkd.files import write_bytes_atomically, write_text_atomically
+from sleepkd.prediction.recorded import Recorded
 from sleepkd.prediction.staged import Staged
 
+QUALITY = ("quality", "beats", "flat", "clipped")
 EDF_NAMES = {"W": "W", "N1": "1", "N2": "2", "N3": "3", "REM": "R", "light": "2", "deep": "3", "NREM": "2"}
 """As EDF+ has sleep stages ("Sleep stage 2"); of a class of several stages, one of them."""
 
 
-def write_night(folder: Path, staged: Staged, beats: np.ndarray | None, start: Start | None, about: dict) -> Picture:
-    """Write a night's files; returns its picture. beats: (beats,), s, for the heart rate."""
-    write_text_atomically(folder / "hypnogram.csv", hypnogram_csv(staged))
-    write_bytes_atomically(folder / "hypnogram.edf", hypnogram_edf(staged, start))
+def write_night(folder: Path, staged: Staged, recorded: Recorded, about: dict) -> Picture:
+    """Write a night's files; returns its picture."""
+    beats = recorded.night.beats() if recorded.night.info.beats else None
+    write_text_atomically(folder / "hypnogram.csv", hypnogram_csv(staged, beats, recorded.lost))
+    write_bytes_atomically(folder / "hypnogram.edf", hypnogram_edf(staged, recorded.start))
     summary = {"recording": staged.predicted.recording, **summary_of(staged), **about}
     write_text_atomically(folder / "summary.json", json.dumps(json_safe(summary), indent=1) + "\n")
     night_figure(staged, beats, folder / "night.png")
@@ -40,16 +43,23 @@ def write_night(folder: Path, staged: Staged, beats: np.ndarray | None, start: S
     return Picture(folder / "night.png", f"{name}: hypnogram, probabilities, heart rate. Gaps: left unscored.")
 
 
-def hypnogram_csv(staged: Staged) -> str:
-    """onset, duration, stage, p_<class> …, quality: a line per sleep epoch."""
+def hypnogram_csv(staged: Staged, beats: np.ndarray | None = None, lost: np.ndarray | None = None) -> str:
+    """onset, duration, stage, p_<class> …, quality, and what there is to judge it by: a line per sleep epoch.
+
+    beats: their times (beats,), s, which are counted. lost: (N, 2) shares flat and clipped.
+    """
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["onset", "duration", "stage", *(f"p_{name}" for name in staged.class_names), "quality"])
+    rows.writerow(["onset", "duration", "stage", *(f"p_{name}" for name in staged.class_names), *QUALITY])
     names, night = [*staged.class_names, UNSCORED_NAME], staged.predicted
+    ends = night.onset_s + night.duration_s
+    counts = None if beats is None else np.searchsorted(beats, ends) - np.searchsorted(beats, night.onset_s)
     for i, stage in enumerate(staged.stages):
         quality = "" if math.isnan(staged.quality[i]) else f"{staged.quality[i]:.3f}"
         probabilities = [f"{p:.4f}" for p in night.probabilities[i]]
-        rows.writerow([f"{night.onset_s[i]:g}", f"{night.duration_s[i]:g}", names[stage], *probabilities, quality])
+        judged = ["" if counts is None else counts[i], *(["", ""] if lost is None else (f"{x:.3f}" for x in lost[i]))]
+        times = f"{night.onset_s[i]:g}", f"{night.duration_s[i]:g}"
+        rows.writerow([*times, names[stage], *probabilities, quality, *judged])
     return text.getvalue()
 
 

@@ -18,7 +18,7 @@ from sleepkd.data.inputs import InputSpec, SignalInput
 from sleepkd.data.store import BeatsInfo, Night, RecordingInfo, SignalInfo, StoreSettings
 from sleepkd.errors import UserError
 from sleepkd.prediction.beat_files import is_beat_file, read_beats
-from sleepkd.prediction.heart import Heart, heart_of
+from sleepkd.prediction.heart import Heart, flat_or_clipped, heart_of
 
 FORMATS = {  # by the end of a file's name
     ".edf": "edf", ".bdf": "edf", ".rec": "edf", ".hea": "wfdb", ".csv": "table", ".tsv": "table", ".txt": "table",
@@ -42,10 +42,11 @@ class Reading:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A night, and when it began if its file says so."""
+    """A night, and when it began if its file says so. lost: of an ECG, (N, 2) shares flat and clipped."""
 
     night: Night
-    start: Start | None
+    start: Start | None = None
+    lost: np.ndarray | None = None
 
 
 def read_recording(path: Path, inputs: InputSpec, reading: Reading) -> Recorded:
@@ -56,13 +57,15 @@ def read_recording(path: Path, inputs: InputSpec, reading: Reading) -> Recorded:
     if reading.beats or is_beat_file(path):
         if "beats" not in inputs:
             raise UserError(f"{path}: holds beats, the network sees {', '.join(inputs)}")
-        return Recorded(night_of_beats(path, read_beats(path), reading.start_s), None)
+        return Recorded(night_of_beats(path, read_beats(path), reading.start_s))
     file = open_signals(path, reading.rate_hz)
     name = "eeg" if "eeg" in inputs else "ecg"
     label = channel_of(file, reading.channel, name)
     signal = file.derive([Derivation(re.escape(label.strip()))], UNITS[name])
     night = night_of_signal(path, name, signal, inputs, reading.start_s, file.gaps)
-    return Recorded(night, file.start())
+    epochs = night.hypnogram.onset_s, night.hypnogram.duration_s
+    lost = flat_or_clipped(signal.samples, signal.rate_hz, *epochs) if name == "ecg" else None
+    return Recorded(night, file.start(), lost)
 
 
 def open_signals(path: Path, rate_hz: float | None = None) -> SignalFile:

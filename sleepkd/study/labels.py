@@ -8,6 +8,7 @@ number of updates.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,8 @@ VALIDATION_OF_SCORED = 5
 VALIDATIONS = 8
 """How often, over a run."""
 TEACHER = 0.25
-CONTEXT = "context.11"
+MIDDLE, CONTEXT = "context.middle", "context.last"
+"""Stand for modules of the night network, which has as many as `model` says."""
 KD = ("loss.ce.weight=0.5", "loss.kd.weight=0.5")
 
 
@@ -63,7 +65,7 @@ ROWS = {
     "dist": LabelRow("night_kd", _instead_of_kd("dist", 1.0)),
     "wttm": LabelRow("night_kd", _instead_of_kd("wttm", 0.5)),
     "transition": LabelRow("night_kd", _beside_kd("transition", 0.25)),
-    "at": LabelRow("night_kd", _beside_kd("at", 10.0, f"taps=[[fuse],[context.5],[{CONTEXT}]]")),
+    "at": LabelRow("night_kd", _beside_kd("at", 10.0, f"taps=[[fuse],[{MIDDLE}],[{CONTEXT}]]")),
     "hint": LabelRow("night_kd", _beside_kd("hint", 0.25, f"tap={CONTEXT}")),
     "vid": LabelRow("night_kd", _beside_kd("vid", 0.1, f"tap={CONTEXT}")),
     "sp": LabelRow("night_kd", _beside_kd("sp", 100.0, f"tap={CONTEXT}")),
@@ -194,13 +196,20 @@ class LabelStudy:
             sources.append(f"{{store: {self.store.path}, split: {unscored}, labels: false}}")
         return [
             *(setting for setting in self.settings if not setting.startswith(("data.store=", "data.split="))),
-            *row.overrides,
+            *self._of_network(row),
             f"stage.name={name}",
             f"runs_root={group.runs_root(self.out)}",
             f"data.classes={group.classes}",
             f"data.nights=[{', '.join(sources)}]",
             f"train.seed={group.seed + row.shift}",
         ]
+
+    def _of_network(self, row: LabelRow) -> list[str]:
+        """A row's own settings, its modules called as they are in the network of this study."""
+        model = load_config([row.config], [x for x in self.settings if x.startswith("model.")]).model
+        layers = model.repeats * len(model.dilations)
+        names = {MIDDLE: f"context.{layers // 2 - 1}", CONTEXT: f"context.{layers - 1}"}
+        return [reduce(lambda text, name: text.replace(name, names[name]), names, x) for x in row.overrides]
 
     def _lengths(self, config: Config, nights: Sequence[str], validates: bool, share: float) -> list[str]:
         """Epochs, and how often to validate, that come to about so many updates."""

@@ -185,6 +185,19 @@ def test_where_the_heart_is_lost_nothing_is_staged(checkpoint: Path, ecg: tuple[
         sleepkd.load(checkpoint).predict(lost, rate)
 
 
+def test_what_quality_is_judged_by_is_there(checkpoint: Path, ecg: tuple[np.ndarray, float], tmp_path: Path) -> None:
+    samples, rate = ecg
+    bad = np.minimum(samples, np.percentile(samples, 99.8))  # the amplifier saturates at some R waves
+    bad[round(300 * rate) : round(315 * rate)] = bad[round(300 * rate)]  # half of the eleventh sleep epoch
+    np.savetxt(tmp_path / "bad.csv", bad, header="ecg", comments="")
+    assert staged(tmp_path / "out", tmp_path / "bad.csv", "--checkpoint", checkpoint, "--fs", rate) == 0
+    frame = hypnogram(tmp_path / "out" / "bad")
+    assert list(frame)[-4:] == ["quality", "beats", "flat", "clipped"]
+    np.testing.assert_allclose(frame["flat"], [0.5 if i == 10 else 0 for i in range(len(frame))], atol=2e-3)
+    assert 0 < frame["clipped"].mean() < 0.004 and frame["beats"].drop(10).between(15, 60).all()
+    assert frame["beats"][10] < 0.7 * frame["beats"][9]
+
+
 def test_one_bad_file_never_stops_the_rest(
     checkpoint: Path, psg: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -74,6 +74,13 @@ def test_every_run_gets_about_the_same_number_of_updates(store: Path) -> None:
     assert [source.labels for source in jobs["student", two].config.data.sources] == [True]
 
 
+def test_features_are_taken_from_the_network_of_the_study(store: Path) -> None:
+    given = (*settings(store), "model.repeats=1", "model.dilations=[1, 2, 4, 8]")
+    jobs = {job.row: job.config for job in study(store, rows=("at", "hint"), numbers=(2,), settings=given).plan()}
+    assert jobs["hint"].terms["hint"].tap == "context.3"
+    assert jobs["at"].terms["at"].taps == (("fuse",), ("context.1",), ("context.3",))
+
+
 def test_without_a_scored_night_yasa_teaches_alone(store: Path) -> None:
     (job,) = study(store, rows=("student", "kd", "yasa"), numbers=(0,)).plan()
     assert job.row == "yasa" and list(job.config.terms) == ["kd"]
