@@ -22,6 +22,7 @@ from sleepkd.data.store import Store
 from sleepkd.distillation.trained import load_trained
 from sleepkd.errors import run_command
 from sleepkd.evaluation.predictions import read_predictions
+from sleepkd.evaluation.scores.comparison import compare
 from sleepkd.evaluation.scores.metrics import batch_scores
 from sleepkd.evaluation.scores.night import NightPredictions
 from sleepkd.evaluation.scores.summary import confusions_of
@@ -48,7 +49,7 @@ def main() -> None:
     real = _evaluate(night, args.out / "on_real", "--store", args.real, "--split", "all", "--inputs", "beats")
     nights = len(read_split(Store(args.store), "default").parts["train"])
     about = f"Trained on {nights} simulated nights, taught by YASA's EEG stager and by their labels."
-    _keep("night", night, args, about, _said(real, "not one of which it has seen"), simulated, real)
+    _keep("night", night, about, _said(real, "not one of which it has seen"), simulated, real)
     tuned = _cross_validated(night, args)
     if _kappas(tuned).mean() <= _kappas(real).mean():
         print(f"tuned: {_said(tuned, 'by cross-validation')}: no better than night; not kept")
@@ -60,7 +61,8 @@ def main() -> None:
     about += f" Then fine-tuned on twelve real records of the {SLPDB}."
     path = args.out / f"{CLASSES}class" / "tuned" / "last.pt"
     simulated = _evaluate(path, args.out / "tuned_on_test", "--store", args.store)
-    _keep("tuned", path, args, about, _said(tuned, "each by a network that had not seen its sleeper"), simulated, tuned)
+    said = _said(tuned, "each by a network that had not seen its sleeper") + _over(real, tuned)
+    _keep("tuned", path, about, said, simulated, tuned)
 
 
 def _train(config: str, out: Path, *settings: str, overlay: tuple[str, ...] = ()) -> None:
@@ -108,10 +110,18 @@ def _said(nights: list[NightPredictions], how: str) -> str:
     )
 
 
+def _over(night: list[NightPredictions], tuned: list[NightPredictions]) -> str:
+    found = compare({0: night}, {0: tuned}, CLASS_NAMES[CLASSES])
+    gain, tests = found["difference"]["mean"]["kappa"], found["tests"]["kappa"]
+    return (
+        f" That is {gain['value']:+.2f} [{gain['low']:+.2f}, {gain['high']:+.2f}] over the network that has not seen "
+        f"real hearts, better on {tests['better']}, worse on {tests['worse']}."
+    )
+
+
 def _keep(
     name: str,
     checkpoint: Path,
-    args: argparse.Namespace,
     trained_on: str,
     real_hearts: str,
     simulated: list[NightPredictions],
