@@ -55,6 +55,8 @@ def test_onnxruntime_gives_pytorch_s_answers_for_any_length(checkpoint: Path, tm
         np.testing.assert_allclose(found, expected, atol=1e-4)
         assert (found.argmax(-1) == expected.argmax(-1)).all()
     assert "Not a medical device." in path.with_suffix(".md").read_text()
+    beside = json.loads(Path(f"{path}.json").read_text())
+    assert beside["inputs"] == described and beside["temperature"] == 1.5 and beside["token_seconds"] == 10
 
 
 def test_the_file_alone_stages_a_night(checkpoint: Path, cohort: Path, tmp_path: Path) -> None:
