@@ -63,7 +63,7 @@ def test_the_defaults_are_the_correct_definitions_and_the_published_numbers():
 
 def test_every_yaml_in_configs_is_a_stage_or_an_overlay_of_one():
     files = {path.stem: path for path in CONFIGS.glob("*.yaml")}
-    of_nights = {"beats", "demo_night", *NIGHT_STAGES}
+    of_nights = {"beats", "beats_2hz", "demo_night", *NIGHT_STAGES}
     of_sleep_epochs = {"as_released", "demo", *STAGES}
     assert set(files) == of_nights | of_sleep_epochs
     for name, path in files.items():
