@@ -1,6 +1,6 @@
 """Makes sleepkd/weights: python -m scripts.weights --store STORE --real REAL.
 
-STORE: simulated nights that YASA has staged, REAL: the twelve records of slpdb (docs/predict.md says how each is made).
+STORE: simulated nights that YASA has staged, REAL: the twelve records of slpdb (docs/results/labels.md says how).
 night: the student of ECG and beats, on STORE, taught by YASA and by the labels. tuned: its part for beats, which goes
 on with REAL; judged by cross-validation over REAL's subjects, and kept only if it does better there than night.
 Run again, it goes on where it was.
@@ -10,6 +10,7 @@ import argparse
 import json
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,11 +30,12 @@ from sleepkd.evaluation.scores.summary import confusions_of
 from sleepkd.files import write_text_atomically
 from sleepkd.prediction.model import own_weights
 from sleepkd.provenance import torchrun
+from sleepkd.study.folds import has_split
 from sleepkd.training.checkpoint import read_checkpoint, save_checkpoint
 from sleepkd.training.temperature import temperature_path
 
-CLASSES, FOLDS, RATE = 4, 5, 32
-SIZE = ("model.width=64", f"data.classes={CLASSES}", "model.dropout=0.2")
+CLASSES, FOLDS = 4, 5
+SIZE = ("model.width=64", f"data.classes={CLASSES}")
 SLPDB = (
     "MIT-BIH Polysomnographic Database (Ichimaru & Moody 1999, Psychiatry Clin Neurosci 53:175; PhysioNet, ODC-BY 1.0)"
 )
@@ -54,12 +56,10 @@ def main() -> None:
     if _kappas(tuned).mean() <= _kappas(real).mean():
         print(f"tuned: {_said(tuned, 'by cross-validation')}: no better than night; not kept")
         return
-    everything = {"train": Store(args.real).recordings, "validation": (), "test": ()}
-    if not (Path(args.real) / "splits" / "everything").is_dir():
-        write_split(Path(args.real) / "splits" / "everything", everything, "all of it to train on")
-    _tune(night, args, args.out, "everything")
+    store = Store(args.real)
+    _split(store, "everything", store.recordings, ())
+    path = _tune(night, args, args.out, "everything")
     about += f" Then fine-tuned on twelve real records of the {SLPDB}."
-    path = args.out / f"{CLASSES}class" / "tuned" / "last.pt"
     simulated = _evaluate(path, args.out / "tuned_on_test", "--store", args.store)
     said = _said(tuned, "each by a network that had not seen its sleeper") + _over(real, tuned)
     _keep("tuned", path, about, said, simulated, tuned)
@@ -90,11 +90,17 @@ def _cross_validated(night: Path, args: argparse.Namespace) -> list[NightPredict
         name = f"tuned-{fold}"
         test = [x for x in store.recordings if people.index(store.info(x).subject) % FOLDS == fold]
         train = [x for x in store.recordings if x not in test]
-        if not (store.path / "splits" / name).is_dir():
-            write_split(store.path / "splits" / name, {"train": train, "validation": (), "test": test}, "to judge by")
+        _split(store, name, train, test)
         checkpoint = _tune(night, args, args.out / name, name)
         found += _evaluate(checkpoint, args.out / name / "results")
     return found
+
+
+def _split(store: Store, name: str, train: Sequence[str], test: Sequence[str]) -> None:
+    """Write a split without a validation part, where it is not there yet."""
+    if not has_split(store, name):
+        parts = {"train": tuple(train), "validation": (), "test": tuple(test)}
+        write_split(store.path / "splits" / name, parts, "written by scripts/weights.py")
 
 
 def _kappas(nights: list[NightPredictions]) -> np.ndarray:

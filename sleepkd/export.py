@@ -56,10 +56,9 @@ def _to_onnx(model: Model, args: argparse.Namespace) -> list[str]:
     from sleepkd.prediction.onnx_file import facts_of, quantise, write_onnx  # here: torch.export needs none of it
 
     trained, facts = model.trained, facts_of(model, str(commit()))
-    described = {key: text if key in AS_TEXT else json.loads(text) for key, text in facts.items()}
-    write_text_atomically(Path(f"{args.out}.json"), json.dumps(described, indent=1) + "\n")
     if not args.int8:
         difference = write_onnx(trained, args.out, facts)
+        _write_beside(args.out, facts)
         size = args.out.stat().st_size
         return [f"{args.out}: {size / 1e6:.2f} MB, at most {difference:.1g} from PyTorch's logits on whole nights"]
     windows = _nights(trained, args.store)
@@ -68,12 +67,19 @@ def _to_onnx(model: Model, args: argparse.Namespace) -> list[str]:
         write_onnx(trained, whole, facts)
         args.out.parent.mkdir(parents=True, exist_ok=True)
         quantise(whole, args.out, windows)
+        _write_beside(args.out, facts)
         (kappa, seconds), (kappa8, seconds8) = _measured(whole, windows), _measured(args.out, windows)
         sizes = whole.stat().st_size, args.out.stat().st_size
     return [
         f"{args.out}: {sizes[1] / 1e6:.2f} MB of {sizes[0] / 1e6:.2f}, {seconds8:.3f} s a night of {seconds:.3f}, "
         f"kappa {kappa8:.3f} of {kappa:.3f} on {len(windows)} nights of the validation part"
     ]
+
+
+def _write_beside(path: Path, facts: dict[str, str]) -> None:
+    """The metadata as JSON, once the file that they are of is there."""
+    described = {key: text if key in AS_TEXT else json.loads(text) for key, text in facts.items()}
+    write_text_atomically(Path(f"{path}.json"), json.dumps(described, indent=1) + "\n")
 
 
 def _to_torch(trained: TrainedNetwork, path: Path) -> list[str]:

@@ -203,6 +203,8 @@ def _parse() -> argparse.Namespace:
     ):
         if value < least:
             raise UserError(f"--{option}: must be at least {least}")
+    if args.finished and args.study != "labels":
+        raise UserError("--finished: goes with --study labels")
     if args.folds and args.folds < 2:
         raise UserError("--folds: must be at least 2 (or 0: the store's own split)")
     return args

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from sleepkd.cohorts.beats.detect import BLOCK_SECONDS, MARGIN_SECONDS, detect_in_block
+from sleepkd.cohorts.beats.detect import BLOCK_SECONDS, MARGIN_SECONDS, SLOWEST_HZ, detect_in_block
 from sleepkd.data.beats import NEIGHBOURS, SLOW_SECONDS, beat_quality, causal_beat_series
 from sleepkd.data.hypnogram import CLASS_NAMES, EPOCH_SECONDS, UNSCORED_NAME
 from sleepkd.data.inputs import BeatsInput
@@ -90,9 +90,12 @@ class EcgStream:
     R peaks are found as everywhere here, in pieces of five minutes and ten seconds around them: stages come in tens,
     up to five minutes late, and six minutes of ECG are kept. A device that has beats of its own gives those to
     `BeatStream`, at once. polarity: 1 where R waves point up, -1 where down; a night that is not over cannot tell.
+    Raises UserError where the ECG is too slow, or the network is none for `BeatStream`.
     """
 
     def __init__(self, model: Model, fs: float, polarity: int = 1):
+        if not fs > SLOWEST_HZ:
+            raise UserError(f"fs: an ECG of {fs:g} Hz is too slow for R peaks")
         self._stages = BeatStream(model)
         self._rate, self._polarity = float(fs), polarity
         self._length, self._margin = round(BLOCK_SECONDS * fs), round(MARGIN_SECONDS * fs)
@@ -104,18 +107,19 @@ class EcgStream:
         self._kept = np.concatenate([self._kept, self._polarity * np.asarray(samples, dtype=np.float64)])
         stages = []
         while self._first + len(self._kept) >= self._start + self._length + self._margin:
-            stages += self._piece(self._kept[: self._start + self._length + self._margin - self._first])
+            stages += self._piece()
         return stages
 
     def end(self) -> list[Stage]:
         """The night is over: the rest of its stages."""
         stages, end = [], self._first + len(self._kept)
         while self._start < end:
-            stages += self._piece(self._kept[: self._start + self._length + self._margin - self._first])
+            stages += self._piece()
         return stages
 
-    def _piece(self, block: np.ndarray) -> list[Stage]:
+    def _piece(self) -> list[Stage]:
         """The stages that the beats of one more piece bring; what comes before the next one's margin is forgotten."""
+        block = self._kept[: self._start + self._length + self._margin - self._first]
         start, end = self._start, min(self._start + self._length, self._first + len(block))
         beats = self._first / self._rate + detect_in_block(block, self._rate)
         beats = beats[(beats >= start / self._rate) & (beats < end / self._rate)]

@@ -3,12 +3,13 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from sleepkd.data.hypnogram import merge_labels
-from sleepkd.data.store import Store
+from sleepkd.data.store import Night, Store
 from sleepkd.evaluation.pages import page
 from sleepkd.evaluation.pages.page import MISSING
 from sleepkd.evaluation.pages.report import report_versions
@@ -51,18 +52,18 @@ def label_table(by_number: Mapping[int, Results], draws: int) -> dict[int, dict]
 def against_consensus(results: Results, store: Store) -> Results:
     """The same predictions held against what most scorers of a night say; {} where one person scored each."""
     found: Results = {}
+    opened = cache(store.open)  # every row and seed was tested on the same nights
     for names, rows in results.items():
         for row, by_seed in rows.items():
             for seed, nights in by_seed.items():
-                agreed = [_agreed(night, store) for night in nights]
+                agreed = [_agreed(night, opened(night.recording)) for night in nights]
                 several = [night for night in agreed if night is not None]
                 if several:
                     found.setdefault(names, {}).setdefault(row, {})[seed] = several
     return found
 
 
-def _agreed(night: NightPredictions, store: Store) -> NightPredictions | None:
-    held = store.open(night.recording)
+def _agreed(night: NightPredictions, held: Night) -> NightPredictions | None:
     others = held.other_scorings()
     if not len(others):
         return None

@@ -113,7 +113,7 @@ def test_what_does_not_agree_is_not_left(checkpoint: Path, tmp_path: Path, monke
     path = tmp_path / "model.onnx"
     with pytest.raises(UserError, match="onnxruntime differs from PyTorch by"):
         export.main(["--checkpoint", str(checkpoint), "--out", str(path)])
-    assert not path.exists()
+    assert not path.exists() and not Path(f"{path}.json").exists()
 
 
 def test_mistakes_are_one_line(checkpoint: Path, store: Path, tmp_path: Path) -> None:

@@ -51,6 +51,11 @@ def test_chunks_of_any_size_give_the_night_s_answers(model: Model, size: int) ->
         assert max(kept) < 600  # what the network sees behind it, not the night
 
 
+def test_an_ecg_too_slow_for_r_peaks_is_refused(model: Model) -> None:
+    with pytest.raises(UserError, match="fs: an ECG of 25 Hz is too slow for R peaks"):
+        EcgStream(model, 25)
+
+
 def test_an_answer_comes_when_its_sleep_epoch_ends(model: Model) -> None:
     stream = BeatStream(model)
     ahead = 60 * model.trained.config.model.lookahead_minutes
