@@ -32,7 +32,7 @@ from sleepkd.data.inputs import SignalInput, resolve
 from sleepkd.data.nights import open_nights
 from sleepkd.data.settings import DataConfig, Source
 from sleepkd.data.splits import write_split
-from sleepkd.data.store import RecordingInfo, SignalInfo, Store, StoreSettings, create_store, write_recording
+from sleepkd.data.store import BeatsInfo, RecordingInfo, SignalInfo, Store, StoreSettings, create_store, write_recording
 from sleepkd.data.windows import Batch, Windows
 from sleepkd.distillation.settings import Config, DistillConfig, load_config
 from sleepkd.distillation.setup import Run, set_up
@@ -45,7 +45,6 @@ from train_ddp import train, update
 
 RESULTS = Path(__file__).parent / "results"
 STAGES = ("eeg_base", "ecg_base", "kd_temp", "feat_train", "feat_wce", "feat_temp")
-EARLIER = ("eeg_base", "feat_train")  # what other stages start from or learn from
 
 
 def main() -> None:
@@ -266,7 +265,7 @@ def full_size_floats(config: Config, folder: Path) -> int:
 
 
 def make_store(path: Path, nights: int, hours: float, rate_hz: float, sparse: bool = False) -> Path:
-    """A store of nights of noise; sparse: files of full size that hold zeros and take no room."""
+    """A store of nights of noise with a beat a second; sparse: files of full size that hold zeros and take no room."""
     create_store(path, StoreSettings("benchmark", rate_hz))
     samples = round(hours * 3600 * rate_hz)
     n = int(hours * 120)
@@ -279,8 +278,10 @@ def make_store(path: Path, nights: int, hours: float, rate_hz: float, sparse: bo
     for name in names:
         noise = np.zeros(1, np.int16) if sparse else rng.integers(-3000, 3000, samples).astype(np.int16)
         signals = {"eeg": fact, "ecg": replace(fact, unit="mV")}
-        info = RecordingInfo(name, name, "all", "aasm", "noise", "drawn", 3600 * hours, signals, {})
-        write_recording(path, info, {"eeg": noise, "ecg": noise}, hypnogram)
+        beats = np.cumsum(rng.uniform(0.8, 1.2, size=round(3600 * hours)))
+        facts = BeatsInfo("drawn", len(beats), 1.0)
+        info = RecordingInfo(name, name, "all", "aasm", "noise", "drawn", 3600 * hours, signals, {}, beats=facts)
+        write_recording(path, info, {"eeg": noise, "ecg": noise}, hypnogram, beats, np.ones(n, np.float32))
         if sparse:
             for kind in ("eeg", "ecg"):
                 file = path / "recordings" / name / f"{kind}.npy"
@@ -292,10 +293,9 @@ def make_store(path: Path, nights: int, hours: float, rate_hz: float, sparse: bo
 def write_untrained(config: Config, store: Path) -> None:
     """Checkpoints of the earlier stages, with first weights: speed does not depend on them."""
     rate = Store(store).rate_hz
-    for name in EARLIER:
-        if name != config.stage.name:
-            earlier = load_config([name], [f"data.classes={config.data.classes}"])
-            save_checkpoint(config.stage_directory(name) / "best.pt", untrained(earlier, rate))
+    for name in config.stage.earlier:
+        earlier = load_config([name], [f"data.classes={config.data.classes}"])
+        save_checkpoint(config.stage_directory(name) / "best.pt", untrained(earlier, rate))
 
 
 def timed(work: Callable[[], None], calls: int = 1) -> float:

@@ -17,10 +17,11 @@ from sleepkd.distillation.settings import load_config
 from sleepkd.distillation.trained import load_trained
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError
-from sleepkd.evaluation.inference import predict
+from sleepkd.evaluation.inference import predict, probabilities_of
 from sleepkd.training.checkpoint import Checkpoint, read_checkpoint
 
 NIGHT = {"data__view": "night", "data__crop_minutes": 5, "train__batch_size": 8}
+META = torch.device("meta")
 OTHERS = ("lskd", "dkd", "dist", "wttm", "transition", "hint", "vid", "sp", "rkd", "crd")
 ALL_TERMS = (
     "loss.ce.weight=0.4",
@@ -96,6 +97,29 @@ def test_every_scored_sleep_epoch_is_predicted_once(store: Path, teacher: Path) 
         inside &= hypnogram.onset_s >= 0
         np.testing.assert_allclose(night.onset_s, hypnogram.onset_s[inside], atol=1e-9)
         np.testing.assert_allclose(night.duration_s, hypnogram.duration_s[inside])
+
+
+def test_an_update_and_a_prediction_leave_nothing_on_the_cpu(store: Path, teacher: Path, tmp_path: Path) -> None:
+    """On a device of shapes alone, which no tensor of the CPU may meet: as on CUDA, where there is none to test on."""
+    config = load_config(["kd_temp"], [*tiny(store, tmp_path, **NIGHT, stage__teacher=teacher), *ALL_TERMS])
+    run = train_ddp.set_up(config, Processes("cpu"))
+    run.stop.release()
+    stage, rows = run.stage, np.arange(4)
+    stage.to(META, torch.float32)
+    stage.train_mode()
+    batch = run.windows[rows].to(META, torch.float32)
+    # As train_ddp.forward, but for autocast, which this device has not.
+    taught, student = stage.teach(batch), stage.answer(run.learner(batch.inputs["student"]), batch)
+    loss, terms = stage.loss(student, taught, batch, stage.counts(run.windows.places.take(rows)))
+    loss.backward()
+    assert set(terms) == {"ce", "kd", "at", *OTHERS}
+    assert all(x.device == META for x in (student.logits, *taught.values(), *terms.values()))
+
+    trained = load_trained(teacher)
+    windows = windows_of(trained, [str(store)], "all")
+    said = probabilities_of(trained.network.to(META), windows[np.array([0, 1])].to(META, torch.float32))
+    assert said.device == META
+    assert said.shape == (*windows.places.labels[:2].shape, 3)
 
 
 def test_an_answer_on_the_grid_is_that_of_the_whole_sleep_epoch(store: Path, tmp_path: Path) -> None:

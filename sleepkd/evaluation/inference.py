@@ -2,11 +2,12 @@
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from sleepkd.data.batches import each_once
 from sleepkd.data.hypnogram import merge_labels
 from sleepkd.data.store import Night
-from sleepkd.data.windows import Windows
+from sleepkd.data.windows import Batch, Windows
 from sleepkd.distillation.trained import NETWORK, TrainedNetwork
 from sleepkd.distributed import Processes
 from sleepkd.evaluation.scores.night import NightPredictions
@@ -23,9 +24,8 @@ def predict(trained: TrainedNetwork, windows: Windows, processes: Processes, bat
     network = trained.network.to(processes.device)
     numbers, parts = [np.zeros(0, dtype=np.int64)], []
     for chosen, batch in each_once(windows, processes, batch_size):
-        logits = batch.per_sleep_epoch(network(batch.to(processes.device, torch.float32).inputs[NETWORK]))
         numbers.append(chosen)
-        parts.append(torch.softmax(logits.float(), dim=-1).cpu().numpy())
+        parts.append(probabilities_of(network, batch.to(processes.device, torch.float32)).cpu().numpy())
     shape = (0, windows.places.labels.shape[1], trained.config.data.classes)
     mine = np.concatenate(numbers), np.concatenate([np.zeros(shape, dtype=np.float32), *parts])
     gathered = processes.gather(mine)
@@ -35,6 +35,12 @@ def predict(trained: TrainedNetwork, windows: Windows, processes: Processes, bat
     for chosen, part in gathered:
         probabilities[chosen] = part
     return [_night(windows, index, name, probabilities) for index, name in enumerate(windows.names)]
+
+
+def probabilities_of(network: nn.Module, batch: Batch) -> Tensor:
+    """(B, n, K) float32: what a network says of the sleep epochs of a batch that lies on its device."""
+    logits = batch.per_sleep_epoch(network(batch.inputs[NETWORK]))
+    return torch.softmax(logits.float(), dim=-1)
 
 
 def _night(windows: Windows, index: int, name: str, probabilities_WNK: np.ndarray) -> NightPredictions:
