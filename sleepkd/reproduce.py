@@ -52,10 +52,14 @@ def main() -> int:
         dry_run(jobs, args.nproc, splits)
         return 0
     write_folds(store, splits, args.split_seed)
-    runner = Runner(args.out, args.nproc)
-    for group in groups:
-        runner.train([job for job in jobs if job.group == group])
-        runner.evaluate([job for job in jobs if job.group == group])
+    runner = Runner(args.out, args.nproc, args.jobs)
+
+    def work(group: Group) -> None:
+        of_group = [job for job in jobs if job.group == group]
+        runner.train(of_group)
+        runner.evaluate(of_group)
+
+    runner.each(groups, work)
     results = read_results(args.out, jobs, runner.failed)
     if results:
         about = _about(args, base, store, jobs, runner.failed)
@@ -85,13 +89,17 @@ def _study_labels(args: argparse.Namespace) -> int:
         print(f"\n{len(jobs)} runs of about {args.updates} updates")
         return 0
     write_scored(study.store, study.split, study.numbers, study.seeds)
-    runner = Runner(args.out, args.nproc)
-    for group in () if args.finished else dict.fromkeys(job.group for job in jobs):
+    runner = Runner(args.out, args.nproc, args.jobs)
+
+    def work(group: Group) -> None:
         of_group = [job for job in jobs if job.group == group]
         runner.train(of_group)
         runner.evaluate(of_group)
         for store in args.also:
             runner.evaluate(readable(of_group, store), store)
+
+    if not args.finished:
+        runner.each(tuple(dict.fromkeys(job.group for job in jobs)), work)
     tables = _label_tables(args, study, jobs, runner.failed)
     if tables:
         command = shown([sys.executable, "-m", "sleepkd.reproduce", *sys.argv[1:]])
@@ -190,12 +198,16 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="keys of every run")
     parser.add_argument("--nproc", type=int, default=1, help="processes of each run")
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="runs at a time, of different seeds, folds or numbers of scored nights"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/table"), help="folder for runs, results and the table")
     parser.add_argument("--draws", type=int, default=DRAWS, help="of the bootstrap")
     parser.add_argument("--dry-run", action="store_true", help="print the commands and an estimate of the time")
     args = parser.parse_args()
     for option, value, least in (
         ("nproc", args.nproc, 1),
+        ("jobs", args.jobs, 1),
         ("draws", args.draws, 1),
         ("updates", args.updates, 1),
         ("scored", min(args.scored), 0),

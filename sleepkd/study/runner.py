@@ -1,10 +1,12 @@
 """Running a plan: each training run and each evaluation, in processes of their own; and what they left behind."""
 
+import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
 
@@ -24,19 +26,43 @@ from sleepkd.training.schedule import is_finished
 EXIT_STOPPED = 143
 
 
-class Runner:
-    """Starts the runs one after the other. failed: what went wrong, by run; what does not need it goes on."""
+class Stopped(Exception):
+    """It was asked to stop."""
 
-    def __init__(self, out: Path, processes: int):
-        self.out, self.processes = out, processes
+
+class Runner:
+    """Starts the runs, those of a group one after the other, of so many groups at a time.
+
+    failed: what went wrong, by run; what does not need it goes on.
+    """
+
+    def __init__(self, out: Path, processes: int, groups_at_a_time: int = 1):
+        self.out, self.processes, self.at_a_time = out, processes, groups_at_a_time
         self.failed: dict[Job, str] = {}
-        self._child: subprocess.Popen | None = None
+        self._children: set[subprocess.Popen] = set()
         self._stopped = False
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
 
+    def each(self, groups: Sequence[Group], work: Callable[[Group], None]) -> None:
+        """Do the work of every group. Leaves the process where it was asked to stop, when all runs have saved."""
+        pool = ThreadPoolExecutor(self.at_a_time)
+        try:
+            if self.at_a_time == 1:
+                for group in groups:
+                    work(group)
+            else:
+                for working in [pool.submit(work, group) for group in groups]:
+                    working.result()
+        except Stopped:
+            pool.shutdown()
+            print("stopped; the same command goes on from here", flush=True)
+            sys.exit(EXIT_STOPPED)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
     def train(self, jobs: Sequence[Job]) -> None:
-        """Train what is not finished; leaves the process where it was asked to stop."""
+        """Train what is not finished. Raises Stopped."""
         for i, job in enumerate(jobs, start=1):
             name = f"{job.group}: {i}/{len(jobs)} {job.row}"
             broken = [other.row for other in self.failed if other.group == job.group and other.row in job.needs]
@@ -60,7 +86,10 @@ class Runner:
                 print(f"{name}: {(time.monotonic() - started) / 60:.1f} min", flush=True)
 
     def evaluate(self, jobs: Sequence[Job], store: str = "") -> None:
-        """Predict the test nights with what has been trained since they were last predicted, or those of a store."""
+        """Predict the test nights with what has been trained since they were last predicted, or those of a store.
+
+        Raises Stopped.
+        """
         root = elsewhere(self.out, store)
         due = [job for job in jobs if job.scored and job not in self.failed and not is_evaluated(job, root)]
         if not due:
@@ -76,20 +105,32 @@ class Runner:
             self._fail(job, why)
 
     def _run(self, name: str, script: str, arguments: Sequence[object]) -> str:
-        """Run a script to its end, its output in OUT/logs; returns why it failed, "" where it did not."""
+        """Run a script to its end, its output in OUT/logs; returns why it failed, "" where it did not.
+
+        Raises Stopped.
+        """
+        if self._stopped:
+            raise Stopped
         log = self.out / "logs" / f"{name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         command = torchrun(script, self.processes, arguments)
         with log.open("w", encoding="utf-8") as file:
             file.write(f"$ {shown(command)}\n")
             file.flush()
-            self._child = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
-            code = self._child.wait()
-        self._child = None
+            child = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env=self._environment())
+            self._children.add(child)
+            if self._stopped:  # between the first look and the start
+                child.terminate()
+            code = child.wait()
+        self._children.remove(child)
         if self._stopped:
-            print("stopped; the same command goes on from here", flush=True)
-            sys.exit(EXIT_STOPPED)
+            raise Stopped
         return f"exit code {code}: {last_words(log)} ({log})" if code else ""
+
+    def _environment(self) -> dict[str, str]:
+        """That of this process; runs side by side share the cores out among them."""
+        threads = max(1, (os.cpu_count() or 1) // (self.at_a_time * self.processes))
+        return ({"OMP_NUM_THREADS": str(threads)} if self.at_a_time > 1 else {}) | os.environ
 
     def _fail(self, job: Job, why: str) -> None:
         self.failed[job] = why
@@ -98,8 +139,8 @@ class Runner:
     def _stop(self, number: int, _frame: FrameType | None) -> None:
         """Pass SIGTERM on; a terminal's Ctrl-C has reached the child already. It saves and leaves."""
         self._stopped = True
-        if self._child and number == signal.SIGTERM:
-            self._child.terminate()
+        for child in tuple(self._children) if number == signal.SIGTERM else ():
+            child.terminate()
 
 
 def elsewhere(out: Path, store: str) -> Path:
