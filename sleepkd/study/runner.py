@@ -8,7 +8,10 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 from types import FrameType
+
+import torch
 
 from sleepkd.config import to_dict
 from sleepkd.distillation.stage import by_device
@@ -40,6 +43,9 @@ class Runner:
         self.out, self.processes, self.at_a_time = out, processes, groups_at_a_time
         self.failed: dict[Job, str] = {}
         self._children: set[subprocess.Popen] = set()
+        self._places: SimpleQueue[dict[str, str]] = SimpleQueue()
+        for place in places(groups_at_a_time, processes):
+            self._places.put(place)
         self._stopped = False
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
@@ -114,23 +120,20 @@ class Runner:
         log = self.out / "logs" / f"{name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         command = torchrun(script, self.processes, arguments)
+        place = self._places.get()  # one is free: there are as many as groups at a time
         with log.open("w", encoding="utf-8") as file:
             file.write(f"$ {shown(command)}\n")
             file.flush()
-            child = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env=self._environment())
+            child = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env=os.environ | place)
             self._children.add(child)
             if self._stopped:  # between the first look and the start
                 child.terminate()
             code = child.wait()
         self._children.remove(child)
+        self._places.put(place)
         if self._stopped:
             raise Stopped
         return f"exit code {code}: {last_words(log)} ({log})" if code else ""
-
-    def _environment(self) -> dict[str, str]:
-        """That of this process; runs side by side share the cores out among them."""
-        threads = max(1, (os.cpu_count() or 1) // (self.at_a_time * self.processes))
-        return ({"OMP_NUM_THREADS": str(threads)} if self.at_a_time > 1 else {}) | os.environ
 
     def _fail(self, job: Job, why: str) -> None:
         self.failed[job] = why
@@ -141,6 +144,23 @@ class Runner:
         self._stopped = True
         for child in tuple(self._children) if number == signal.SIGTERM else ():
             child.terminate()
+
+
+def places(at_a_time: int, processes: int) -> list[dict[str, str]]:
+    """Environment variables of runs side by side, by which they share the cores and the GPUs of a machine.
+
+    A GPU has several of them where there are more runs than GPUs. A run by itself has all.
+    """
+    if at_a_time == 1:
+        return [{}]
+    threads = max(1, (os.cpu_count() or 1) // (at_a_time * processes))
+    cores = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(threads)}
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    gpus = visible.split(",") if visible else [str(number) for number in range(torch.cuda.device_count())]
+    sets = [gpus[first : first + processes] for first in range(0, len(gpus) - processes + 1, processes)]
+    if not sets:
+        return [cores] * at_a_time
+    return [cores | {"CUDA_VISIBLE_DEVICES": ",".join(sets[i % len(sets)])} for i in range(at_a_time)]
 
 
 def elsewhere(out: Path, store: str) -> Path:

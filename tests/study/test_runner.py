@@ -12,7 +12,7 @@ import pytest
 
 from sleepkd.study import runner
 from sleepkd.study.plan import Group
-from sleepkd.study.runner import Runner
+from sleepkd.study.runner import Runner, places
 
 GROUPS = tuple(Group(4, seed, None) for seed in range(3))
 MEETING = """
@@ -56,6 +56,35 @@ def test_groups_run_side_by_side_where_asked(tmp_path: Path, at_a_time: int, all
     study.each(GROUPS[:2], work)
     assert (found[0] == "") == all_met
     assert found[1] == ""
+
+
+@pytest.mark.parametrize(
+    ("at_a_time", "processes", "gpus", "shares"),
+    [
+        (1, 2, 4, [None]),
+        (3, 1, 2, ["0", "1", "0"]),
+        (2, 2, 4, ["0,1", "2,3"]),
+        (3, 2, 5, ["0,1", "2,3", "0,1"]),
+        (2, 4, 2, [None, None]),
+        (2, 1, 0, [None, None]),
+    ],
+)
+def test_runs_side_by_side_share_gpus_and_cores(
+    monkeypatch: pytest.MonkeyPatch, at_a_time: int, processes: int, gpus: int, shares: list[str | None]
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+    monkeypatch.setattr("os.cpu_count", lambda: 16)
+    found = places(at_a_time, processes)
+    assert [place.get("CUDA_VISIBLE_DEVICES") for place in found] == shares
+    threads = {place.get("OMP_NUM_THREADS") for place in found}
+    assert threads == ({None} if at_a_time == 1 else {str(16 // (at_a_time * processes))})
+
+
+def test_the_gpus_that_may_be_seen_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
+    assert [place["CUDA_VISIBLE_DEVICES"] for place in places(2, 1)] == ["5", "7"]
 
 
 def test_asked_to_stop_all_runs_are_and_no_other_starts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
