@@ -28,7 +28,7 @@ from sleepkd.evaluation.inference import predict
 from sleepkd.evaluation.runs import Again, Protocol, Run, check_same_classes, name_runs, name_sides
 from sleepkd.evaluation.scores.calibration import fit_temperature
 from sleepkd.evaluation.scores.groups import participants_of
-from sleepkd.provenance import shown, torchrun
+from sleepkd.provenance import launch_command, shown
 from sleepkd.training.temperature import read_temperature, write_temperature
 
 AT_A_TIME = {"epochs": 256, "night": 4}
@@ -160,7 +160,7 @@ def _command(processes: Processes) -> str:
     """The command line of this evaluation, to be run again."""
     arguments = sys.argv[1:]
     if processes.distributed:
-        return shown(torchrun("evaluate.py", processes.world, arguments))
+        return shown(launch_command("evaluate.py", processes.world, arguments))
     return shown([sys.executable, "evaluate.py", *arguments])
 
 

@@ -39,7 +39,7 @@ from sleepkd.distillation.setup import Run, set_up
 from sleepkd.distillation.trained import untrained
 from sleepkd.distributed import Processes
 from sleepkd.files import write_text_atomically
-from sleepkd.provenance import torchrun
+from sleepkd.provenance import launch_command
 from sleepkd.training.checkpoint import save_checkpoint
 from train_ddp import train, update
 
@@ -162,7 +162,7 @@ def memory(folder: Path) -> list[dict]:
             "train.batch_size=32", "model.filters=[2,2,2,2,2]", "model.bottom_filters=4", "data.workers=1",
             "train.epochs=1000", "train.device=cpu",
         )  # fmt: skip
-        command = torchrun("train_ddp.py", 2, ("--config", "eeg_base", "--set", *settings))
+        command = launch_command("train_ddp.py", 2, ("--config", "eeg_base", "--set", *settings))
         process = subprocess.Popen(
             command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -210,7 +210,7 @@ def start_training(store: Path, root: Path, count: int, batch_size: int) -> subp
         f"data.store={store}", f"runs_root={root}", "train.validate_every=0", f"train.batch_size={batch_size}",
         "train.log_every=1", f"train.epochs={2 if batch_size > 100 else 1}", "train.device=cpu",
     )  # fmt: skip
-    command = torchrun("train_ddp.py", count, ("--config", "ecg_base", "--set", *settings))
+    command = launch_command("train_ddp.py", count, ("--config", "ecg_base", "--set", *settings))
     return subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL)
 
 

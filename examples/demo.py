@@ -15,7 +15,7 @@ from pathlib import Path
 from sleepkd.distillation.settings import load_config
 from sleepkd.errors import UserError, run_command
 from sleepkd.files import write_text_atomically
-from sleepkd.provenance import shown, torchrun
+from sleepkd.provenance import launch_command, shown
 from sleepkd.training.checkpoint import read_checkpoint
 
 RUNS = Path("runs/demo")
@@ -43,10 +43,10 @@ def main() -> None:
            "--split", 0.7, 0.1, 0.2)  # fmt: skip
     for stage, epochs in EPOCHS.items():
         arguments = ("--config", f"{stage}.yaml", f"{overlay(stage)}.yaml", "--set", f"train.epochs={epochs}")
-        run(torchrun("train_ddp.py", PROCESSES, arguments))
+        run(launch_command("train_ddp.py", PROCESSES, arguments))
     checkpoints = {stage: load_config([stage, overlay(stage)], []).run_directory / "best.pt" for stage in EPOCHS}
     arguments = ("--checkpoint", *checkpoints.values(), "--out", RUNS / "results")
-    run(torchrun("evaluate.py", PROCESSES, arguments))
+    run(launch_command("evaluate.py", PROCESSES, arguments))
     rows = [row(stage, checkpoint) for stage, checkpoint in checkpoints.items()]
     write_text_atomically(RUNS / "table.json", json.dumps(rows, indent=1) + "\n")
     show(rows, (time.monotonic() - started) / 60)

@@ -29,7 +29,7 @@ from sleepkd.evaluation.scores.night import NightPredictions
 from sleepkd.evaluation.scores.summary import confusions_of
 from sleepkd.files import write_text_atomically
 from sleepkd.prediction.model import own_weights
-from sleepkd.provenance import torchrun
+from sleepkd.provenance import launch_command
 from sleepkd.study.folds import has_split
 from sleepkd.training.checkpoint import read_checkpoint, save_checkpoint
 from sleepkd.training.temperature import temperature_path
@@ -66,11 +66,11 @@ def main() -> None:
 
 
 def _train(config: str, out: Path, *settings: str, overlay: tuple[str, ...] = ()) -> None:
-    run(torchrun("train_ddp.py", 1, ("--config", config, *overlay, "--set", f"runs_root={out}", *settings)))
+    run(launch_command("train_ddp.py", 1, ("--config", config, *overlay, "--set", f"runs_root={out}", *settings)))
 
 
 def _evaluate(checkpoint: Path, out: Path, *arguments: object) -> list[NightPredictions]:
-    run(torchrun("evaluate.py", 1, ("--checkpoint", checkpoint, "--out", out, "--only-scores", *arguments)))
+    run(launch_command("evaluate.py", 1, ("--checkpoint", checkpoint, "--out", out, "--only-scores", *arguments)))
     return read_predictions(out / "predictions")[0]
 
 

@@ -49,9 +49,13 @@ def environment() -> dict[str, Any]:
     }
 
 
-def torchrun(script: str, processes: int, arguments: Sequence[object]) -> list[str]:
-    """The command line that starts a script of this checkout on so many processes of this machine."""
-    return [sys.executable, *_TORCHRUN, f"--nproc_per_node={processes}", str(REPOSITORY / script), *map(str, arguments)]
+def launch_command(script: str, processes: int, arguments: Sequence[object]) -> list[str]:
+    """The command line that starts a script of this checkout on so many processes of this machine.
+
+    One process needs no torchrun, which would start a second beside it.
+    """
+    launcher = (*_TORCHRUN, f"--nproc_per_node={processes}") if processes > 1 else ()
+    return [sys.executable, *launcher, str(REPOSITORY / script), *map(str, arguments)]
 
 
 def shown(command: Sequence[str]) -> str:

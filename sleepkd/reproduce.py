@@ -1,8 +1,8 @@
 """python -m sleepkd.reproduce --classes 3 4 --seeds 0 1 2 --nproc 4: the paper's table, with what the paper left out.
 
-Trains every row of sleepkd/study/plan.py for every number of classes, seed and fold, in order of what needs what, each
-by torchrun; evaluates them on the test nights of their split; writes OUT/table.md, table.json and table.html. The same
-command again keeps what is finished, goes on with what was interrupted and tries again what failed.
+Trains every row of sleepkd/study/plan.py for every number of classes, seed and fold, in order of what needs what, on so
+many processes each; evaluates them on the test nights of their split; writes OUT/table.md, table.json and table.html.
+The same command again keeps what is finished, goes on with what was interrupted and tries again what failed.
 
     python -m sleepkd.reproduce --overlay mine.yaml --set data.store=store --nproc 4 --dry-run
     python -m sleepkd.reproduce --folds 5 --rows ecg_base feat_temp ecg_base_long --nproc 4
@@ -18,7 +18,7 @@ from sleepkd.data.store import Store
 from sleepkd.distillation.settings import Config, load_config
 from sleepkd.errors import UserError, run_command
 from sleepkd.evaluation.scores.statistics import DRAWS
-from sleepkd.provenance import shown, torchrun
+from sleepkd.provenance import launch_command, shown
 from sleepkd.study.estimate import estimate
 from sleepkd.study.folds import Parts, splits_of, write_folds
 from sleepkd.study.label_table import against_consensus, label_table, write_label_table
@@ -85,7 +85,7 @@ def _study_labels(args: argparse.Namespace) -> int:
     jobs = study.plan()
     if args.dry_run:
         for job in jobs:
-            print(shown(torchrun("train_ddp.py", args.nproc, job.arguments)))
+            print(shown(launch_command("train_ddp.py", args.nproc, job.arguments)))
         print(f"\n{len(jobs)} runs of about {args.updates} updates")
         return 0
     write_scored(study.store, study.split, study.numbers, study.seeds)
@@ -153,7 +153,7 @@ def dry_run(jobs: Sequence[Job], processes: int, splits: dict[str | None, Parts]
     positions = {job: reached(job) for job in jobs}
     left = [job for job in jobs if not ((p := positions[job]) and is_finished(job.config.train, p))]
     for job in left:
-        print(shown(torchrun("train_ddp.py", processes, job.arguments)))
+        print(shown(launch_command("train_ddp.py", processes, job.arguments)))
     hours = sum(estimate(left, positions, processes, splits).values()) / 3600
     done = f", {len(jobs) - len(left)} of them finished" if len(left) < len(jobs) else ""
     print(f"\n{len(jobs)} runs{done}; about {hours:.2g} h of training on {processes} processes, and their start-up")

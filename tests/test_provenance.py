@@ -45,8 +45,11 @@ def test_versions_say_what_is_not_installed() -> None:
 
 
 def test_commands_can_be_typed() -> None:
-    command = provenance.torchrun("evaluate.py", 3, ["--out", Path("my results")])
+    command = provenance.launch_command("evaluate.py", 3, ["--out", Path("my results")])
     assert command[0] == sys.executable and Path(command[5]).is_file()
     assert provenance.shown(command) == "torchrun --standalone --nproc_per_node=3 evaluate.py --out 'my results'"
+    alone = provenance.launch_command("train_ddp.py", 1, ["--config", "ecg_base"])
+    assert alone[:1] == [sys.executable] and Path(alone[1]).is_file()
+    assert provenance.shown(alone) == "python train_ddp.py --config ecg_base"
     assert provenance.shown([sys.executable, "-m", "sleepkd.reproduce"]) == "python -m sleepkd.reproduce"
     assert provenance.shown(["make", "demo"]) == "make demo"

@@ -15,7 +15,7 @@ from sleepkd.data.store import Store
 from sleepkd.data.views import places_of
 from sleepkd.distillation.trained import untrained
 from sleepkd.errors import UserError
-from sleepkd.provenance import torchrun
+from sleepkd.provenance import launch_command
 from sleepkd.study.folds import Parts
 from sleepkd.study.plan import Job
 from sleepkd.training.checkpoint import Position, save_checkpoint
@@ -77,7 +77,7 @@ def time_update(job: Job, needed: Sequence[Job], processes: int, parts: Parts, r
             f"runs_root={folder}", f"data.split={folder / 'split'}", "train.log_every=1", "train.validate_every=0",
             "distill.cache_teacher=false", f"train.epochs={TIMED_UPDATES + 1}",
         )  # fmt: skip
-        command = torchrun("train_ddp.py", processes, (*job.arguments, *settings))
+        command = launch_command("train_ddp.py", processes, (*job.arguments, *settings))
         log = folder / "log"
         with log.open("w") as file:
             process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)

@@ -19,7 +19,7 @@ from sleepkd.distillation.trained import best_or_last
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError
 from sleepkd.evaluation.predictions import read_predictions
-from sleepkd.provenance import shown, torchrun
+from sleepkd.provenance import launch_command, shown
 from sleepkd.study.plan import Group, Job
 from sleepkd.study.table import Results
 from sleepkd.training.checkpoint import Position
@@ -119,7 +119,7 @@ class Runner:
             raise Stopped
         log = self.out / "logs" / f"{name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
-        command = torchrun(script, self.processes, arguments)
+        command = launch_command(script, self.processes, arguments)
         place = self._places.get()  # one is free: there are as many as groups at a time
         with log.open("w", encoding="utf-8") as file:
             file.write(f"$ {shown(command)}\n")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sleepkd.errors import UserError
-from sleepkd.provenance import REPOSITORY, shown, torchrun
+from sleepkd.provenance import REPOSITORY, launch_command, shown
 from sleepkd.study.plan import PUBLISHED, ROWS, Group, Job, plan
 
 OUT = Path("out")
@@ -84,7 +84,7 @@ def test_a_stage_of_ones_own(tmp_path: Path) -> None:
 
 
 def test_commands_can_be_typed() -> None:
-    command = torchrun("train_ddp.py", 4, jobs("ecg_base")["ecg_base"].arguments)
+    command = launch_command("train_ddp.py", 4, jobs("ecg_base")["ecg_base"].arguments)
     assert Path(command[5]) == REPOSITORY / "train_ddp.py" and Path(command[5]).is_file()
     assert shown(command) == (
         "torchrun --standalone --nproc_per_node=4 train_ddp.py --config ecg_base demo.yaml --set stage.name=ecg_base "

@@ -35,7 +35,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def command(script: str, _processes: int, arguments: Sequence[object]) -> list[str]:
         return [sys.executable, "-c", script, *map(str, arguments)]
 
-    monkeypatch.setattr(runner, "torchrun", command)
+    monkeypatch.setattr(runner, "launch_command", command)
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
     for number, handler in before.items():
