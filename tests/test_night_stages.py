@@ -206,6 +206,8 @@ def test_precisions(store: Path, teacher: Path, tmp_path: Path, precision: str) 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 def test_compiled_the_hooks_fire_and_the_losses_are_the_same(store: Path, teacher: Path, tmp_path: Path) -> None:
+    """Also where the process has compiled such a network before, one without hooks."""
+    train("night_kd", tiny_night(store, tmp_path / "before", stage__teacher=teacher, train__compile="true"))
     found = []
     for compiled in ("false", "true"):
         options = {"stage__teacher": teacher, "train__compile": compiled, "model__dropout": 0}

@@ -224,6 +224,7 @@ def wrap(stage: Stage, processes: Processes) -> nn.Module:
     if getattr(config.model, "norm", "") == "sync_batch":
         learner.student = nn.SyncBatchNorm.convert_sync_batchnorm(learner.student)
     if config.train.compile:
+        torch.compiler.reset()  # code of a network without taps, compiled by this process before, would serve this one
         learner.student.compile()
         for network in stage.teacher.networks if stage.teacher else ():
             network.compile()
