@@ -14,7 +14,7 @@ from launch import NIGHT_STAGES, REPOSITORY, command, environment, run, tiny, ti
 import train_ddp
 from evaluate import windows_of
 from sleepkd.distillation.settings import load_config
-from sleepkd.distillation.stage import build_stage
+from sleepkd.distillation.stage import build_stage, convolves_in_bf16
 from sleepkd.distillation.trained import load_trained
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError
@@ -192,7 +192,10 @@ def test_other_augmentation_leaves_a_cache_as_it_is(store: Path, teacher: Path, 
     assert written[0] == written[1] and len(written[0]) == 2
 
 
-@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.parametrize(
+    "precision",
+    [pytest.param("bf16", marks=pytest.mark.skipif(not convolves_in_bf16(), reason="wrong on this CPU")), "fp16"],
+)
 def test_precisions(store: Path, teacher: Path, tmp_path: Path, precision: str) -> None:
     found = {}
     for kind in ("fp32", precision):

@@ -15,7 +15,7 @@ from launch import REPOSITORY, STAGES, command, environment, run, tiny, wait_for
 import train_ddp
 from sleepkd.distillation import setup
 from sleepkd.distillation.settings import Config, load_config
-from sleepkd.distillation.stage import STUDENT, Stage, build_stage
+from sleepkd.distillation.stage import STUDENT, Stage, build_stage, convolves_in_bf16
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError
 from sleepkd.training.checkpoint import Checkpoint, read_checkpoint
@@ -162,7 +162,14 @@ def test_three_four_and_five_classes(store: Path, tmp_path: Path, classes: int) 
     assert last.model["segment_classifier.classify.weight"].shape == (classes, classes, 1)
 
 
-@pytest.mark.parametrize("precision", ["bf16", "fp16", "fp64"])
+@pytest.mark.parametrize(
+    "precision",
+    [
+        pytest.param("bf16", marks=pytest.mark.skipif(not convolves_in_bf16(), reason="wrong on this CPU")),
+        "fp16",
+        "fp64",
+    ],
+)
 def test_precisions(store: Path, two_process_runs: Path, tmp_path: Path, precision: str) -> None:
     teacher = f"stage.teacher={two_process_runs / 'eeg_base' / 'best.pt'}"
     results = {
