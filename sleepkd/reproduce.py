@@ -53,13 +53,7 @@ def main() -> int:
         return 0
     write_folds(store, splits, args.split_seed)
     runner = Runner(args.out, args.nproc, args.jobs)
-
-    def work(group: Group) -> None:
-        of_group = [job for job in jobs if job.group == group]
-        runner.train(of_group)
-        runner.evaluate(of_group)
-
-    runner.each(groups, work)
+    _run(runner, jobs)
     results = read_results(args.out, jobs, runner.failed)
     if results:
         about = _about(args, base, store, jobs, runner.failed)
@@ -90,16 +84,8 @@ def _study_labels(args: argparse.Namespace) -> int:
         return 0
     write_scored(study.store, study.split, study.numbers, study.seeds)
     runner = Runner(args.out, args.nproc, args.jobs)
-
-    def work(group: Group) -> None:
-        of_group = [job for job in jobs if job.group == group]
-        runner.train(of_group)
-        runner.evaluate(of_group)
-        for store in args.also:
-            runner.evaluate(readable(of_group, store), store)
-
     if not args.finished:
-        runner.each(tuple(dict.fromkeys(job.group for job in jobs)), work)
+        _run(runner, jobs, args.also)
     tables = _label_tables(args, study, jobs, runner.failed)
     if tables:
         command = shown([sys.executable, "-m", "sleepkd.reproduce", *sys.argv[1:]])
@@ -109,6 +95,19 @@ def _study_labels(args: argparse.Namespace) -> int:
     for job, why in runner.failed.items():
         print(f"failed: {job.row}, {job.group}: {why}", file=sys.stderr)
     return EXIT_FAILED if runner.failed else 0
+
+
+def _run(runner: Runner, jobs: Sequence[Job], also: Sequence[str] = ()) -> None:
+    """Train and evaluate all groups; also: further stores, each for the runs that can read it."""
+
+    def work(group: Group) -> None:
+        of_group = [job for job in jobs if job.group == group]
+        runner.train(of_group)
+        runner.evaluate(of_group)
+        for store in also:
+            runner.evaluate(readable(of_group, store), store)
+
+    runner.each(tuple(dict.fromkeys(job.group for job in jobs)), work)
 
 
 def _label_tables(
