@@ -7,7 +7,7 @@
     python evaluate.py --checkpoint best.pt --out results --calibrate            # then, and later: --temperature
     torchrun --nproc_per_node=4 evaluate.py --checkpoint … --out …
 
-Under torchrun the windows are shared out, and each scored sleep epoch counts once. docs/evaluation.md: what is written.
+Under torchrun the segments are shared out, and each scored sleep epoch counts once. docs/evaluation.md: what is written.
 """
 
 import argparse
@@ -17,19 +17,19 @@ from pathlib import Path
 
 from sleepkd.data.hypnogram import UNSCORED
 from sleepkd.data.nights import open_nights
-from sleepkd.data.settings import Source
-from sleepkd.data.windows import Windows
-from sleepkd.distillation.settings import Config
-from sleepkd.distillation.trained import TrainedNetwork, checkpoint_of, load_trained
+from sleepkd.data.data_settings import Source
+from sleepkd.data.segments import Segments
+from sleepkd.settings import Config
+from sleepkd.checkpoints.trained import TrainedNetwork, checkpoint_of, load_trained
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError, run_command
-from sleepkd.evaluation.distillation.inside import Evaluated
+from sleepkd.evaluation.teacher_student.inside import Evaluated
 from sleepkd.evaluation.inference import predict
 from sleepkd.evaluation.runs import Again, Protocol, Run, check_same_classes, name_runs, name_sides
 from sleepkd.evaluation.scores.calibration import fit_temperature
 from sleepkd.evaluation.scores.groups import participants_of
 from sleepkd.provenance import launch_command, shown
-from sleepkd.training.temperature import read_temperature, write_temperature
+from sleepkd.checkpoints.temperature import read_temperature, write_temperature
 
 AT_A_TIME = {"epochs": 256, "night": 4}
 
@@ -40,13 +40,13 @@ def main() -> int:
     # What is wrong with the input is found here, before the first prediction and long before the first file.
     given = [[load_trained(path) for path in side] for side in args.sides]
     if args.inputs:
-        given = [[trained.seeing(args.inputs) for trained in side] for side in given]
+        given = [[trained.with_inputs(args.inputs) for trained in side] for side in given]
     sides = name_sides(*given, args.out) if args.compare else name_runs(given[0], args.out)
     runs = [run for side in sides for run in side]
     companions = {} if args.only_scores else companions_of(sides, args)
     networks = {network.path: network for of_run in companions.values() for network in of_run.values()}
     networks |= {run.trained.path: run.trained for run in runs}
-    windows = {path: windows_of(network, args.store, args.split) for path, network in networks.items()}
+    segments = {path: windows_of(network, args.store, args.split) for path, network in networks.items()}
     validation = {run: windows_of(run.trained, args.store, "validation") for run in runs if args.calibrate}
     temperatures = {run: read_temperature(run.trained.path) for run in runs if args.temperature and not args.calibrate}
     participants = participants_of(
@@ -64,7 +64,7 @@ def main() -> int:
                 print(f"{run.name}: temperature {fitted['temperature']:.3f} of the validation nights", flush=True)
         seen = {
             path: Evaluated(
-                network, windows[path], predict(network, windows[path], processes, rows_at_a_time(network, args))
+                network, segments[path], predict(network, segments[path], processes, rows_at_a_time(network, args))
             )
             for path, network in networks.items()
         }
@@ -83,7 +83,7 @@ def main() -> int:
     return 0
 
 
-def windows_of(trained: TrainedNetwork, stores: Sequence[str] | None, part: str) -> Windows:
+def windows_of(trained: TrainedNetwork, stores: Sequence[str] | None, part: str) -> Segments:
     """The nights of one part of the stores' splits, read as the checkpoint's network was trained to see them.
 
     stores: others than those that it was trained on; of each the default split is used. Nights without labels are left
@@ -92,11 +92,11 @@ def windows_of(trained: TrainedNetwork, stores: Sequence[str] | None, part: str)
     data = trained.config.data
     sources = tuple(Source(path) for path in stores) if stores else data.sources
     nights = [night for night in open_nights(sources, part) if night.has_labels]
-    windows = Windows(nights, trained.readers, data.whole_nights(), scored_only=False)
-    if not (windows.places.labels != UNSCORED).any():
+    segments = Segments(nights, trained.readers, data.whole_nights(), scored_only=False)
+    if not (segments.table.labels != UNSCORED).any():
         named = " and ".join(source.store for source in sources)
         raise UserError(f"{named}: the {part} recordings hold no scored sleep epoch")
-    return windows
+    return segments
 
 
 def rows_at_a_time(trained: TrainedNetwork, args: argparse.Namespace) -> int:
@@ -137,7 +137,7 @@ def _looks_alike(path: Path | None, config: Config) -> bool:
 
 
 def _teacher_of(config: Config) -> Path | None:
-    """The checkpoint of the one trained network that taught, if it was one and is there."""
+    """The checkpoint of the one trained network that targets, if it was one and is there."""
     networks = [name for name in config.stage.teachers if name in config.stage.earlier]
     return _neighbour(config, networks[0]) if len(networks) == 1 else None
 

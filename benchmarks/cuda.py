@@ -4,7 +4,7 @@
     python -m benchmarks.cuda --stages night_ecg night_kd --batch 32 --updates 10
     python -m benchmarks.cuda --device cpu --batch 2 --updates 2    # says only that it runs
 
-Per stage: seconds per update of the training loop itself, rows of signals at 200 Hz (windows of 30 s, or crops of a
+Per stage: seconds per update of the training loop itself, rows of signals at 200 Hz (segments of 30 s, or crops of a
 night as its config says), in fp32 with TF32 off, in bf16, and in bf16 compiled; and how long the whole run took,
 compiling among it. The work of an update is counted operator by operator in an eager step: floating-point operations
 (torch's FlopCounterMode), and the bytes that all operators would read and write if none were fused. Held against the
@@ -40,7 +40,7 @@ from benchmarks.training import (
     write_untrained,
 )
 from sleepkd.data.hypnogram import EPOCH_SECONDS
-from sleepkd.distillation.settings import Config, load_config
+from sleepkd.settings import Config, load_config
 from sleepkd.files import write_text_atomically
 
 VARIANTS = {
@@ -105,7 +105,7 @@ def measure(
     bandwidth: float,
 ) -> dict[str, Any]:
     """One stage: seconds per update of the loop in each variant, and the shares of the device's rates."""
-    minutes = load_config(configs, []).data.row_minutes or EPOCH_SECONDS / 60
+    minutes = load_config(configs, []).data.shown_minutes or EPOCH_SECONDS / 60
     hours = (4 * updates + 4) * batch * minutes / 60
     nights = max(4, math.ceil(hours / NIGHT_HOURS))
     store = folder / f"store{minutes:g}"

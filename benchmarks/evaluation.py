@@ -126,8 +126,8 @@ def print_coverage(cohorts: int, draws: int) -> None:
     for subjects in (6, 10, 20, 40, 100):
         for most in (1, 3):
             found = coverage(subjects, most, cohorts, draws)
-            cells = [found[name][method] for method in ("expanded", "percentile") for name in STATISTICS]
-            print(f"| {subjects} | {'1' if most == 1 else f'1 to {most}'} | {_cells(cells)} |", flush=True)
+            token_spans = [found[name][method] for method in ("expanded", "percentile") for name in STATISTICS]
+            print(f"| {subjects} | {'1' if most == 1 else f'1 to {most}'} | {_cells(token_spans)} |", flush=True)
 
 
 def print_paired(cohorts: int, draws: int) -> None:

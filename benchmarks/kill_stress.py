@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from benchmarks.training import make_store
-from sleepkd.training.checkpoint import Checkpoint, read_checkpoint
+from sleepkd.checkpoints.checkpoint import Checkpoint, read_checkpoint
 
 
 def main() -> None:

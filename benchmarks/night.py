@@ -26,8 +26,8 @@ from benchmarks.training import RESULTS, anonymous_mb, machine, make_store, time
 from evaluate import windows_of
 from sleepkd.data.hypnogram import EPOCH_SECONDS
 from sleepkd.data.inputs import BeatsInput, SignalInput
-from sleepkd.distillation.settings import load_config
-from sleepkd.distillation.trained import load_trained
+from sleepkd.settings import load_config
+from sleepkd.checkpoints.trained import load_trained
 from sleepkd.distributed import Processes
 from sleepkd.evaluation.inference import predict
 from sleepkd.evaluation.pictures import palette
@@ -107,7 +107,7 @@ def memory() -> list[dict]:
         with tempfile.TemporaryDirectory() as folder:
             store = make_store(Path(folder) / "store", nights, hours, RATE, sparse=True)
             settings = (
-                f"data.store={store}", f"runs_root={folder}/runs", f"data.crop_minutes={crop}", "train.epochs=100",
+                f"data.store={store}", f"runs_root={folder}/runs", f"data.segment_minutes={crop}", "train.epochs=100",
                 "stage.inputs.beats=false", "data.augment.drop_input=0", "train.validate_every=0", "train.batch_size=2",
                 "train.log_every=1",
             )  # fmt: skip
@@ -121,7 +121,7 @@ def memory() -> list[dict]:
                 time.sleep(0.05)
             process.terminate()
             process.wait()
-        rows.append({"crop_minutes": crop, "hours": hours, "nights": nights, "peak_mb": peak})
+        rows.append({"segment_minutes": crop, "hours": hours, "nights": nights, "peak_mb": peak})
     return rows
 
 

@@ -110,11 +110,11 @@ def release(folder: Path) -> None:
 
 
 def released(raw: Path) -> None:
-    """Every 30-s window min-maxed and Fourier resampled by itself, all windows of all nights as float64 in memory."""
+    """Every 30-s window min-maxed and Fourier resampled by itself, all segments of all nights as float64 in memory."""
     import mne
     from scipy.signal import resample
 
-    cohort, windows = load_cohort("mass"), []
+    cohort, segments = load_cohort("mass"), []
     for files in find_recordings(cohort, raw).recordings:
         reader = SIGNALS["edf"](files.signals)
         loaded = mne.io.read_raw_edf(files.signals, preload=True, verbose="error")
@@ -130,7 +130,7 @@ def released(raw: Path) -> None:
                 window = samples[max(first, 0) : first + int(30 * rate)]
                 if first >= 0 and len(window) == int(30 * rate):
                     window = (window - window.min()) / (np.ptp(window) or 1)
-                    windows.append(resample(window, int(30 * RATE)))
+                    segments.append(resample(window, int(30 * RATE)))
 
 
 def jobs(folder: Path) -> None:
@@ -155,7 +155,7 @@ def opening(folder: Path) -> None:
     names = Store(folder).recordings
     write_split(folder / "splits" / "default", {"train": tuple(names), "validation": (), "test": ()}, "all")
     code = (
-        "import time, sys; from sleepkd.data.nights import open_nights; from sleepkd.data.settings import Source; "
+        "import time, sys; from sleepkd.data.nights import open_nights; from sleepkd.data.data_settings import Source; "
         f"t = time.monotonic(); n = open_nights((Source({str(folder)!r}),), 'train'); "
         "print(len(n), round(time.monotonic() - t, 2))"
     )

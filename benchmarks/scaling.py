@@ -2,7 +2,7 @@
 
     python -m benchmarks.scaling --gb-per-s 25 --latency-us 20
 
-Measured, on one device (a CUDA device, or one core): an update of the stage's 256 / p windows at 200 Hz with the
+Measured, on one device (a CUDA device, or one core): an update of the stage's 256 / p segments at 200 Hz with the
 published network. Computed: a ring all-reduce (Patarasu & Yuan 2009, J. Parallel Distrib. Comput. 69:117-124) moves
 2 (p - 1) / p of the gradient and waits 2 (p - 1) times the latency; the backward pass, measured too, hides as much of
 it as it lasts (DDP sends buckets while it computes).
@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.training import bare_run, bare_step, make_store, seconds_of
-from sleepkd.distillation.settings import load_config
+from sleepkd.settings import load_config
 from train_ddp import forward
 
 GRADIENT_BYTES = 4 * 4_813_240  # the published network for four classes, in float32
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--latency-us", type=float, required=True, help="of one message")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    print("| processes | windows each | computing | all-reduce | update | speed-up | efficiency |")
+    print("| processes | segments each | computing | all-reduce | update | speed-up | efficiency |")
     print("|---:|---:|---:|---:|---:|---:|---:|")
     alone = None
     for p in PROCESSES:
@@ -48,14 +48,14 @@ def main() -> None:
 
 
 def time_update(stage: str, rows: int) -> tuple[float, float]:
-    """Seconds of an update of so many windows at 200 Hz, and of its forward part alone."""
+    """Seconds of an update of so many segments at 200 Hz, and of its forward part alone."""
     with tempfile.TemporaryDirectory() as name:
         store = make_store(Path(name) / "store", nights=1, hours=(rows + 1) / 120, rate_hz=200)
         settings = [
             f"data.store={store}", f"runs_root={name}/runs", f"train.batch_size={rows}", "train.validate_every=0",
         ]  # fmt: skip
         run, chosen, batch = bare_run(load_config([stage], settings))
-        device, divisors = run.processes.device, run.stage.counts(run.windows.places.take(chosen))
+        device, divisors = run.processes.device, run.stage.counts(run.segments.table.take(chosen))
         whole = seconds_of(bare_step(run, chosen, batch), device, TIMED)
         return whole, seconds_of(lambda: forward(run.stage, run.learner, batch, divisors), device, TIMED)
 

@@ -1,7 +1,7 @@
 """What the loop costs beside the bare arithmetic, and what reading, memory and a second process cost.
 
     python -m benchmarks.training loop        # the training loop against a bare step, every stage, in one run
-    python -m benchmarks.training reading     # windows per second from a store, warm cache
+    python -m benchmarks.training reading     # segments per second from a store, warm cache
     python -m benchmarks.training memory      # anonymous memory on 200 full nights against 2
     python -m benchmarks.training processes   # two processes on two cores against one on one
     python -m benchmarks.training cache       # distill.cache_teacher: an update with it and without, and its size
@@ -30,17 +30,17 @@ import torch
 from sleepkd.data.hypnogram import Hypnogram
 from sleepkd.data.inputs import SignalInput, resolve
 from sleepkd.data.nights import open_nights
-from sleepkd.data.settings import DataConfig, Source
+from sleepkd.data.data_settings import DataConfig, Source
 from sleepkd.data.splits import write_split
 from sleepkd.data.store import BeatsInfo, RecordingInfo, SignalInfo, Store, StoreSettings, create_store, write_recording
-from sleepkd.data.windows import Batch, Windows
-from sleepkd.distillation.settings import Config, DistillConfig, load_config
+from sleepkd.data.segments import Batch, Segments
+from sleepkd.settings import Config, DistillConfig, load_config
 from sleepkd.distillation.setup import Run, set_up
-from sleepkd.distillation.trained import untrained
+from sleepkd.checkpoints.trained import untrained
 from sleepkd.distributed import Processes
 from sleepkd.files import write_text_atomically
 from sleepkd.provenance import launch_command
-from sleepkd.training.checkpoint import save_checkpoint
+from sleepkd.checkpoints.checkpoint import save_checkpoint
 from train_ddp import train, update
 
 RESULTS = Path(__file__).parent / "results"
@@ -67,7 +67,7 @@ def main() -> None:
 def loop(folder: Path, updates: int = 8, repeats: int = 3) -> list[dict]:
     """Seconds per update of `train` (second half of each run) and of a bare step, in turn; medians and their ratio.
 
-    The published network on signals at 32 Hz, batches of 16 windows.
+    The published network on signals at 32 Hz, batches of 16 segments.
     """
     store = make_store(folder / "store", nights=7, hours=0.5, rate_hz=32)  # 26 updates an epoch
     rows = []
@@ -125,12 +125,12 @@ def bare_run(config: Config) -> tuple[Run, np.ndarray, Batch]:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # nothing here looks at the run's stop flag
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     run.begin_epoch()
-    rows = np.arange(min(config.train.batch_size, len(run.windows)))
-    return run, rows, run.windows[rows].to(run.processes.device, run.dtype)
+    rows = np.arange(min(config.train.batch_size, len(run.segments)))
+    return run, rows, run.segments[rows].to(run.processes.device, run.dtype)
 
 
 def reading(folder: Path) -> list[dict]:
-    """Windows of 30 s (EEG and ECG, 200 Hz) per second in one process: median of seven passes over a warm store."""
+    """Segments of 30 s (EEG and ECG, 200 Hz) per second in one process: median of seven passes over a warm store."""
     store = Store(make_store(folder / "store", nights=4, hours=2, rate_hz=200))
     rows = []
     for normalisation in ("robust_night", "minmax_window"):
@@ -138,17 +138,17 @@ def reading(folder: Path) -> list[dict]:
             torch.set_num_threads(threads)
             config = DataConfig(normalisation=normalisation)
             spec = resolve({"eeg": SignalInput(), "ecg": SignalInput()}, config, store.rate_hz)
-            windows = Windows(open_nights((Source(str(store.path)),), "all"), {"both": spec}, config)
-            order = np.random.default_rng(0).permutation(len(windows))
+            segments = Segments(open_nights((Source(str(store.path)),), "all"), {"both": spec}, config)
+            order = np.random.default_rng(0).permutation(len(segments))
             batches = [order[i : i + 256] for i in range(0, len(order), 256)]
 
-            def read(windows: Windows = windows, batches: list[np.ndarray] = batches) -> None:
+            def read(segments: Segments = segments, batches: list[np.ndarray] = batches) -> None:
                 for batch in batches:
-                    windows[batch]
+                    segments[batch]
 
             read()
             seconds = float(np.median([timed(read) for _ in range(7)]))
-            rows.append({"normalisation": normalisation, "threads": threads, "windows_per_s": len(windows) / seconds})
+            rows.append({"normalisation": normalisation, "threads": threads, "windows_per_s": len(segments) / seconds})
     return rows
 
 
@@ -241,12 +241,12 @@ def cache(folder: Path, updates: int = 8, repeats: int = 3) -> list[dict]:
                 write_untrained(config, store)
                 found += loop_seconds(config, updates)
         files = list((config.run_directory / "teacher" / "train").glob("*.npy"))
-        windows = len(np.load(files[0], mmap_mode="r"))
+        segments = len(np.load(files[0], mmap_mode="r"))
         run, read = (float(np.median(values)) for values in seconds.values())
         rows.append(
             {
                 "stage": name, "teacher_run_s": run, "teacher_cached_s": read, "saved": 1 - read / run,
-                "bytes_per_window": sum(file.stat().st_size for file in files) / windows,
+                "bytes_per_window": sum(file.stat().st_size for file in files) / segments,
                 "full_size_bytes_per_window": 4 * full_size_floats(config, folder / f"full_{name}"),
             }
         )  # fmt: skip
@@ -261,7 +261,7 @@ def full_size_floats(config: Config, folder: Path) -> int:
     write_untrained(config, store)
     with contextlib.redirect_stdout(None):
         run = set_up(replace(config, distill=DistillConfig(cache_teacher=False)), Processes("cpu"))
-    return sum(x.numel() for x in run.stage.teach(run.windows[np.array([0])]).values())
+    return sum(x.numel() for x in run.stage.teach(run.segments[np.array([0])]).values())
 
 
 def make_store(path: Path, nights: int, hours: float, rate_hz: float, sparse: bool = False) -> Path:

@@ -1,11 +1,11 @@
-"""Did attention transfer teach the student anything about a window, or only what all windows have in common?
+"""Did attention transfer teach the student anything about a window, or only what all segments have in common?
 
     python -m benchmarks.transfer runs/table/runs/single/seed*/3class/feat_train/best.pt
 
 For each student: the attention transfer loss on the validation nights, by group of taps, of
 - first: the same network before training;
 - trained: the checkpoint, which validation chose by this very loss;
-- same map: one map per tap for all windows, the position-wise median of the teacher's maps on the training nights
+- same map: one map per tap for all segments, the position-wise median of the teacher's maps on the training nights
   (the best constant for an L1 distance). It knows nothing of a window;
 - other window: the teacher's own maps, of another window drawn at random.
 """
@@ -20,10 +20,10 @@ from torch import Tensor
 from sleepkd.config import require
 from sleepkd.data.batches import each_once
 from sleepkd.data.nights import open_nights
-from sleepkd.data.windows import Windows
+from sleepkd.data.segments import Segments
 from sleepkd.distillation.stage import STUDENT, Stage, build_stage
-from sleepkd.distillation.terms.at import AttentionTransferSettings, attention_energy, attention_map, map_distance_sum
-from sleepkd.distillation.trained import load_trained
+from sleepkd.losses.at import AttentionTransferSettings, attention_energy, attention_map, map_distance_sum
+from sleepkd.checkpoints.trained import load_trained
 from sleepkd.distributed import Processes
 from sleepkd.errors import run_command
 
@@ -47,18 +47,18 @@ def row(checkpoint: Path) -> dict[str, float]:
     """The four losses of one student."""
     trained = load_trained(checkpoint)
     config = trained.config
-    of_windows = "at" in config.terms and config.loss["at"].normalisation == "window"
-    require(of_windows, f"{checkpoint}: loss.at", "must have a weight and normalisation window: maps of single windows")
+    of_windows = "at" in config.active_losses and config.loss["at"].normalisation == "window"
+    require(of_windows, f"{checkpoint}: loss.at", "must have a weight and normalisation window: maps of single segments")
     nights = {part: open_nights(config.data.sources, part) for part in ("train", "validation")}
     stage = build_stage(config, nights["train"][0].rate_hz)  # its student is untrained
-    windows = {part: Windows(of_part, stage.readers, config.data) for part, of_part in nights.items()}
-    taught = {part: maps_of(stage, chosen, "teacher") for part, chosen in windows.items()}
-    first = maps_of(stage, windows["validation"], "student")
+    segments = {part: Segments(of_part, stage.readers, config.data) for part, of_part in nights.items()}
+    targets = {part: maps_of(stage, chosen, "teacher") for part, chosen in segments.items()}
+    first = maps_of(stage, segments["validation"], "student")
     stage.student.load_state_dict(trained.network.state_dict())
-    after = maps_of(stage, windows["validation"], "student")
-    held_out = taught["validation"]
-    n = len(windows["validation"])
-    same = {tap: maps.median(dim=0).values.expand(n, -1) for tap, maps in taught["train"].items()}
+    after = maps_of(stage, segments["validation"], "student")
+    held_out = targets["validation"]
+    n = len(segments["validation"])
+    same = {tap: maps.median(dim=0).values.expand(n, -1) for tap, maps in targets["train"].items()}
     order = torch.from_numpy(np.random.default_rng(0).permutation(n))
     others = {tap: maps[order] for tap, maps in held_out.items()}
 
@@ -69,7 +69,7 @@ def row(checkpoint: Path) -> dict[str, float]:
 
 
 def distance(student: Energies, teacher: Energies, settings: AttentionTransferSettings) -> float:
-    """The attention transfer loss of two sets of maps (W, L) by tap, summed over windows."""
+    """The attention transfer loss of two sets of maps (W, L) by tap, summed over segments."""
 
     def of_pair(pair: tuple[str, str]) -> float:
         a, b = student[pair[0]], teacher[pair[1]]
@@ -79,11 +79,11 @@ def distance(student: Energies, teacher: Energies, settings: AttentionTransferSe
 
 
 @torch.no_grad()
-def maps_of(stage: Stage, windows: Windows, whose: str) -> Energies:
+def maps_of(stage: Stage, segments: Segments, whose: str) -> Energies:
     """The attention maps (W, L) of the student or the teacher, by tap."""
     stage.student.eval()
     found: dict[str, list[Tensor]] = {}
-    for _, batch in each_once(windows, Processes("cpu"), BATCH):
+    for _, batch in each_once(segments, Processes("cpu"), BATCH):
         if whose == "teacher":
             of_batch = {name.removeprefix("at."): energy for name, energy in stage.teach(batch).items()}
         else:

@@ -20,7 +20,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.training import STAGES, make_store, write_untrained
-from sleepkd.distillation.settings import load_config
+from sleepkd.settings import load_config
 from sleepkd.distributed import Processes
 from train_ddp import train
 

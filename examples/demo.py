@@ -12,11 +12,11 @@ import sys
 import time
 from pathlib import Path
 
-from sleepkd.distillation.settings import load_config
+from sleepkd.settings import load_config
 from sleepkd.errors import UserError, run_command
 from sleepkd.files import write_text_atomically
 from sleepkd.provenance import launch_command, shown
-from sleepkd.training.checkpoint import read_checkpoint
+from sleepkd.checkpoints.checkpoint import read_checkpoint
 
 RUNS = Path("runs/demo")
 # Training epochs of each stage, in the order of the table. The teachers' task is easy; the students of 30 s get five

@@ -1,7 +1,7 @@
 """Makes sleepkd/weights: python -m scripts.weights --store STORE --real REAL.
 
 STORE: simulated nights that YASA has staged, REAL: the twelve records of slpdb (docs/results/labels.md says how).
-night: the student of ECG and beats, on STORE, taught by YASA and by the labels. tuned: its part for beats, which goes
+night: the student of ECG and beats, on STORE, targets by YASA and by the labels. tuned: its part for beats, which goes
 on with REAL; judged by cross-validation over REAL's subjects, and kept only if it does better there than night.
 Run again, it goes on where it was.
 """
@@ -20,7 +20,7 @@ from examples.demo import run
 from sleepkd.data.hypnogram import CLASS_NAMES
 from sleepkd.data.splits import read_split, write_split
 from sleepkd.data.store import Store
-from sleepkd.distillation.trained import load_trained
+from sleepkd.checkpoints.trained import load_trained
 from sleepkd.errors import run_command
 from sleepkd.evaluation.predictions import read_predictions
 from sleepkd.evaluation.scores.comparison import compare
@@ -31,8 +31,8 @@ from sleepkd.files import write_text_atomically
 from sleepkd.prediction.model import own_weights
 from sleepkd.provenance import launch_command
 from sleepkd.study.folds import has_split
-from sleepkd.training.checkpoint import read_checkpoint, save_checkpoint
-from sleepkd.training.temperature import temperature_path
+from sleepkd.checkpoints.checkpoint import read_checkpoint, save_checkpoint
+from sleepkd.checkpoints.temperature import temperature_path
 
 CLASSES, FOLDS = 4, 5
 SIZE = ("model.width=64", f"data.classes={CLASSES}")
@@ -50,7 +50,7 @@ def main() -> None:
     simulated = _evaluate(night, args.out / "on_test", "--store", args.store, "--calibrate")
     real = _evaluate(night, args.out / "on_real", "--store", args.real, "--split", "all", "--inputs", "beats")
     nights = len(read_split(Store(args.store), "default").parts["train"])
-    about = f"Trained on {nights} simulated nights, taught by YASA's EEG stager and by their labels."
+    about = f"Trained on {nights} simulated nights, targets by YASA's EEG stager and by their labels."
     _keep("night", night, about, _said(real, "not one of which it has seen"), simulated, real)
     tuned = _cross_validated(night, args)
     if _kappas(tuned).mean() <= _kappas(real).mean():

@@ -1,14 +1,18 @@
-"""Typed configuration: frozen dataclasses are schema and defaults; YAML files and --set fill them in, strictly.
+"""Typed configuration: frozen dataclasses are schema and defaults; YAML files and --set override them, strictly.
 
-Each part of the project owns its settings (data/settings.py, models/*.py, distillation/terms/*.py, …); here is what
-they share: reading, merging, typing.
+Each part of the project owns its settings (settings.py, data/data_settings.py, models/*.py, losses/*.py). This file
+holds what they share: reading, merging, renamed keys, type checks.
 """
 
+import copy
 import dataclasses
 import difflib
+import functools
 import re
+import sys
 import types
 import typing
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -20,20 +24,78 @@ CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 _YES_NO = {True: ("yes", "true", "on"), False: ("no", "false", "off")}
 
 
-def merged(files: list[str], overrides: list[str]) -> dict[str, Any]:
-    """YAML files merged left to right, then `a.b=value` overrides; UserError names the file or the override."""
-    values: dict[str, Any] = {}
+def merged(
+    files: list[str],
+    overrides: list[str],
+    keys: Mapping[str, str] | None = None,
+    values: Mapping[str, Mapping[Any, Any]] | None = None,
+) -> dict[str, Any]:
+    """YAML files merged left to right, then `a.b=value` overrides. Raises UserError naming the file or the override.
+
+    keys, values: names of earlier versions, as `renamed` takes them.
+    """
+    result: dict[str, Any] = {}
     for name in files:
-        _merge(values, read_yaml(find_config(name)))
+        _merge(result, renamed(read_yaml(find_config(name)), keys or {}, values or {}))
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals:
             raise UserError(f"--set {override}: expected key=value, for example train.epochs=3")
-        value: Any = _parse(text, f"--set {override}")
-        for part in reversed(key.split(".")):
-            value = {part: value}
-        _merge(values, value)
-    return values
+        value = _nested(key.split("."), _parse(text, f"--set {override}"))
+        _merge(result, renamed(value, keys or {}, values or {}))
+    return result
+
+
+def renamed(
+    content: Mapping[str, Any],
+    keys: Mapping[str, str],
+    values: Mapping[str, Mapping[Any, Any]],
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Nested values with the keys and values of earlier versions replaced by the current ones.
+
+    keys: {dotted key then: dotted key now}. values: {dotted key now: {value then: value now}}.
+    A note on stderr names each replaced key once per process, unless `quiet`.
+    """
+    result = copy.deepcopy(dict(content))
+    for old, new in keys.items():
+        *parents, last = old.split(".")
+        section = _section(result, parents)
+        if section is not None and last in section:
+            value = section.pop(last)
+            _merge(result, _nested(new.split("."), value))
+            if not quiet:
+                _note(f"{old} is now {new}")
+    for key, replacements in values.items():
+        *parents, last = key.split(".")
+        section = _section(result, parents)
+        if section is not None and isinstance(section.get(last), str) and section[last] in replacements:
+            old_value = section[last]
+            section[last] = replacements[old_value]
+            if not quiet:
+                _note(f"{key}: {old_value} is now {section[last]}")
+    return result
+
+
+def _nested(parts: Sequence[str], value: Any) -> dict[str, Any]:
+    """{a: {b: value}} of the parts (a, b)."""
+    for part in reversed(parts):
+        value = {part: value}
+    return value
+
+
+def _section(content: dict[str, Any], parents: Sequence[str]) -> dict[str, Any] | None:
+    """The mapping at a path of keys, None where the path ends before."""
+    section: Any = content
+    for part in parents:
+        section = section.get(part) if isinstance(section, dict) else None
+    return section if isinstance(section, dict) else None
+
+
+@functools.cache
+def _note(text: str) -> None:
+    """Print a note on stderr, once per process."""
+    print(f"note: {text}", file=sys.stderr)
 
 
 def find_config(name: str, folder: Path = CONFIGS) -> Path:
@@ -60,7 +122,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """A config dataclass as plain values (tuples as lists) for YAML and checkpoints."""
+    """A settings dataclass as plain values (tuples as lists), for YAML and checkpoints."""
     return _plain(dataclasses.asdict(config))
 
 
@@ -68,7 +130,7 @@ Schema = TypeVar("Schema")
 
 
 def from_dict(schema: type[Schema], values: dict[str, Any], prefix: str = "") -> Schema:
-    """Fill a dataclass from nested mappings; UserError names the dotted key that is unknown or of a wrong type."""
+    """A dataclass from nested mappings. Raises UserError naming the dotted key that is unknown or has the wrong type."""
     hints = typing.get_type_hints(schema, include_extras=True)
     for key in values:
         if key not in hints:
@@ -86,7 +148,7 @@ def _has_no_default(f: dataclasses.Field) -> bool:
 
 def _typed(hint: Any, value: Any, key: str) -> Any:
     origin = typing.get_origin(hint)
-    if origin is Annotated:  # a section whose schema a registry knows: (value, key) -> what it means
+    if origin is Annotated:  # a function (value, key) -> typed value, for example a registry's
         return hint.__metadata__[0](value, key)
     if dataclasses.is_dataclass(hint):
         if not isinstance(value, dict):
@@ -124,12 +186,12 @@ def _typed(hint: Any, value: Any, key: str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe, and strict: a key given twice is an error, not the last one's win, and every key is the text it was.
+    """A safe, strict loader: a repeated key is an error, and every key stays text.
 
-    As in YAML 1.2, true and false alone are truth values: yes, no, on and off are words, which label and choose things.
+    As in YAML 1.2, only true and false are booleans; yes, no, on and off stay words.
     """
 
-    yaml_implicit_resolvers = {  # noqa: RUF012 (pyyaml's own way to say it)
+    yaml_implicit_resolvers = {  # noqa: RUF012 (defined so by pyyaml)
         first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
@@ -174,6 +236,6 @@ def _plain(value: Any) -> Any:
 
 
 def require(holds: bool, key: str, problem: str) -> None:
-    """UserError naming the key where something does not hold."""
+    """Raise UserError naming the key unless the condition holds."""
     if not holds:
         raise UserError(f"{key}: {problem}")

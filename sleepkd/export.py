@@ -21,11 +21,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from sleepkd.checkpoints.trained import TrainedNetwork
+from sleepkd.data.data_settings import Source
 from sleepkd.data.hypnogram import UNSCORED
 from sleepkd.data.nights import open_nights
-from sleepkd.data.settings import Source
-from sleepkd.data.windows import Windows
-from sleepkd.distillation.trained import TrainedNetwork
+from sleepkd.data.segments import Segments
 from sleepkd.errors import UserError, run_command
 from sleepkd.evaluation.scores.metrics import batch_scores, confusion_matrix
 from sleepkd.files import write_text_atomically
@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         raise UserError("--format onnx: needs onnx, onnxruntime and onnxscript; pip install them")
     model = load(args.checkpoint)
     if args.inputs:
-        model = replace(model, trained=model.trained.seeing(args.inputs))
+        model = replace(model, trained=model.trained.with_inputs(args.inputs))
     lines = _to_torch(model.trained, args.out) if args.format == "torch" else _to_onnx(model, args)
     card = args.out.with_suffix(".md")
     write_text_atomically(card, model_card(model, lines, args.metrics))
@@ -61,18 +61,18 @@ def _to_onnx(model: Model, args: argparse.Namespace) -> list[str]:
         _write_beside(args.out, facts)
         size = args.out.stat().st_size
         return [f"{args.out}: {size / 1e6:.2f} MB, at most {difference:.1g} from PyTorch's logits on whole nights"]
-    windows = _nights(trained, args.store)
+    segments = _nights(trained, args.store)
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder) / "float.onnx"
         write_onnx(trained, whole, facts)
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        quantise(whole, args.out, windows)
+        quantise(whole, args.out, segments)
         _write_beside(args.out, facts)
-        (kappa, seconds), (kappa8, seconds8) = _measured(whole, windows), _measured(args.out, windows)
+        (kappa, seconds), (kappa8, seconds8) = _measured(whole, segments), _measured(args.out, segments)
         sizes = whole.stat().st_size, args.out.stat().st_size
     return [
         f"{args.out}: {sizes[1] / 1e6:.2f} MB of {sizes[0] / 1e6:.2f}, {seconds8:.3f} s a night of {seconds:.3f}, "
-        f"kappa {kappa8:.3f} of {kappa:.3f} on {len(windows)} nights of the validation part"
+        f"kappa {kappa8:.3f} of {kappa:.3f} on {len(segments)} nights of the validation part"
     ]
 
 
@@ -98,27 +98,27 @@ def _to_torch(trained: TrainedNetwork, path: Path) -> list[str]:
     return [f"{path}: {path.stat().st_size / 1e6:.2f} MB, at most {difference:.1g} from the network's logits on 8 h"]
 
 
-def _nights(trained: TrainedNetwork, store: str) -> Windows:
+def _nights(trained: TrainedNetwork, store: str) -> Segments:
     """Some validation nights with labels, to take ranges from and to score."""
     nights = [night for night in open_nights((Source(store),), "validation") if night.has_labels][:CALIBRATION_NIGHTS]
-    return Windows(nights, trained.readers, trained.config.data.whole_nights(), scored_only=False)
+    return Segments(nights, trained.readers, trained.config.data.whole_nights(), scored_only=False)
 
 
-def _measured(path: Path, windows: Windows) -> tuple[float, float]:
+def _measured(path: Path, segments: Segments) -> tuple[float, float]:
     """Kappa over all sleep epochs, and seconds a night."""
     from sleepkd.prediction.onnx_file import predictor, rows_of
 
-    stage, classes, seconds = predictor(path), windows.data.classes, 0.0
+    stage, classes, seconds = predictor(path), segments.data.classes, 0.0
     confusion = np.zeros((classes, classes), dtype=np.int64)
-    for row, inputs in enumerate(rows_of(windows)):
+    for row, inputs in enumerate(rows_of(segments)):
         started = time.perf_counter()
         logits = torch.from_numpy(stage(inputs))
         seconds += time.perf_counter() - started
-        batch = windows[np.array([row])]
+        batch = segments[np.array([row])]
         predicted = batch.per_sleep_epoch(logits).argmax(-1).numpy()
         scored = batch.labels.numpy() != UNSCORED
         confusion += confusion_matrix(batch.labels.numpy()[scored], predicted[scored], classes)
-    return float(batch_scores(confusion)["kappa"]), seconds / len(windows)
+    return float(batch_scores(confusion)["kappa"]), seconds / len(segments)
 
 
 def model_card(model: Model, lines: list[str], metrics: Path | None) -> str:

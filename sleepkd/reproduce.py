@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sleepkd.data.store import Store
-from sleepkd.distillation.settings import Config, load_config
 from sleepkd.errors import UserError, run_command
 from sleepkd.evaluation.scores.statistics import DRAWS
 from sleepkd.provenance import launch_command, shown
+from sleepkd.settings import Config, load_config
 from sleepkd.study.estimate import estimate
 from sleepkd.study.folds import Parts, splits_of, write_folds
 from sleepkd.study.label_table import against_consensus, label_table, write_label_table

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import torch
 
 from evaluate import windows_of
-from sleepkd.data.windows import Windows
+from sleepkd.data.segments import Segments
 from sleepkd.distillation.stage import build_stage
-from sleepkd.distillation.trained import load_trained
+from sleepkd.checkpoints.trained import load_trained
 from sleepkd.distributed import Processes
 from sleepkd.evaluation.inference import predict
 from train_ddp import validate
@@ -21,14 +21,14 @@ if __name__ == "__main__":
     with processes.group():
         for store in stores:
             trained = load_trained(Path(checkpoint))
-            windows = windows_of(trained, [store], "all")
-            nights = predict(trained, windows, processes, batch_size=3)
-            stage = build_stage(trained.config, windows.nights[0].rate_hz)
+            segments = windows_of(trained, [store], "all")
+            nights = predict(trained, segments, processes, batch_size=3)
+            stage = build_stage(trained.config, segments.nights[0].rate_hz)
             stage.to(processes.device, torch.float32)
             run = SimpleNamespace(  # as much of a run as validation looks at
                 config=trained.config,
                 stage=stage,
-                validation=Windows(windows.nights, stage.readers, trained.config.data, scored_only=False),
+                validation=Segments(segments.nights, stage.readers, trained.config.data, scored_only=False),
                 processes=processes,
                 at_once=3,
                 dtype=torch.float32,
@@ -36,7 +36,7 @@ if __name__ == "__main__":
             )
             result = validate(run)
             found[Path(store).name] = {
-                "windows": len(windows),
+                "segments": len(segments),
                 "evaluated": sum(night.confusion for night in nights).tolist() if nights else None,
                 "validated": result["confusion"],
             }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from launch import NIGHT_STAGES, STAGES
 
-from sleepkd.distillation.settings import Config, load_config
+from sleepkd.settings import Config, load_config
 from sleepkd.distributed import Processes
 from train_ddp import train
 

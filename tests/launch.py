@@ -33,7 +33,7 @@ def tiny_night(store: Path, runs_root: Path, **more: object) -> list[str]:
         "runs_root": runs_root,
         "data.store": store,
         "data.classes": 3,
-        "data.crop_minutes": 5,
+        "data.segment_minutes": 5,
         "model.width": 8,
         "model.filters": 4,
         "model.repeats": 1,

@@ -10,7 +10,7 @@ import pytest
 import torch
 from launch import REPOSITORY, command, environment, run, tiny, wait_for_updates
 
-from sleepkd.training.checkpoint import read_checkpoint
+from sleepkd.checkpoints.checkpoint import read_checkpoint
 
 
 def model(root: Path) -> dict[str, torch.Tensor]:

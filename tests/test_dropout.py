@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 import sleepkd.models
 import train_ddp
-from sleepkd.distillation.settings import load_config
+from sleepkd.settings import load_config
 from sleepkd.distributed import Processes
-from sleepkd.training.checkpoint import Checkpoint, Position, read_checkpoint
+from sleepkd.checkpoints.checkpoint import Checkpoint, Position, read_checkpoint
 from sleepkd.training.state import new_state
 
 OPTIONS = {"train__epochs": 2, "train__batch_size": 110, "model__name": "forgetful", "train__validate_every": 0}

@@ -17,22 +17,22 @@ import evaluate
 import train_ddp
 from sleepkd.data.splits import read_split
 from sleepkd.data.store import Store, StoreSettings
-from sleepkd.distillation.settings import load_config
-from sleepkd.distillation.trained import load_trained
+from sleepkd.settings import load_config
+from sleepkd.checkpoints.trained import load_trained
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError
 from sleepkd.evaluation import predictions
-from sleepkd.evaluation.distillation.inside import Evaluated, look_inside
+from sleepkd.evaluation.teacher_student.inside import Evaluated, look_inside
 from tests.data.stored import hypnogram, made_store
 
 
 @pytest.fixture(scope="module")
 def checkpoints(store: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """An EEG and an ECG network, the second with windows of five sleep epochs."""
+    """An EEG and an ECG network, the second with segments of five sleep epochs."""
     root = tmp_path_factory.mktemp("runs")
     paths = []
     for stage, window in (("eeg_base", 1), ("ecg_base", 5)):
-        config = load_config([stage], tiny(store, root, data__window=window, train__batch_size=100))
+        config = load_config([stage], tiny(store, root, data__sleep_epochs=window, train__batch_size=100))
         train_ddp.train(config, Processes("cpu"))
         paths.append(config.run_directory / "best.pt")
     return paths
@@ -100,22 +100,22 @@ def test_scores_are_scikit_learns_of_the_written_predictions(results: Path, stag
 
 
 def test_one_confusion_matrix_on_any_number_of_processes(checkpoints: list[Path], tmp_path: Path) -> None:
-    """Seven windows do not divide by two or three, of two the third process gets none; by evaluating and validating."""
+    """Seven segments do not divide by two or three, of two the third process gets none; by evaluating and validating."""
     rng = np.random.default_rng(0)
-    for windows in (7, 2):
-        signal = rng.integers(-3000, 3000, windows * 30 * 64).astype(np.int16)
-        labels = [0, 1, 4, 2, -1, 3, 4][:windows]
-        night = hypnogram(30.0 * np.arange(windows), labels=labels)
-        made_store(tmp_path / str(windows), {"night": night}, {"eeg": signal, "ecg": signal}, 64.0, iqr=3000.0)
+    for segments in (7, 2):
+        signal = rng.integers(-3000, 3000, segments * 30 * 64).astype(np.int16)
+        labels = [0, 1, 4, 2, -1, 3, 4][:segments]
+        night = hypnogram(30.0 * np.arange(segments), labels=labels)
+        made_store(tmp_path / str(segments), {"night": night}, {"eeg": signal, "ecg": signal}, 64.0, iqr=3000.0)
     stores, results = [tmp_path / "7", tmp_path / "2"], []
     for processes in (1, 2, 3):
         out = tmp_path / f"{processes}.json"
         run("tests/all_evaluations.py", checkpoints[0], out, *stores, processes=processes)
         results.append(json.loads(out.read_text()))
     assert results[0] == results[1] == results[2]
-    for windows, scored in ((7, 6), (2, 2)):
-        found = results[0][str(windows)]
-        assert found["windows"] == windows and found["evaluated"] == found["validated"]
+    for segments, scored in ((7, 6), (2, 2)):
+        found = results[0][str(segments)]
+        assert found["segments"] == segments and found["evaluated"] == found["validated"]
         assert np.sum(found["evaluated"]) == scored
 
 
@@ -188,7 +188,7 @@ def test_every_night_has_its_figures(results: Path, store: Path) -> None:
 def test_two_processes_give_the_same_files(results: Path, checkpoints: list[Path], tmp_path: Path) -> None:
     run("evaluate.py", "--checkpoint", checkpoints[1], "--split", "all", "--out", tmp_path, processes=2)
     metrics = [json.loads((folder / "metrics.json").read_text()) for folder in (results / "ecg_base", tmp_path)]
-    # Probabilities may differ in the last bits with the batches that windows are predicted in; what is counted may not.
+    # Probabilities may differ in the last bits with the batches that segments are predicted in; what is counted may not.
     nll = [of.pop("calibration")["nll"] for of in metrics]
     assert metrics[0] == metrics[1]
     assert nll[0] == pytest.approx(nll[1], abs=1e-5)
@@ -269,10 +269,10 @@ def test_a_hook_sees_the_sleep_epochs_that_were_asked_for(
     give the probabilities that were predicted there."""
     trained = load_trained(checkpoints[1])
     monkeypatch.setattr(trained.network, "bottleneck", "segment_classifier")
-    windows = evaluate.windows_of(trained, None, "all")
-    nights = evaluate.predict(trained, windows, Processes("cpu"), 64)
+    segments = evaluate.windows_of(trained, None, "all")
+    nights = evaluate.predict(trained, segments, Processes("cpu"), 64)
     chosen = [(night.recording, i) for night in nights[::-1] for i in (7, 0, len(night) - 1)]
-    model = Evaluated(trained, windows, nights)
+    model = Evaluated(trained, segments, nights)
     signals, logits = look_inside(model, chosen * 5, lambda feature: feature.squeeze(-1))
     of_night = {night.recording: night for night in nights}
     expected = [of_night[recording].probabilities[i] for recording, i in chosen * 5]

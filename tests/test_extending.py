@@ -18,9 +18,9 @@ from sleepkd.cohorts.signals import SIGNALS
 from sleepkd.config import from_dict
 from sleepkd.data.inputs import BeatsInput, SignalInput
 from sleepkd.data.store import Store
-from sleepkd.data.windows import Batch
-from sleepkd.distillation.settings import config_of
-from sleepkd.distillation.terms import TERMS, Output, Shapes
+from sleepkd.data.segments import Batch
+from sleepkd.settings import config_of
+from sleepkd.losses import LOSSES, NetworkOutput, FeatureShapes
 from sleepkd.models import NETWORKS, Network, build_network, network_settings
 from tests.cohorts.raw import heartbeats
 
@@ -47,16 +47,16 @@ def test_the_page_has_four_files_and_four_yamls():
 
 @pytest.mark.parametrize("module", ["direction"], indirect=True)
 def test_the_loss(module, monkeypatch):
-    monkeypatch.setitem(TERMS, "direction", module.Direction)
+    monkeypatch.setitem(LOSSES, "direction", module.Direction)
     assert '"direction": Direction,' in PAGE
     settings = config_of(YAMLS[0]).terms["direction"]
-    term = TERMS["direction"](settings, Shapes(4, {"bottom": (3, 10)}, {"bottom": (5, 10)}))
+    term = LOSSES["direction"](settings, FeatureShapes(4, {"bottom": (3, 10)}, {"bottom": (5, 10)}))
     student, teacher = torch.randn(6, 3, 10), torch.randn(6, 5, 10)
     present = torch.tensor([[True, True], [True, False], [True, True]])
     nothing = torch.zeros(3, 0, dtype=torch.bool)
     batch = Batch({}, torch.zeros(3, 2), present, torch.zeros(3, 2, 0), nothing, {})
-    taught = term.keep(Output(torch.zeros(3, 2, 4), {"bottom": teacher}))
-    found = term.sum(Output(torch.zeros(3, 2, 4), {"bottom": student}), taught, batch)
+    targets = term.targets(NetworkOutput(torch.zeros(3, 2, 4), {"bottom": teacher}))
+    found = term.sum(NetworkOutput(torch.zeros(3, 2, 4), {"bottom": student}), targets, batch)
     weight, bias = term.project.weight[:, :, 0], term.project.bias
     there = present.flatten()
     projected = torch.einsum("dc,bcl->bdl", weight, student[there]) + bias[:, None]

@@ -13,18 +13,18 @@ from launch import NIGHT_STAGES, REPOSITORY, command, environment, run, tiny, ti
 
 import train_ddp
 from evaluate import windows_of
-from sleepkd.distillation.settings import load_config
+from sleepkd.settings import load_config
 from sleepkd.distillation.stage import build_stage, convolves_in_bf16
-from sleepkd.distillation.trained import load_trained
+from sleepkd.checkpoints.trained import load_trained
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError
 from sleepkd.evaluation.inference import predict
-from sleepkd.training.checkpoint import Checkpoint, read_checkpoint
+from sleepkd.checkpoints.checkpoint import Checkpoint, read_checkpoint
 
 LAYOUTS = {"one": (1, 1), "two": (2, 1), "two_by_two": (2, 2), "three": (3, 1)}  # processes, micro-batches
-CHANGES = {"polarity": 0.5, "gain": 0.2, "noise": 0.1, "lead_off": 0.3, "dropped_beats": 0.05, "stretch": 0.1}
+CHANGES = {"polarity": 0.5, "gain": 0.2, "noise": 0.1, "electrode_dropout": 0.3, "dropped_beats": 0.05, "stretch": 0.1}
 CHANGED = [f"data.augment.{name}={value}" for name, value in {**CHANGES, "added_beats": 0.05}.items()]
-TERMS = ("loss.ce.weight=0.3", "loss.kd.weight=0.3", "loss.at.weight=0.2", "loss.hint.weight=0.2")
+LOSSES = ("loss.ce.weight=0.3", "loss.kd.weight=0.3", "loss.at.weight=0.2", "loss.hint.weight=0.2")
 
 
 def train(stage: str, overrides: list[str]) -> tuple[Path, Checkpoint]:
@@ -132,7 +132,7 @@ def test_one_checkpoint_stages_with_either_input_or_both(runs: Path, store: Path
     trained = load_trained(runs / "earlier" / "3class" / "night_ecg" / "best.pt")
     said = {}
     for names in (["ecg", "beats"], ["ecg"], ["beats"]):
-        shown = trained.seeing(names)
+        shown = trained.with_inputs(names)
         assert shown.sees == " + ".join(names).upper()
         nights = predict(shown, windows_of(shown, [str(store)], "all"), Processes("cpu"), 2)
         said[len(names) > 1 or names[0]] = np.concatenate([night.probabilities for night in nights])
@@ -144,19 +144,19 @@ def test_one_checkpoint_stages_with_either_input_or_both(runs: Path, store: Path
 def test_inputs_that_it_does_not_have_are_refused(runs: Path, store: Path, tmp_path: Path) -> None:
     night = load_trained(runs / "earlier" / "3class" / "night_ecg" / "best.pt")
     with pytest.raises(UserError, match=r"--inputs: .*night_ecg/best.pt was trained on ecg, beats, not on eeg"):
-        night.seeing(["eeg"])
+        night.with_inputs(["eeg"])
     folder, _ = train("ecg_base", tiny(store, tmp_path))
     utime = load_trained(folder / "best.pt")
-    assert utime.seeing(["ecg"]).inputs == utime.inputs
+    assert utime.with_inputs(["ecg"]).inputs == utime.inputs
     with pytest.raises(UserError, match=r"--inputs: .* was trained on ecg, not on beats"):
-        utime.seeing(["beats"])
+        utime.with_inputs(["beats"])
 
 
 def test_killed_and_stopped_it_ends_in_the_same_bits(store: Path, teacher: Path, tmp_path: Path) -> None:
     """Dropout, augmentation, a cached teacher and a term with parameters of its own, all at once."""
     options = {"stage__teacher": teacher, "train__epochs": 6, "distill__cache_teacher": "true"}
-    whole_folder, whole = train("night_kd", [*tiny_night(store, tmp_path / "whole", **options), *CHANGED, *TERMS])
-    overrides = [*tiny_night(store, tmp_path / "broken", **options), *CHANGED, *TERMS]
+    whole_folder, whole = train("night_kd", [*tiny_night(store, tmp_path / "whole", **options), *CHANGED, *LOSSES])
+    overrides = [*tiny_night(store, tmp_path / "broken", **options), *CHANGED, *LOSSES]
     folder = tmp_path / "broken" / "3class" / "night_kd"
     for number, after in ((signal.SIGTERM, 2), (signal.SIGKILL, 6), (signal.SIGTERM, 9)):
         arguments = command("train_ddp.py", "--config", "night_kd", "--set", *overrides)
@@ -176,7 +176,7 @@ def test_a_cached_teacher_gives_the_same_losses(store: Path, teacher: Path, tmp_
     found = []
     for cached in ("false", "true"):
         options = {"stage__teacher": teacher, "distill__cache_teacher": cached, "train__epochs": 2}
-        folder, _ = train("night_kd", [*tiny_night(store, tmp_path / cached, **options), *CHANGED, *TERMS])
+        folder, _ = train("night_kd", [*tiny_night(store, tmp_path / cached, **options), *CHANGED, *LOSSES])
         found.append(losses(folder))
     np.testing.assert_allclose(found[1], found[0], rtol=1e-6)
 
@@ -200,7 +200,7 @@ def test_precisions(store: Path, teacher: Path, tmp_path: Path, precision: str) 
     found = {}
     for kind in ("fp32", precision):
         options = {"stage__teacher": teacher, "train__precision": kind, "model__dropout": 0}
-        folder, last = train("night_kd", [*tiny_night(store, tmp_path / kind, **options), *TERMS])
+        folder, last = train("night_kd", [*tiny_night(store, tmp_path / kind, **options), *LOSSES])
         found[kind] = losses(folder)
     assert all(value.dtype == torch.float32 for value in last.model.values())
     np.testing.assert_allclose(found[precision], found["fp32"], rtol=0.03)
@@ -214,6 +214,6 @@ def test_compiled_the_hooks_fire_and_the_losses_are_the_same(store: Path, teache
     found = []
     for compiled in ("false", "true"):
         options = {"stage__teacher": teacher, "train__compile": compiled, "model__dropout": 0}
-        folder, _ = train("night_kd", [*tiny_night(store, tmp_path / compiled, **options), *TERMS])
+        folder, _ = train("night_kd", [*tiny_night(store, tmp_path / compiled, **options), *LOSSES])
         found.append(losses(folder))
     np.testing.assert_allclose(found[1], found[0], rtol=1e-4)

@@ -13,14 +13,14 @@ import train_ddp
 from evaluate import windows_of
 from sleepkd import prepare
 from sleepkd.data.store import Store
-from sleepkd.distillation.settings import load_config
-from sleepkd.distillation.trained import load_trained
+from sleepkd.settings import load_config
+from sleepkd.checkpoints.trained import load_trained
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError
 from sleepkd.evaluation.inference import predict, probabilities_of
-from sleepkd.training.checkpoint import Checkpoint, read_checkpoint
+from sleepkd.checkpoints.checkpoint import Checkpoint, read_checkpoint
 
-NIGHT = {"data__view": "night", "data__crop_minutes": 5, "train__batch_size": 8}
+NIGHT = {"data__view": "night", "data__segment_minutes": 5, "train__batch_size": 8}
 META = torch.device("meta")
 OTHERS = ("lskd", "dkd", "dist", "wttm", "transition", "hint", "vid", "sp", "rkd", "crd")
 ALL_TERMS = (
@@ -107,19 +107,19 @@ def test_an_update_and_a_prediction_leave_nothing_on_the_cpu(store: Path, teache
     stage, rows = run.stage, np.arange(4)
     stage.to(META, torch.float32)
     stage.train_mode()
-    batch = run.windows[rows].to(META, torch.float32)
+    batch = run.segments[rows].to(META, torch.float32)
     # As train_ddp.forward, but for autocast, which this device has not.
-    taught, student = stage.teach(batch), stage.answer(run.learner(batch.inputs["student"]), batch)
-    loss, terms = stage.loss(student, taught, batch, stage.counts(run.windows.places.take(rows)))
+    targets, student = stage.teach(batch), stage.answer(run.learner(batch.inputs["student"]), batch)
+    loss, terms = stage.loss(student, targets, batch, stage.counts(run.segments.table.take(rows)))
     loss.backward()
     assert set(terms) == {"ce", "kd", "at", *OTHERS}
-    assert all(x.device == META for x in (student.logits, *taught.values(), *terms.values()))
+    assert all(x.device == META for x in (student.logits, *targets.values(), *terms.values()))
 
     trained = load_trained(teacher)
-    windows = windows_of(trained, [str(store)], "all")
-    said = probabilities_of(trained.network.to(META), windows[np.array([0, 1])].to(META, torch.float32))
+    segments = windows_of(trained, [str(store)], "all")
+    said = probabilities_of(trained.network.to(META), segments[np.array([0, 1])].to(META, torch.float32))
     assert said.device == META
-    assert said.shape == (*windows.places.labels[:2].shape, 3)
+    assert said.shape == (*segments.table.labels[:2].shape, 3)
 
 
 def test_an_answer_on_the_grid_is_that_of_the_whole_sleep_epoch(store: Path, tmp_path: Path) -> None:
@@ -131,23 +131,23 @@ def test_an_answer_on_the_grid_is_that_of_the_whole_sleep_epoch(store: Path, tmp
     by_cell.student.load_state_dict(by_epoch.student.state_dict())
     x = torch.randn(2, 1, 30 * 64)
     with torch.no_grad():
-        cells = by_cell.student.eval()({"eeg": x})
+        token_spans = by_cell.student.eval()({"eeg": x})
         whole = by_epoch.student.eval()({"eeg": x})
-    assert cells.shape == (2, 3, 3)
-    torch.testing.assert_close(cells.mean(dim=1, keepdim=True), whole)
+    assert token_spans.shape == (2, 3, 3)
+    torch.testing.assert_close(token_spans.mean(dim=1, keepdim=True), whole)
 
 
 @pytest.mark.parametrize("view", ["epochs", "night"])
 def test_nights_without_labels_teach_through_the_teacher(
     store: Path, bare: Path, tmp_path: Path, view: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    more = {"data__view": view, "data__crop_minutes": 5} if view == "night" else {}
-    taught, _ = train("eeg_base", tiny(store, tmp_path, **more))
+    more = {"data__view": view, "data__segment_minutes": 5} if view == "night" else {}
+    targets, _ = train("eeg_base", tiny(store, tmp_path, **more))
     stores = f"data.nights=[{{store: {store}}}, {{store: {bare}}}]"
     counts = {}
     for stage in ("ecg_base", "kd_temp"):
         overrides = [
-            o for o in tiny(store, tmp_path, **more, stage__teacher=taught / "best.pt") if "data.store" not in o
+            o for o in tiny(store, tmp_path, **more, stage__teacher=targets / "best.pt") if "data.store" not in o
         ]
         capsys.readouterr()
         train(stage, [*overrides, stores])

@@ -10,12 +10,12 @@ import evaluate
 import train_ddp
 from sleepkd import prepare
 from sleepkd.data.hypnogram import CLASS_NAMES
-from sleepkd.distillation.settings import load_config
-from sleepkd.distillation.trained import load_trained
+from sleepkd.settings import load_config
+from sleepkd.checkpoints.trained import load_trained
 from sleepkd.distributed import Processes
 from sleepkd.evaluation.results import write_run
 from sleepkd.evaluation.runs import Protocol, Run
-from sleepkd.training.checkpoint import read_checkpoint
+from sleepkd.checkpoints.checkpoint import read_checkpoint
 
 DREAMS = REPOSITORY.parent / "shared" / "data" / "dreams_excerpt3"
 pytestmark = pytest.mark.skipif(not DREAMS.is_dir(), reason=f"the DREAMS excerpt is not at {DREAMS}")

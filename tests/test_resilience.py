@@ -16,12 +16,12 @@ import torch
 from launch import REPOSITORY, command, environment, run, tiny
 
 import train_ddp
-from sleepkd.distillation.settings import load_config
+from sleepkd.settings import load_config
 from sleepkd.distillation.stage import STUDENT, Stage
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError
 from sleepkd.training import checkpoint
-from sleepkd.training.checkpoint import Checkpoint, read_checkpoint
+from sleepkd.checkpoints.checkpoint import Checkpoint, read_checkpoint
 
 LONG = {"train__epochs": 8, "train__batch_size": 40}  # about 64 updates, 8 saves of last.pt
 
@@ -229,7 +229,7 @@ def test_a_cached_teacher_gives_the_same_losses_without_running(
 ) -> None:
     teacher = {"stage__teacher": train(tiny(store, tmp_path), "eeg_base")[0] / "best.pt", "train__epochs": 3}
     both = {f"loss__{name}__weight": weight for name, weight in (("ce", 0.3), ("kd", 0.3), ("at", 0.4))}
-    both |= {"data__window": 2, "train__batch_size": 60}
+    both |= {"data__sleep_epochs": 2, "train__batch_size": 60}
 
     def losses(root: str, **more: object) -> np.ndarray:
         folder, _ = train(tiny(store, tmp_path / root, **teacher, **both, **more), "feat_train")

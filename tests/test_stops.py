@@ -9,10 +9,10 @@ import torch
 from launch import tiny
 
 import train_ddp
-from sleepkd.distillation.settings import load_config
+from sleepkd.settings import load_config
 from sleepkd.distillation.setup import Run
 from sleepkd.distributed import Processes
-from sleepkd.training.checkpoint import Checkpoint, read_checkpoint
+from sleepkd.checkpoints.checkpoint import Checkpoint, read_checkpoint
 
 UPDATES, EPOCHS = 3, 3
 

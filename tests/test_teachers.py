@@ -10,14 +10,14 @@ from launch import run, tiny_night
 
 import train_ddp
 from sleepkd.data.nights import open_nights
-from sleepkd.data.windows import Batch, Windows
-from sleepkd.distillation.settings import load_config
+from sleepkd.data.segments import Batch, Segments
+from sleepkd.settings import load_config
 from sleepkd.distillation.setup import Run
 from sleepkd.distillation.stage import STUDENT, Stage, build_stage
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError
-from sleepkd.training.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
-from sleepkd.training.temperature import write_temperature
+from sleepkd.checkpoints.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
+from sleepkd.checkpoints.temperature import write_temperature
 
 SELF = {"stage__teacher": "self", "train__ema_decay": 0.9, "train__epochs": 2}
 
@@ -53,8 +53,8 @@ def stage_and_batch(store: Path, settings: list[str]) -> tuple[Stage, Batch]:
     nights = open_nights(config.data.sources, "train")
     stage = build_stage(config, nights[0].rate_hz)
     stage.to(torch.device("cpu"), torch.float64)
-    windows = Windows(nights, stage.readers, config.data)
-    return stage, windows[np.arange(3)].to(torch.device("cpu"), torch.float64)
+    segments = Segments(nights, stage.readers, config.data)
+    return stage, segments[np.arange(3)].to(torch.device("cpu"), torch.float64)
 
 
 def said(teacher: Path, store: Path, runs_root: Path, more: dict) -> torch.Tensor:
@@ -123,13 +123,13 @@ def test_what_the_teacher_is_not_sure_of_is_not_taught(store: Path, teachers: li
     least = float(confidence[batch.present].median())
     more = {"stage__teacher": teachers[0], "distill__trust__min_confidence": least}
     stage, batch = stage_and_batch(store, overrides(store, tmp_path, **more))
-    taught = stage.teach(batch)
+    targets = stage.teach(batch)
     sure = (confidence >= least) & batch.present
     assert 0 < sure.sum() < batch.present.sum()
-    logits = torch.randn(taught["kd.logits"].shape, dtype=torch.float64, requires_grad=True)
+    logits = torch.randn(targets["kd.logits"].shape, dtype=torch.float64, requires_grad=True)
     student = stage.answer(stage.learner(batch.inputs[STUDENT]), batch)._replace(logits=logits)
-    _, terms = stage.loss(student, taught, batch, {"ce": 1.0, "kd": 1.0})
-    p, q = taught["kd.logits"].softmax(-1), logits.softmax(-1)
+    _, terms = stage.loss(student, targets, batch, {"ce": 1.0, "kd": 1.0})
+    p, q = targets["kd.logits"].softmax(-1), logits.softmax(-1)
     softened = [(x**0.5) / (x**0.5).sum(-1, keepdim=True) for x in (p, q)]  # the term's temperature of 2
     divergence = 4 * (softened[0] * (softened[0].log() - softened[1].log())).sum(-1)
     torch.testing.assert_close(terms["kd"], divergence[sure].sum())

@@ -14,11 +14,11 @@ from launch import REPOSITORY, STAGES, command, environment, run, tiny, wait_for
 
 import train_ddp
 from sleepkd.distillation import setup
-from sleepkd.distillation.settings import Config, load_config
+from sleepkd.settings import Config, load_config
 from sleepkd.distillation.stage import STUDENT, Stage, build_stage, convolves_in_bf16
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError
-from sleepkd.training.checkpoint import Checkpoint, read_checkpoint
+from sleepkd.checkpoints.checkpoint import Checkpoint, read_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +203,7 @@ def test_compiled_the_hooks_fire_and_the_losses_are_the_same(store: Path, tmp_pa
 
 
 def test_windows_of_several_sleep_epochs(store: Path, tmp_path: Path) -> None:
-    code, _ = train("ecg_base", tiny(store, tmp_path, data__window=7, train__batch_size=40))
+    code, _ = train("ecg_base", tiny(store, tmp_path, data__sleep_epochs=7, train__batch_size=40))
     assert code == 0
 
 

@@ -1,4 +1,4 @@
-"""The same windows, weights and gradients whatever the number of processes and micro-batches."""
+"""The same segments, weights and gradients whatever the number of processes and micro-batches."""
 
 from pathlib import Path
 
@@ -7,9 +7,9 @@ import torch
 from launch import STAGES, run, tiny
 
 from sleepkd import prepare
-from sleepkd.training.checkpoint import Checkpoint, read_checkpoint
+from sleepkd.checkpoints.checkpoint import Checkpoint, read_checkpoint
 
-# (processes, micro-batches); 21 or 22 windows a batch are not all a multiple of 3
+# (processes, micro-batches); 21 or 22 segments a batch are not all a multiple of 3
 SHALLOW_TAPS = "[[encoder.0.pool,encoder.1.pool],[bottom],[decoder.0,decoder.1],[dense]]"
 LAYOUTS = {"one": (1, 1), "two": (2, 1), "two_by_two": (2, 2), "three": (3, 1)}
 
@@ -40,11 +40,11 @@ def small(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def runs(store: Path, small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every stage in every layout: five updates in float64, and one in float32.
 
-    GroupNorm, windows of three sleep epochs so that ranks hold unequal numbers of unscored labels, and the same teacher
+    GroupNorm, segments of three sleep epochs so that ranks hold unequal numbers of unscored labels, and the same teacher
     and start for all layouts.
     """
     root = tmp_path_factory.mktemp("layouts")
-    common = {"model__norm": "group", "data__window": 3, "train__validate_every": 0}
+    common = {"model__norm": "group", "data__sleep_epochs": 3, "train__validate_every": 0}
     shallow = common | {"model__filters": "[8,8]", "model__pools": "[3,2]", "loss__at__taps": SHALLOW_TAPS}
     run(
         "tests/all_stages.py", "published", "-",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sleepkd.data.beats import RELATIVE
-from sleepkd.data.settings import AugmentConfig
+from sleepkd.data.data_settings import AugmentConfig
 
 LONGEST_LEAD_OFF = 0.25  # of a row
 MARGIN_S = 60.0  # how far around a row beats are changed: what its first and last samples depend on
@@ -28,11 +28,11 @@ class Augment:
         """A normalised signal (samples,), turned, scaled, noisy and off, as drawn."""
         settings, rng = self.settings, self.rng
         there = x_S != 0
-        sign = -1 if rng.random() < settings.polarity else 1
+        sign = -1 if rng.random() < settings.inversion else 1
         x_S = x_S * np.float32(sign * np.exp(settings.gain * rng.standard_normal()))
         if settings.noise:
             x_S += np.float32(settings.noise) * rng.standard_normal(len(x_S), dtype=np.float32) * there
-        if rng.random() < settings.lead_off:
+        if rng.random() < settings.electrode_dropout:
             length = round(LONGEST_LEAD_OFF * len(x_S) * rng.random())
             first = rng.integers(0, len(x_S) - length + 1)
             x_S[first : first + length] = 0
@@ -50,7 +50,7 @@ class Augment:
 
     def series(self, x_3S: np.ndarray) -> np.ndarray:
         """The series of beats (3, samples) with the row's RR intervals longer or shorter by a factor."""
-        shift = self.settings.stretch * self.rng.standard_normal() / RELATIVE
+        shift = self.settings.rr_scale * self.rng.standard_normal() / RELATIVE
         x_3S[0] += np.float32(shift) * (x_3S != 0).any(axis=0)
         return x_3S
 

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from sleepkd.data.settings import DataConfig
-from sleepkd.data.windows import Batch, Windows
+from sleepkd.data.data_settings import DataConfig
+from sleepkd.data.segments import Batch, Segments
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError
 
 
-def draw_epoch(windows: Windows, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
+def draw_epoch(segments: Segments, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
     """The row numbers of each update of an epoch, in batches of at most `batch_size`.
 
     Sizes differ by at most one, so that no update is left with a handful of rows. From one store, or several by their
@@ -23,11 +23,11 @@ def draw_epoch(windows: Windows, batch_size: int, seed: int, epoch: int) -> list
     that none comes twice more often than another of its store.
     """
     rng = np.random.default_rng([seed, epoch])
-    data, total = windows.data, len(windows)
+    data, total = segments.data, len(segments)
     if data.mix == 0 and len({source.weight for source in data.sources}) == 1:
         order = rng.permutation(total)
     else:
-        source_of = np.array([night.source for night in windows.nights])[windows.places.night]
+        source_of = np.array([night.source for night in segments.nights])[segments.table.night]
         rows = [np.flatnonzero(source_of == number) for number in range(len(data.sources))]
         order = _interleaved(rows, shares([len(r) for r in rows], data), total, rng)
     return np.array_split(order, -(-total // batch_size))
@@ -74,13 +74,13 @@ def share(batch: np.ndarray, rank: int, world: int, accumulate: int) -> list[np.
     return [batch[micro * world + rank :: world * accumulate] for micro in range(accumulate)]
 
 
-def load(windows: Windows, chosen: Sequence[np.ndarray], device: torch.device) -> Iterator[Batch]:
+def load_batches(segments: Segments, chosen: Sequence[np.ndarray], device: torch.device) -> Iterator[Batch]:
     """The batches of some arrays of row numbers, in order, read ahead of time by `data.workers` processes if any."""
-    data, on_cuda = windows.data, device.type == "cuda"
+    data, on_cuda = segments.data, device.type == "cuda"
     workers = data.workers if data.workers >= 0 else 4 * on_cuda
     return iter(
         DataLoader(
-            windows,
+            segments,
             sampler=chosen,  # type: ignore[arg-type]  # each "sample" is a whole batch of row numbers
             batch_size=None,
             num_workers=workers,
@@ -91,8 +91,8 @@ def load(windows: Windows, chosen: Sequence[np.ndarray], device: torch.device) -
     )
 
 
-def each_once(windows: Windows, processes: Processes, batch_size: int) -> Iterator[tuple[np.ndarray, Batch]]:
+def each_once(segments: Segments, processes: Processes, batch_size: int) -> Iterator[tuple[np.ndarray, Batch]]:
     """All rows, once over all processes, none padded: this process's row numbers and their batches."""
-    mine = np.arange(processes.rank, len(windows), processes.world)
+    mine = np.arange(processes.rank, len(segments), processes.world)
     chosen = [mine[i : i + batch_size] for i in range(0, len(mine), batch_size)]
-    return zip(chosen, load(windows, chosen, processes.device), strict=True)
+    return zip(chosen, load_batches(segments, chosen, processes.device), strict=True)

@@ -43,7 +43,7 @@ def median_interval(beats: np.ndarray) -> float:
 def beat_quality(beats: np.ndarray, onset_s: np.ndarray, duration_s: np.ndarray, causal: bool = False) -> np.ndarray:
     """(N,) float32: which share of each stretch of time lies within a plausible interval between beats.
 
-    causal: by the beats until the end of each stretch alone; stretches may not overlap.
+    causal: by the beats until the end of each stretch alone; sequences may not overlap.
     """
     if causal:
         ends = np.searchsorted(beats, onset_s + duration_s, side="right")

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sleepkd.config import from_dict, require
 from sleepkd.data import beats as heart
-from sleepkd.data.settings import Alignment, DataConfig, Normalisation, Polarity
+from sleepkd.data.data_settings import Alignment, DataConfig, Normalisation, Polarity
 from sleepkd.data.store import Night, SignalInfo
 from sleepkd.errors import UserError
 
@@ -236,7 +236,7 @@ def resolve(spec: InputSpec, data: DataConfig, rate_hz: float) -> InputSpec:
     return resolved
 
 
-def said(spec: InputSpec) -> str:
+def describe_inputs(spec: InputSpec) -> str:
     """What a network sees, in a word: EEG, or ECG + BEATS."""
     return " + ".join(name.upper() for name in spec)
 

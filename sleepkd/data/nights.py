@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from sleepkd.data.settings import Source
+from sleepkd.data.data_settings import Source
 from sleepkd.data.splits import read_split
 from sleepkd.data.store import Night, Store
 from sleepkd.errors import UserError

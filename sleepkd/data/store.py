@@ -113,7 +113,7 @@ class RecordingInfo:
         return frozenset(filter(None, [*beats, *(signal.digest for signal in self.signals.values())]))
 
     def clear_of_gaps(self, start_s: np.ndarray, end_s: np.ndarray) -> np.ndarray:
-        """(N,) bool: whether stretches of the recording, s, hold no gap."""
+        """(N,) bool: whether sequences of the recording, s, hold no gap."""
         clear = np.ones(np.broadcast(start_s, end_s).shape, dtype=bool)
         for begin, end in self.gaps:
             clear &= (end_s <= begin + 1e-6) | (start_s >= end - 1e-6)

@@ -1,11 +1,11 @@
 """The two ways to look at a night: its sleep epochs one by one, as published, or the night as it runs.
 
-A view lists places: rows of the training set, each a stretch of one night with the sleep epochs that lie on it.
+A view lists table: rows of the training set, each a stretch of one night with the sleep epochs that lie on it.
 - `epochs`: n sleep epochs a row, each cut to 30 s around its middle, so that an R&K one of 20 s is widened by 5 s on
   either side, and the first and last of such a night are dropped (Joshi et al., arXiv 2211.13125). The n cuts are
   independent of one another: widened ones overlap.
-- `night`: the signal as it runs, in cells of 10 s, which divide both 20 and 30 s; every second lies in one row once.
-  A sleep epoch lies on the cells whose middles it holds. What is beyond the recording is masked.
+- `night`: the signal as it runs, in token_spans of 10 s, which divide both 20 and 30 s; every second lies in one row once.
+  A sleep epoch lies on the token_spans whose middles it holds. What is beyond the recording is masked.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,25 +13,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sleepkd.data.data_settings import DataConfig
 from sleepkd.data.hypnogram import EPOCH_SECONDS, UNSCORED, Hypnogram, merge_labels
 from sleepkd.data.inputs import InputSpec
-from sleepkd.data.settings import DataConfig
 from sleepkd.data.store import Night
 
-CELL_SECONDS = 10.0
-CELLS_OF_30_S = round(EPOCH_SECONDS / CELL_SECONDS)
+TOKEN_SECONDS = 10.0
+TOKENS_PER_30_S = round(EPOCH_SECONDS / TOKEN_SECONDS)
 CONTIGUOUS_SECONDS = 0.05
 """How far the end of one sleep epoch may lie from the next one's onset for the two to count as consecutive."""
 
 
 @dataclass(frozen=True)
-class Places:
+class SegmentTable:
     """Where every row lies: W rows of n sleep epochs, -1 (or unscored) where a row is padded.
 
     night: (W,) index into the nights; sleep_epoch: (W, n) index into that night's hypnogram; onset_s, duration_s:
     (W, n) float64 as scored; labels: (W, n) int8.
-    start_s: (W,) where the signal of a row begins (view `night`; may lie before the first sample); cells: (W, n, 2)
-    int32, the first cell and the number of cells of each sleep epoch; mask: (W, C) bool, which cells hold signal. In
+    start_s: (W,) where the signal of a row begins (view `night`; may lie before the first sample); token_spans: (W, n, 2)
+    int32, the first cell and the number of token_spans of each sleep epoch; mask: (W, C) bool, which token_spans hold signal. In
     view `epochs` these are empty: (W, n, 0), (W, 0), and start_s is that of the first cut.
     """
 
@@ -41,7 +41,7 @@ class Places:
     duration_s: np.ndarray
     labels: np.ndarray
     start_s: np.ndarray
-    cells: np.ndarray
+    token_spans: np.ndarray
     mask: np.ndarray
 
     def __len__(self) -> int:
@@ -58,18 +58,18 @@ class Places:
         return self.duration_s / 2 - EPOCH_SECONDS / 2
 
     @property
-    def stretches(self) -> int:
+    def sequences(self) -> int:
         """How many pieces of signal these rows hold that a network sees by themselves: cuts, or rows of a night."""
         return len(self) if self.mask.shape[1] else int(self.present.sum())
 
-    def take(self, chosen: np.ndarray) -> "Places":
+    def take(self, chosen: np.ndarray) -> "SegmentTable":
         """Some of the rows, by index."""
-        return Places(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
+        return SegmentTable(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
 
 
-def places_of(
+def segment_table(
     nights: Sequence[Night], readers: Mapping[str, InputSpec], data: DataConfig, scored_only: bool, unlabelled: bool
-) -> Places:
+) -> SegmentTable:
     """The rows of some nights in the view that `data` asks for.
 
     readers: whatever will read them; a sleep epoch that one of these cannot have is dropped. scored_only: of nights
@@ -81,18 +81,18 @@ def places_of(
         for i, night in enumerate(nights)
         if night.has_labels or unlabelled or not scored_only
     ]
-    places = _joined(parts, data)
+    table = _joined(parts, data)
     if scored_only:
-        labelled = np.array([night.has_labels for night in nights], dtype=bool)[places.night]
-        keep = (places.labels != UNSCORED).any(axis=1) | ~labelled & places.present.any(axis=1)
-        places = places.take(np.flatnonzero(keep))
-    return places
+        labelled = np.array([night.has_labels for night in nights], dtype=bool)[table.night]
+        keep = (table.labels != UNSCORED).any(axis=1) | ~labelled & table.present.any(axis=1)
+        table = table.take(np.flatnonzero(keep))
+    return table
 
 
 # --- sleep epochs one by one ---
 
 
-def _epochs(index: int, night: Night, readers: Mapping[str, InputSpec], data: DataConfig) -> Places:
+def _epochs(index: int, night: Night, readers: Mapping[str, InputSpec], data: DataConfig) -> SegmentTable:
     hypnogram = night.hypnogram
     usable = np.ones(len(hypnogram), dtype=bool)
     if len(hypnogram) and np.median(hypnogram.duration_s) < EPOCH_SECONDS:
@@ -104,11 +104,13 @@ def _epochs(index: int, night: Night, readers: Mapping[str, InputSpec], data: Da
     start_s = hypnogram.onset_s + lead_s
     usable &= night.info.clear_of_gaps(start_s, start_s + EPOCH_SECONDS)
     runs = _consecutive_runs(hypnogram, np.flatnonzero(usable))
-    chunks = [run[i : i + data.window] for run in runs for i in range(0, len(run), data.window)]
-    rows = _rows(index, hypnogram, chunks, data.window, data.classes)
+    chunks = [run[i : i + data.sleep_epochs] for run in runs for i in range(0, len(run), data.sleep_epochs)]
+    rows = _rows(index, hypnogram, chunks, data.sleep_epochs, data.classes)
     first = rows["onset_s"][:, :1] + rows["duration_s"][:, :1] / 2 - EPOCH_SECONDS / 2
-    n, w = len(chunks), data.window
-    return Places(**rows, start_s=first[:, 0], cells=np.zeros((n, w, 0), np.int32), mask=np.zeros((n, 0), bool))
+    n, w = len(chunks), data.sleep_epochs
+    return SegmentTable(
+        **rows, start_s=first[:, 0], token_spans=np.zeros((n, w, 0), np.int32), mask=np.zeros((n, 0), bool)
+    )
 
 
 def _consecutive_runs(hypnogram: Hypnogram, usable: np.ndarray) -> list[np.ndarray]:
@@ -120,21 +122,21 @@ def _consecutive_runs(hypnogram: Hypnogram, usable: np.ndarray) -> list[np.ndarr
 # --- the night as it runs ---
 
 
-def _night(index: int, night: Night, readers: Mapping[str, InputSpec], data: DataConfig) -> Places:
-    """Rows of a night: the grid is laid so that cells begin where its first sleep epoch begins."""
+def _night(index: int, night: Night, readers: Mapping[str, InputSpec], data: DataConfig) -> SegmentTable:
+    """Rows of a night: the grid is laid so that token_spans begin where its first sleep epoch begins."""
     hypnogram, seconds = night.hypnogram, _seconds(night, readers)
     # Rows begin a whole number of minutes from the first onset: no sleep epoch of 20 or 30 s is cut in two.
     first = hypnogram.onset_s[0] if len(hypnogram) else 0.0
     start = first - 60.0 * np.ceil(first / 60.0)
-    per_row = round(60 * data.row_minutes / CELL_SECONDS) or _whole(seconds - start)
-    count = max(1, int(np.ceil((seconds - start) / (per_row * CELL_SECONDS) - 1e-9)))
-    starts = start + CELL_SECONDS * per_row * np.arange(count)
-    begins = starts[:, None] + CELL_SECONDS * np.arange(per_row)
-    mask = (begins > -1e-6) & (begins + CELL_SECONDS < seconds + 1e-6)
-    mask &= night.info.clear_of_gaps(begins, begins + CELL_SECONDS)
+    per_row = round(60 * data.shown_minutes / TOKEN_SECONDS) or _whole(seconds - start)
+    count = max(1, int(np.ceil((seconds - start) / (per_row * TOKEN_SECONDS) - 1e-9)))
+    starts = start + TOKEN_SECONDS * per_row * np.arange(count)
+    begins = starts[:, None] + TOKEN_SECONDS * np.arange(per_row)
+    mask = (begins > -1e-6) & (begins + TOKEN_SECONDS < seconds + 1e-6)
+    mask &= night.info.clear_of_gaps(begins, begins + TOKEN_SECONDS)
 
-    first_cell = np.rint((hypnogram.onset_s - start) / CELL_SECONDS).astype(np.int64)
-    length = np.rint(hypnogram.duration_s / CELL_SECONDS).astype(np.int64)
+    first_cell = np.rint((hypnogram.onset_s - start) / TOKEN_SECONDS).astype(np.int64)
+    length = np.rint(hypnogram.duration_s / TOKEN_SECONDS).astype(np.int64)
     row = np.clip((first_cell + length // 2) // per_row, 0, count - 1)  # where the sleep epoch's middle lies
     inside = first_cell - row * per_row
     length = np.minimum(inside + length, per_row) - np.maximum(inside, 0)
@@ -146,9 +148,9 @@ def _night(index: int, night: Night, readers: Mapping[str, InputSpec], data: Dat
     chunks = [np.flatnonzero(usable & (row == r)) for r in range(count)]
     n = max(1, *(len(chunk) for chunk in chunks))
     rows = _rows(index, hypnogram, chunks, n, data.classes)
-    cells = np.stack([inside, length], axis=-1).astype(np.int32)
-    of_rows = np.where(rows["sleep_epoch"][..., None] >= 0, cells[rows["sleep_epoch"]], np.int32(0))
-    return Places(**rows, start_s=starts, cells=of_rows, mask=mask)
+    token_spans = np.stack([inside, length], axis=-1).astype(np.int32)
+    of_rows = np.where(rows["sleep_epoch"][..., None] >= 0, token_spans[rows["sleep_epoch"]], np.int32(0))
+    return SegmentTable(**rows, start_s=starts, token_spans=of_rows, mask=mask)
 
 
 def _seconds(night: Night, readers: Mapping[str, InputSpec]) -> float:
@@ -160,7 +162,7 @@ def _seconds(night: Night, readers: Mapping[str, InputSpec]) -> float:
 
 def _whole(seconds: float) -> int:
     """Cells of a whole number of 30 s that hold so many seconds."""
-    return CELLS_OF_30_S * max(1, int(np.ceil(seconds / EPOCH_SECONDS - 1e-9)))
+    return TOKENS_PER_30_S * max(1, int(np.ceil(seconds / EPOCH_SECONDS - 1e-9)))
 
 
 # --- both ---
@@ -169,7 +171,7 @@ def _whole(seconds: float) -> int:
 def _rows(
     index: int, hypnogram: Hypnogram, chunks: Sequence[np.ndarray], n: int, classes: int
 ) -> dict[str, np.ndarray]:
-    """The columns of `Places` that both views share; chunks: which sleep epochs each row holds."""
+    """The columns of `SegmentTable` that both views share; chunks: which sleep epochs each row holds."""
     sleep_epoch = np.full((len(chunks), n), -1, dtype=np.int32)
     for row, chunk in zip(sleep_epoch, chunks, strict=True):
         row[: len(chunk)] = chunk
@@ -187,20 +189,22 @@ def _rows(
     }
 
 
-def _joined(parts: Sequence[Places], data: DataConfig) -> Places:
+def _joined(parts: Sequence[SegmentTable], data: DataConfig) -> SegmentTable:
     """The rows of all nights, padded to the longest."""
     if not parts:
         nothing = Hypnogram(np.zeros(0), np.zeros(0), np.zeros(0, dtype=np.int8))
-        rows = _rows(0, nothing, [], data.window, data.classes)
-        cells = np.zeros((0, data.window, 2 * (data.view == "night")), np.int32)
-        return Places(**rows, start_s=np.zeros(0), cells=cells, mask=np.zeros((0, int(data.view == "night")), bool))
+        rows = _rows(0, nothing, [], data.sleep_epochs, data.classes)
+        token_spans = np.zeros((0, data.sleep_epochs, 2 * (data.view == "night")), np.int32)
+        return SegmentTable(
+            **rows, start_s=np.zeros(0), token_spans=token_spans, mask=np.zeros((0, int(data.view == "night")), bool)
+        )
     fill = {"sleep_epoch": -1, "duration_s": EPOCH_SECONDS, "labels": UNSCORED}
     columns = {}
-    for name in Places.__dataclass_fields__:
+    for name in SegmentTable.__dataclass_fields__:
         arrays = [getattr(part, name) for part in parts]
         width = max(array.shape[1] for array in arrays) if arrays[0].ndim > 1 else 0
         columns[name] = np.concatenate([_widened(array, width, fill.get(name, 0)) for array in arrays])
-    return Places(**columns)
+    return SegmentTable(**columns)
 
 
 def _widened(array: np.ndarray, width: int, fill: float) -> np.ndarray:

@@ -4,18 +4,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sleepkd.checkpoints.trained import NETWORK, TrainedNetwork
 from sleepkd.data.batches import each_once
 from sleepkd.data.hypnogram import merge_labels
+from sleepkd.data.segments import Batch, Segments
 from sleepkd.data.store import Night
-from sleepkd.data.windows import Batch, Windows
-from sleepkd.distillation.trained import NETWORK, TrainedNetwork
 from sleepkd.distributed import Processes
 from sleepkd.evaluation.scores.night import NightPredictions
 
 
 @torch.inference_mode()
-def predict(trained: TrainedNetwork, windows: Windows, processes: Processes, batch_size: int) -> list[NightPredictions]:
-    """Predict every sleep epoch of the windows' nights; processes share out the rows, none is padded.
+def predict(trained: TrainedNetwork, segments: Segments, processes: Processes, batch_size: int) -> list[NightPredictions]:
+    """Predict every sleep epoch of the segments' nights; processes share out the rows, none is padded.
 
     Returns the nights, complete, on the first process, and an empty list on the others. Sleep epochs that lie in no
     row (cut off by the end of the signal, say) are left out. Nights are called by their recording, or by
@@ -23,18 +23,18 @@ def predict(trained: TrainedNetwork, windows: Windows, processes: Processes, bat
     """
     network = trained.network.to(processes.device)
     numbers, parts = [np.zeros(0, dtype=np.int64)], []
-    for chosen, batch in each_once(windows, processes, batch_size):
+    for chosen, batch in each_once(segments, processes, batch_size):
         numbers.append(chosen)
         parts.append(probabilities_of(network, batch.to(processes.device, torch.float32)).cpu().numpy())
-    shape = (0, windows.places.labels.shape[1], trained.config.data.classes)
+    shape = (0, segments.table.labels.shape[1], trained.config.data.classes)
     mine = np.concatenate(numbers), np.concatenate([np.zeros(shape, dtype=np.float32), *parts])
     gathered = processes.gather(mine)
     if not processes.is_first:
         return []
-    probabilities = np.empty((len(windows), *shape[1:]), dtype=np.float32)
+    probabilities = np.empty((len(segments), *shape[1:]), dtype=np.float32)
     for chosen, part in gathered:
         probabilities[chosen] = part
-    return [_night(windows, index, name, probabilities) for index, name in enumerate(windows.names)]
+    return [_night(segments, index, name, probabilities) for index, name in enumerate(segments.names)]
 
 
 def probabilities_of(network: nn.Module, batch: Batch) -> Tensor:
@@ -43,10 +43,10 @@ def probabilities_of(network: nn.Module, batch: Batch) -> Tensor:
     return torch.softmax(logits.float(), dim=-1)
 
 
-def _night(windows: Windows, index: int, name: str, probabilities_WNK: np.ndarray) -> NightPredictions:
-    night, places = windows.nights[index], windows.places
-    chosen = (places.night == index)[:, None] & places.present
-    return predictions_of(night, name, places.sleep_epoch[chosen], probabilities_WNK[chosen], windows.data.classes)
+def _night(segments: Segments, index: int, name: str, probabilities_WNK: np.ndarray) -> NightPredictions:
+    night, table = segments.nights[index], segments.table
+    chosen = (table.night == index)[:, None] & table.present
+    return predictions_of(night, name, table.sleep_epoch[chosen], probabilities_WNK[chosen], segments.data.classes)
 
 
 def predictions_of(

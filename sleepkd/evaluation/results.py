@@ -6,12 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sleepkd.checkpoints.trained import TrainedNetwork
 from sleepkd.config import to_dict
 from sleepkd.data.hypnogram import CLASS_NAMES
-from sleepkd.distillation.trained import TrainedNetwork
 from sleepkd.evaluation.analysis import Analysis, analyse, draw, draw_comparison, draw_together
-from sleepkd.evaluation.distillation.inside import Evaluated
-from sleepkd.evaluation.distillation.trio import Trio, distillation_of, draw_distillation
 from sleepkd.evaluation.pages.page import interval, number
 from sleepkd.evaluation.pages.report import Provenance, write_report
 from sleepkd.evaluation.pictures.figures import Picture, hypnogram_figure
@@ -21,6 +19,8 @@ from sleepkd.evaluation.scores.calibration import with_temperature_applied
 from sleepkd.evaluation.scores.comparison import compare
 from sleepkd.evaluation.scores.night import NightPredictions
 from sleepkd.evaluation.scores.summary import json_safe, write_metrics
+from sleepkd.evaluation.teacher_student.inside import Evaluated
+from sleepkd.evaluation.teacher_student.trio import Trio, distillation_of, draw_distillation
 from sleepkd.provenance import shown
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sleepkd.distillation.trained import TrainedNetwork
+from sleepkd.checkpoints.trained import TrainedNetwork
 from sleepkd.errors import UserError
 from sleepkd.evaluation.scores.statistics import DRAWS
 

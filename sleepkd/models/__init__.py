@@ -14,8 +14,8 @@ from torch import nn
 from sleepkd.config import from_dict, require
 from sleepkd.data.hypnogram import EPOCH_SECONDS
 from sleepkd.data.inputs import InputSpec
-from sleepkd.data.views import CELL_SECONDS
-from sleepkd.models.night import NightNetwork, NightSettings
+from sleepkd.data.views import TOKEN_SECONDS
+from sleepkd.models.night_network import NightNetwork, NightSettings
 from sleepkd.models.utime import UTime, UTimeSettings
 
 
@@ -42,5 +42,5 @@ def network_settings(values: Mapping[str, Any], key: str = "model") -> Any:
 
 def build_network(settings: Any, classes: int, inputs: InputSpec, view: str) -> nn.Module:
     """A fresh network that answers every sleep epoch of view `epochs`, or every 10-s cell of view `night`."""
-    answer_seconds = CELL_SECONDS if view == "night" else EPOCH_SECONDS
+    answer_seconds = TOKEN_SECONDS if view == "night" else EPOCH_SECONDS
     return NETWORKS[settings.name].build(settings, classes, inputs, answer_seconds)

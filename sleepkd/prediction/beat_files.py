@@ -155,10 +155,10 @@ def _header(lines: list[str]) -> list[str]:
     """The names of the columns, where the first line has any."""
     if not lines:
         return []
-    cells = [cell.strip().strip('"') for cell in lines[0].split(delimiter_of(lines[0]))]
+    token_spans = [cell.strip().strip('"') for cell in lines[0].split(delimiter_of(lines[0]))]
     return (
-        cells
-        if any(re.search(r"[A-Za-z]", cell) and not re.fullmatch(r"nan|\d.*", cell, re.I) for cell in cells)
+        token_spans
+        if any(re.search(r"[A-Za-z]", cell) and not re.fullmatch(r"nan|\d.*", cell, re.I) for cell in token_spans)
         else []
     )
 

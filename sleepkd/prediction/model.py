@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from sleepkd.checkpoints.temperature import read_temperature, temperature_path
+from sleepkd.checkpoints.trained import TrainedNetwork, load_trained
 from sleepkd.cohorts.signals.derivation import DerivedSignal
 from sleepkd.data.store import Night
-from sleepkd.distillation.trained import TrainedNetwork, load_trained
 from sleepkd.errors import UserError
 from sleepkd.prediction.recorded import night_of_beats, night_of_signal
 from sleepkd.prediction.staged import Staged, stage_night
-from sleepkd.training.temperature import read_temperature, temperature_path
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 OWN = ("night", "tuned")

@@ -15,11 +15,11 @@ import torch
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from torch import Tensor, nn
 
+from sleepkd.checkpoints.trained import NETWORK, TrainedNetwork
 from sleepkd.data.hypnogram import CLASS_NAMES
 from sleepkd.data.inputs import BeatsInput
-from sleepkd.data.views import CELL_SECONDS
-from sleepkd.data.windows import Windows
-from sleepkd.distillation.trained import NETWORK, TrainedNetwork
+from sleepkd.data.segments import Segments
+from sleepkd.data.views import TOKEN_SECONDS
 from sleepkd.errors import UserError
 from sleepkd.prediction.model import Model
 
@@ -48,14 +48,14 @@ def facts_of(model: Model, version: str) -> dict[str, str]:
     trained = model.trained
     inputs = {
         name: asdict(item)
-        | {"channels": 3 if isinstance(item, BeatsInput) else 1, "samples_per_token": round(CELL_SECONDS * item.rate)}
+        | {"channels": 3 if isinstance(item, BeatsInput) else 1, "samples_per_token": round(TOKEN_SECONDS * item.rate)}
         for name, item in trained.inputs.items()
     }
     return {
         "classes": json.dumps(CLASS_NAMES[trained.config.data.classes]),
         "inputs": json.dumps(inputs),
         "temperature": f"{model.temperature:.6g}",
-        "token_seconds": f"{CELL_SECONDS:g}",
+        "token_seconds": f"{TOKEN_SECONDS:g}",
         "about": " ".join(model.about),
         "sleepkd": version,
     }
@@ -105,12 +105,12 @@ def check_onnx(trained: TrainedNetwork, path: Path, agrees: float = AGREES) -> f
     return largest
 
 
-def quantise(source: Path, target: Path, windows: Windows) -> None:
+def quantise(source: Path, target: Path, segments: Segments) -> None:
     """An int8 file of a float one, its ranges taken from nights (static quantisation, symmetric weights by channel)."""
 
     class Nights(CalibrationDataReader):
         def __init__(self) -> None:
-            self._rows = rows_of(windows)
+            self._rows = rows_of(segments)
 
         def get_next(self) -> dict[str, np.ndarray] | None:
             return next(self._rows, None)
@@ -128,10 +128,10 @@ def quantise(source: Path, target: Path, windows: Windows) -> None:
         )
 
 
-def rows_of(windows: Windows) -> Iterator[dict[str, np.ndarray]]:
+def rows_of(segments: Segments) -> Iterator[dict[str, np.ndarray]]:
     """What the network sees of each row, one at a time."""
-    for row in range(len(windows)):
-        batch = windows[np.array([row])]
+    for row in range(len(segments)):
+        batch = segments[np.array([row])]
         yield {name: x.numpy() for name, x in batch.inputs[NETWORK].items()}
 
 
@@ -150,11 +150,11 @@ def session_of(path: Path) -> onnxruntime.InferenceSession:
 
 
 def _per_token(trained: TrainedNetwork, name: str) -> int:
-    return round(CELL_SECONDS * trained.inputs[name].rate)
+    return round(TOKEN_SECONDS * trained.inputs[name].rate)
 
 
 def _shape(trained: TrainedNetwork, name: str, tokens: int) -> tuple[int, ...]:
-    return 1, 1, *trained.inputs[name].shape(CELL_SECONDS * tokens)
+    return 1, 1, *trained.inputs[name].shape(TOKEN_SECONDS * tokens)
 
 
 def _example(trained: TrainedNetwork, name: str, tokens: int) -> Tensor:

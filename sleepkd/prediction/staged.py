@@ -4,11 +4,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sleepkd.checkpoints.trained import TrainedNetwork
 from sleepkd.data.beats import beat_quality
 from sleepkd.data.hypnogram import CLASS_NAMES, UNSCORED
+from sleepkd.data.segments import Segments
 from sleepkd.data.store import Night
-from sleepkd.data.windows import Windows
-from sleepkd.distillation.trained import TrainedNetwork
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError
 from sleepkd.evaluation.inference import predict
@@ -45,9 +45,9 @@ def stage_night(trained: TrainedNetwork, night: Night, temperature: float = 1.0,
     seen = [name for name in trained.inputs if name in held]
     if not seen:
         raise UserError(f"{night.folder}: holds none of what the network sees: {', '.join(trained.inputs)}")
-    network = trained.seeing(seen) if len(seen) < len(trained.inputs) else trained
-    windows = Windows([night], network.readers, trained.config.data.whole_nights(), scored_only=False, unlabelled=True)
-    (predicted,) = predict(network, windows, Processes("cpu"), 1)
+    network = trained.with_inputs(seen) if len(seen) < len(trained.inputs) else trained
+    segments = Segments([night], network.readers, trained.config.data.whole_nights(), scored_only=False, unlabelled=True)
+    (predicted,) = predict(network, segments, Processes("cpu"), 1)
     if temperature != 1.0:
         predicted = with_temperature_applied(predicted, temperature)
     if night.info.beats:

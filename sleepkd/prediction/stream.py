@@ -10,7 +10,7 @@ from sleepkd.cohorts.beats.detect import BLOCK_SECONDS, MARGIN_SECONDS, SLOWEST_
 from sleepkd.data.beats import NEIGHBOURS, SLOW_SECONDS, beat_quality, causal_beat_series
 from sleepkd.data.hypnogram import CLASS_NAMES, EPOCH_SECONDS, UNSCORED_NAME
 from sleepkd.data.inputs import BeatsInput
-from sleepkd.data.views import CELL_SECONDS, CELLS_OF_30_S
+from sleepkd.data.views import TOKEN_SECONDS, TOKENS_PER_30_S
 from sleepkd.errors import UserError
 from sleepkd.prediction.heart import USABLE
 from sleepkd.prediction.model import Model
@@ -39,11 +39,11 @@ class BeatStream:
             raise UserError(
                 f"{trained.path}: is not causal, or does not see beats: model.causal=true, stage.inputs.beats"
             )
-        self._network = trained.seeing(["beats"]).network if len(trained.inputs) > 1 else trained.network
+        self._network = trained.with_inputs(["beats"]).network if len(trained.inputs) > 1 else trained.network
         self._rate, self._temperature = item.rate, model.temperature
         self._names = CLASS_NAMES[trained.config.data.classes]
         self._reach = settings.repeats * sum(settings.dilations) * (settings.kernel - 1)
-        self._lookahead = round(60 * settings.lookahead_minutes / CELL_SECONDS)
+        self._lookahead = round(60 * settings.lookahead_minutes / TOKEN_SECONDS)
         self._beats = np.zeros(0)
         self._next = 0
 
@@ -60,23 +60,23 @@ class BeatStream:
         return list(self._ended(now))
 
     def _ended(self, now: float) -> Iterator[Stage]:
-        while EPOCH_SECONDS * (self._next + 1) + CELL_SECONDS * self._lookahead <= now + 1e-9:
+        while EPOCH_SECONDS * (self._next + 1) + TOKEN_SECONDS * self._lookahead <= now + 1e-9:
             yield self._stage(self._next)
             self._next += 1
-            behind = EPOCH_SECONDS * self._next - CELL_SECONDS * (self._reach + CELLS_OF_30_S) - 2 * SLOW_SECONDS
+            behind = EPOCH_SECONDS * self._next - TOKEN_SECONDS * (self._reach + TOKENS_PER_30_S) - 2 * SLOW_SECONDS
             first = max(0, int(np.searchsorted(self._beats, behind)) - 2 * NEIGHBOURS)
             self._beats = self._beats[first:]
 
     @torch.no_grad()
     def _stage(self, number: int) -> Stage:
         """One sleep epoch, from what the network sees of the night behind it and, if it may, ahead."""
-        last = CELLS_OF_30_S * (number + 1) + self._lookahead
-        first = max(0, CELLS_OF_30_S * number - self._reach)
-        per_cell = round(CELL_SECONDS * self._rate)
-        series = causal_beat_series(self._beats, CELL_SECONDS * first, (last - first) * per_cell, self._rate)
+        last = TOKENS_PER_30_S * (number + 1) + self._lookahead
+        first = max(0, TOKENS_PER_30_S * number - self._reach)
+        per_cell = round(TOKEN_SECONDS * self._rate)
+        series = causal_beat_series(self._beats, TOKEN_SECONDS * first, (last - first) * per_cell, self._rate)
         logits = self._network({"beats": torch.from_numpy(series)[None, None]})[0]
-        place = CELLS_OF_30_S * number - first
-        mean = logits[place : place + CELLS_OF_30_S].mean(dim=0) / self._temperature
+        place = TOKENS_PER_30_S * number - first
+        mean = logits[place : place + TOKENS_PER_30_S].mean(dim=0) / self._temperature
         probabilities = mean.softmax(dim=-1).numpy()
         onset, length = np.array([EPOCH_SECONDS * number]), np.full(1, EPOCH_SECONDS)
         usable = beat_quality(self._beats, onset, length, causal=True)[0] >= USABLE

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
+from sleepkd.checkpoints.checkpoint import Position, save_checkpoint
+from sleepkd.checkpoints.trained import untrained
 from sleepkd.data.splits import write_split
 from sleepkd.data.store import Store
-from sleepkd.data.views import places_of
-from sleepkd.distillation.trained import untrained
+from sleepkd.data.views import segment_table
 from sleepkd.errors import UserError
 from sleepkd.provenance import launch_command
 from sleepkd.study.folds import Parts
 from sleepkd.study.plan import Job
-from sleepkd.training.checkpoint import Position, save_checkpoint
 
 TIMED_UPDATES = 3
 FORWARD = 1 / 3  # of an update's arithmetic: the backward pass computes two products for each of the forward's
@@ -54,7 +54,7 @@ def _measured(job: Job, needed: Sequence[Job], processes: int, parts: Parts) -> 
     rows = {}
     for part in ("train", "validation"):
         nights = [store.open(recording) for recording in parts[part]]
-        rows[part] = len(places_of(nights, {}, config.data, scored_only=True, unlabelled=False))
+        rows[part] = len(segment_table(nights, {}, config.data, scored_only=True, unlabelled=False))
     update = time_update(job, needed, processes, parts, store.rate_hz)
     validations = 1 / config.train.validate_every if config.train.validate_every else 0
     updates, forwards = (-(-count // config.train.batch_size) for count in rows.values())

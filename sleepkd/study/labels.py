@@ -16,7 +16,7 @@ import numpy as np
 from sleepkd.config import require
 from sleepkd.data.splits import read_split, write_split
 from sleepkd.data.store import Store
-from sleepkd.distillation.settings import Config, load_config
+from sleepkd.settings import Config, load_config
 from sleepkd.study.folds import Parts
 from sleepkd.study.plan import Group, Job, for_row
 
@@ -213,7 +213,7 @@ class LabelStudy:
 
     def _lengths(self, config: Config, nights: Sequence[str], validates: bool, share: float) -> list[str]:
         """Epochs, and how often to validate, that come to about so many updates."""
-        minutes = config.data.row_minutes
+        minutes = config.data.shown_minutes
         seconds = [self.store.info(name).seconds for name in nights]
         # A night's rows begin up to a minute before its first sample.
         rows = sum(math.ceil((length + 60) / (60 * minutes)) if minutes else 1 for length in seconds)

@@ -189,7 +189,7 @@ def markdown(pieces: Sequence[Piece]) -> str:
             lines += [f"    {piece.code}", ""]
         if piece.header:
             marks = ["---", *("---:" for _ in piece.header[1:])]
-            lines += [f"| {' | '.join(cells)} |" for cells in (piece.header, marks, *piece.rows)] + [""]
+            lines += [f"| {' | '.join(token_spans)} |" for token_spans in (piece.header, marks, *piece.rows)] + [""]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from sleepkd.distillation.settings import Config, load_config
 from sleepkd.errors import UserError
+from sleepkd.settings import Config, load_config
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Job:
     @property
     def scored(self) -> bool:
         """Whether it learns to tell sleep stages; attention transfer alone leaves the last layer as it was."""
-        return self.config.tells_stages
+        return self.config.trains_logits
 
 
 def plan(

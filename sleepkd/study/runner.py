@@ -13,16 +13,16 @@ from types import FrameType
 
 import torch
 
+from sleepkd.checkpoints.checkpoint import Position
+from sleepkd.checkpoints.trained import best_or_last
 from sleepkd.config import to_dict
 from sleepkd.distillation.stage import by_device
-from sleepkd.distillation.trained import best_or_last
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError
 from sleepkd.evaluation.predictions import read_predictions
 from sleepkd.provenance import launch_command, shown
 from sleepkd.study.plan import Group, Job
 from sleepkd.study.table import Results
-from sleepkd.training.checkpoint import Position
 from sleepkd.training.run_directory import resumable
 from sleepkd.training.schedule import is_finished
 

@@ -1,1 +1,1 @@
-"""What a run is besides its arithmetic: settings, state, checkpoints, its folder, its log."""
+"""The machinery around the training loop: state, run directory, log, schedule."""

@@ -1,48 +1,27 @@
-"""The folder of one run: its config, what it ran with, its metrics, its checkpoints. One run at a time writes to it."""
+"""The folder of a run: config, environment, metrics, checkpoints. One run at a time writes to it."""
 
 import fcntl
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import yaml
 from torch.utils.tensorboard import SummaryWriter
 
+from sleepkd.checkpoints.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 from sleepkd.errors import UserError
 from sleepkd.files import write_text_atomically
 from sleepkd.provenance import environment
-from sleepkd.training.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
-
-# What a run may go on with another value of, and what a teacher's cache does not depend on: how a run runs, and where
-# its files lie, not what it computes. data.nights is compared without its stores.
-FREE = (
-    "runs_root", "data.store", "data.workers", "data.prefetch", "data.pin_memory", "distill.cache_teacher",
-    "train.device", "train.compile", "train.accumulate", "train.log_every", "train.timeout_minutes",
-)  # fmt: skip
-
-
-def computed(config: dict[str, Any]) -> dict[str, Any]:
-    """A run's settings by dotted key, without what is FREE: what its weights follow from, the data's content aside."""
-    values = {key: value for key, value in flat(config).items() if key not in FREE}
-    values["data.nights"] = [entry | {"store": ""} for entry in values["data.nights"]]
-    return values
-
-
-def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested values by dotted key."""
-    out = {}
-    for key, value in values.items():
-        out |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return out
+from sleepkd.settings import Config, config_of, result_settings
 
 
 class RunDirectory:
-    """Where a run writes. Only the first process writes; on the others every method does nothing.
+    """Writes a run's files. Only the first process writes; on the others every method does nothing.
 
-    Raises UserError where the folder cannot be written or another run holds it. resumed_step: the last update of the
-    checkpoint that the run goes on from; what was logged after it is dropped, to be logged again.
+    resumed_step: the last update of the checkpoint that the run resumes; later log lines are dropped and logged again.
+    Raises UserError where the folder cannot be written or another run holds it.
     """
 
     def __init__(self, path: Path, config: dict[str, Any], writes: bool, resumed_step: int):
@@ -54,7 +33,7 @@ class RunDirectory:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(self.path)
-            for litter in self.path.glob(".*.tmp"):  # of a process killed while saving
+            for litter in self.path.glob(".*.tmp"):  # left by a process killed while saving
                 litter.unlink()
             self._metrics = _open_metrics(self.path / "metrics.jsonl", resumed_step)
             self._board = SummaryWriter(str(self.path), purge_step=resumed_step + 1)
@@ -83,7 +62,7 @@ class RunDirectory:
             self._board.add_image(name, picture_HWC, step, dataformats="HWC")
 
     def save_last(self, checkpoint: Checkpoint) -> None:
-        """Write last.pt; the one before it stays as previous.pt."""
+        """Write last.pt; the previous one becomes previous.pt."""
         if self._writes:
             save_checkpoint(self.last, checkpoint, keep=self.previous)
 
@@ -93,20 +72,19 @@ class RunDirectory:
             save_checkpoint(self.best, checkpoint)
 
     def close(self) -> None:
-        """Write out what is buffered and let go of the folder."""
+        """Flush the logs and release the folder."""
         if self._writes:
             self._board.close()
             self._metrics.close()
             self._lock.close()
 
 
-def resumable(path: Path, config: dict[str, Any]) -> Checkpoint | None:
-    """The last.pt of a run directory if it has one.
+def resumable(config: Config) -> Checkpoint | None:
+    """The last.pt of a run directory, None where there is none.
 
-    Raises UserError where it is damaged, naming the one before if that is good, or where it was trained with settings
-    that this run has not.
+    Raises UserError where it is damaged, naming previous.pt if that is good, or where its settings differ from these.
     """
-    last, previous = path / "last.pt", path / "previous.pt"
+    last, previous = config.run_directory / "last.pt", config.run_directory / "previous.pt"
     if not last.is_file():
         return None
     try:
@@ -117,19 +95,19 @@ def resumable(path: Path, config: dict[str, Any]) -> Checkpoint | None:
         except UserError:
             raise error from None
         where = f"epoch {position.epoch}, update {position.update}"
-        raise UserError(f"{last}: is damaged; {previous} is good ({where}): copy it over last.pt to go on") from None
-    then, now = computed(checkpoint.config), computed(config)
+        raise UserError(f"{last}: is damaged; {previous} is good ({where}): copy it over last.pt to resume") from None
+    then, now = result_settings(config_of(checkpoint.config)), result_settings(config)
     for key in dict.fromkeys((*now, *then)):
         if then.get(key) != now.get(key) and not (key == "train.epochs" and now["train.schedule"] != "cosine"):
             raise UserError(
                 f"{last}: holds a run with {key} = {then.get(key)}, this one asks for {now.get(key)}; "
-                "give the old settings, another runs_root, or delete that folder"
+                "use the old settings or another runs_root, or delete that folder"
             )
     return checkpoint
 
 
-def _lock(folder: Path) -> Any:
-    """Hold the folder until the returned file is closed or this process ends, however it ends."""
+def _lock(folder: Path) -> TextIO:
+    """Lock the folder until the returned file is closed or this process ends."""
     file = (folder / ".lock").open("w")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -138,7 +116,8 @@ def _lock(folder: Path) -> Any:
     return file
 
 
-def _open_metrics(path: Path, last_step: int) -> Any:
+def _open_metrics(path: Path, last_step: int) -> TextIO:
+    """The log, opened to append, without the lines after `last_step`."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     kept = []
     for line in lines:

@@ -1,9 +1,9 @@
-"""The learning rate and early stopping, as functions of how far a run has come: nothing to save but the position."""
+"""The learning-rate schedule and early stopping, as functions of the position in a run."""
 
 import math
 
-from sleepkd.training.checkpoint import Position
-from sleepkd.training.settings import TrainConfig
+from sleepkd.checkpoints.checkpoint import Position
+from sleepkd.settings import TrainConfig
 
 
 def learning_rate(train: TrainConfig, update: int, total: int, reductions: int) -> float:
@@ -21,10 +21,10 @@ def learning_rate(train: TrainConfig, update: int, total: int, reductions: int) 
     return train.learning_rate * warm * decay
 
 
-def note_validation(train: TrainConfig, position: Position, score: float) -> bool:
-    """Take down a validation score (higher is better) in the position; returns whether it is the best so far.
+def record_validation(train: TrainConfig, position: Position, score: float) -> bool:
+    """Record a validation score (higher is better) in the position; returns whether it is the best so far.
 
-    Without a better one, every `plateau_patience` validations count as a reduction of the learning rate.
+    Every `plateau_patience` validations without a better score count as a reduction of the learning rate.
     """
     if position.best_score is None or score > position.best_score:
         position.best_score, position.best_epoch, position.stale = score, position.epoch, 0
@@ -36,6 +36,6 @@ def note_validation(train: TrainConfig, position: Position, score: float) -> boo
 
 
 def is_finished(train: TrainConfig, position: Position) -> bool:
-    """Whether all epochs are done, or `stop_patience` validations went by without a better score."""
+    """Whether all training epochs are done, or `stop_patience` validations passed without a better score."""
     stale = bool(train.stop_patience) and position.stale >= train.stop_patience
     return stale or position.epoch >= train.epochs

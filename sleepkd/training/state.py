@@ -1,4 +1,4 @@
-"""All that changes while a stage trains: what is saved and what is restored stand side by side."""
+"""Everything that changes while a stage trains. What is saved and what is restored stand side by side."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,23 +6,22 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
+from sleepkd.checkpoints.checkpoint import Position
 from sleepkd.distributed import Processes
-from sleepkd.training.checkpoint import Position
-from sleepkd.training.settings import TrainConfig
 
 
 @dataclass
 class TrainingState:
-    """What is trained, by what, and how far it has come.
+    """The training state.
 
-    student: its weights are the checkpoint's `model`. terms: the loss terms, which may own parameters; they are kept
-    in last.pt and never in best.pt. average: the moving average of the student, buffers included, if there is one.
+    student: its weights are the checkpoint's `model`. losses: may own parameters, kept in last.pt, never in best.pt.
+    average: the moving average of the student's weights and buffers, None without `train.ema_decay`.
     """
 
     student: nn.Module
-    terms: nn.Module
+    losses: nn.Module
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     average: AveragedModel | None
@@ -30,14 +29,19 @@ class TrainingState:
     processes: Processes
 
     @property
-    def kept(self) -> nn.Module:
-        """The network that is validated and kept as best.pt."""
+    def evaluated(self) -> nn.Module:
+        """The network that is validated and saved as best.pt."""
         return self.average.module if self.average else self.student
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """The parameters of all groups of the optimizer."""
+        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
 
     def state(self) -> dict[str, Any]:
         """What last.pt holds besides the student's weights and the position. All processes call it together."""
         return {
-            "terms": self.terms.state_dict(),
+            "losses": self.losses.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "average": self.average.state_dict() if self.average else {},
@@ -45,11 +49,12 @@ class TrainingState:
         }
 
     def load_state(self, saved: dict[str, Any]) -> bool:
-        """Take up what `state` gave; returns False where random draws (dropout) go on otherwise than they would have.
+        """Restore what `state` returned.
 
-        They do so on another number of processes, each of which has a stream of its own.
+        Returns False where random draws (dropout) differ from an uninterrupted run: every process has its own stream,
+        so they do on another number of processes.
         """
-        self.terms.load_state_dict(saved["terms"])
+        self.losses.load_state_dict(saved["losses"] if "losses" in saved else saved["terms"])  # "terms": version 0.1
         self.optimizer.load_state_dict(saved["optimizer"])
         self.scaler.load_state_dict(saved["scaler"])
         if self.average:
@@ -60,29 +65,14 @@ class TrainingState:
         return same
 
 
-def new_state(
-    student: nn.Module, terms: nn.Module, train: TrainConfig, position: Position, processes: Processes
-) -> TrainingState:
-    """The state at a position, before what was saved is loaded; every process draws from a stream of its own."""
-    trained = [p for module in (student, terms) for p in module.parameters() if p.requires_grad]
-    average = None
-    if train.ema_decay:
-        average = AveragedModel(student, multi_avg_fn=get_ema_multi_avg_fn(train.ema_decay), use_buffers=True)
-    seed = np.random.SeedSequence([train.seed, processes.rank, processes.world, position.epoch, position.update])
-    torch.manual_seed(int(seed.generate_state(1, np.uint64)[0] >> np.uint64(1)))
-    return TrainingState(
-        student=student,
-        terms=terms,
-        optimizer=torch.optim.Adam(trained, lr=train.learning_rate),
-        scaler=torch.amp.GradScaler(processes.device.type, enabled=train.precision == "fp16"),
-        average=average,
-        position=position,
-        processes=processes,
-    )
+def seed_process(seed: int, processes: Processes, position: Position) -> None:
+    """Give this process a random stream of its own, which depends on the seed, its rank and the position."""
+    entropy = [seed, processes.rank, processes.world, position.epoch, position.update]
+    torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> np.uint64(1)))
 
 
 def _random_state(device: torch.device) -> dict[str, Tensor]:
-    """Where torch's random numbers stand on this process."""
+    """The states of torch's random generators on this process."""
     cuda = {"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {}
     return {"cpu": torch.get_rng_state(), **cuda}
 

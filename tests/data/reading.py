@@ -7,9 +7,9 @@ from torch import Tensor
 
 from sleepkd.data.hypnogram import Hypnogram
 from sleepkd.data.inputs import SignalInput, resolve
-from sleepkd.data.settings import DataConfig
+from sleepkd.data.data_settings import DataConfig
 from sleepkd.data.store import Store
-from sleepkd.data.windows import Batch, Windows
+from sleepkd.data.segments import Batch, Segments
 from tests.data.stored import made_store
 
 RATE = 100
@@ -18,13 +18,13 @@ RAMP = np.arange(300 * RATE, dtype=np.int16)  # the stored number is the sample'
 AS_STORED = {"classes": 5, "clip": 1e6}  # with median 0 and interquartile range 1: what is read is what is stored
 
 
-def windows_of(store: Store, data: DataConfig, signals: Sequence[str] = ("eeg",), **how: bool) -> Windows:
+def windows_of(store: Store, data: DataConfig, signals: Sequence[str] = ("eeg",), **how: bool) -> Segments:
     """All nights of a store; how: scored_only, unlabelled."""
     spec = resolve({name: SignalInput() for name in signals}, data, store.rate_hz)
-    return Windows([store.open(recording) for recording in store.recordings], {"student": spec}, data, **how)
+    return Segments([store.open(recording) for recording in store.recordings], {"student": spec}, data, **how)
 
 
-def ramp_windows(path, night: Hypnogram, rate_hz: float = RATE, **data) -> Windows:
+def ramp_windows(path, night: Hypnogram, rate_hz: float = RATE, **data) -> Segments:
     store = made_store(path / "store", {"a": night}, {"eeg": RAMP}, rate_hz)
     return windows_of(store, DataConfig(**(AS_STORED | data)))
 
@@ -34,8 +34,8 @@ def seen(batch: Batch, signal: str = "eeg") -> Tensor:
     return batch.inputs["student"][signal]
 
 
-def first_samples(windows: Windows) -> list[int]:
+def first_samples(segments: Segments) -> list[int]:
     """The number of the sample that each row's first cut begins with; the rest of it must follow without a gap."""
-    x = seen(windows[np.arange(len(windows))])[:, 0]
+    x = seen(segments[np.arange(len(segments))])[:, 0]
     assert (x.diff(dim=1) == 1).all()
     return x[:, 0].int().tolist()

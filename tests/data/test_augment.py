@@ -10,12 +10,12 @@ from sleepkd.data.augment import LONGEST_LEAD_OFF, Augment
 from sleepkd.data.beats import RELATIVE
 from sleepkd.data.inputs import BeatsInput, SignalInput, resolve
 from sleepkd.data.nights import open_nights
-from sleepkd.data.settings import AugmentConfig, DataConfig, Source
-from sleepkd.data.windows import Windows
+from sleepkd.data.data_settings import AugmentConfig, DataConfig, Source
+from sleepkd.data.segments import Segments
 from sleepkd.errors import UserError
 
 ALL = {
-    "polarity": 0.5, "gain": 0.3, "noise": 0.2, "lead_off": 0.5, "dropped_beats": 0.1, "added_beats": 0.1,
+    "polarity": 0.5, "gain": 0.3, "noise": 0.2, "electrode_dropout": 0.5, "dropped_beats": 0.1, "added_beats": 0.1,
     "stretch": 0.2, "drop_input": 0.5,
 }  # fmt: skip
 SIGNAL = np.random.default_rng(0).normal(size=2000).astype(np.float32)
@@ -27,15 +27,15 @@ def augment(seed: int = 0, **settings: float) -> Augment:
     return Augment(AugmentConfig(**settings), np.random.default_rng(seed))
 
 
-def windows(store: Path, names: tuple[str, ...] = ("ecg", "beats"), augmented: str = "student", **settings) -> Windows:
-    data = DataConfig(store=str(store), view="night", crop_minutes=5, augment=AugmentConfig(**settings))
+def segments(store: Path, names: tuple[str, ...] = ("ecg", "beats"), augmented: str = "student", **settings) -> Segments:
+    data = DataConfig(store=str(store), view="night", segment_minutes=5, augment=AugmentConfig(**settings))
     nights = open_nights((Source(str(store)),), "train")
     wishes = {name: BeatsInput() if name == "beats" else SignalInput() for name in names}
     spec = resolve(wishes, data, nights[0].rate_hz)
-    return Windows(nights, {"student": spec, "teacher": spec}, data, augmented=augmented, seed=3)
+    return Segments(nights, {"student": spec, "teacher": spec}, data, augmented=augmented, seed=3)
 
 
-def seen(of: Windows, rows: list[int], reader: str = "student") -> dict[str, torch.Tensor]:
+def seen(of: Segments, rows: list[int], reader: str = "student") -> dict[str, torch.Tensor]:
     return of[np.array(rows)].inputs[reader]
 
 
@@ -73,7 +73,7 @@ def test_noise_is_laid_over_signal_alone() -> None:
 def test_lead_off_is_one_stretch_of_zeros() -> None:
     lengths = []
     for seed in range(200):
-        off = (augment(seed, lead_off=0.5).signal(SIGNAL.copy()) == 0) & (SIGNAL != 0)
+        off = (augment(seed, electrode_dropout=0.5).signal(SIGNAL.copy()) == 0) & (SIGNAL != 0)
         changed = np.flatnonzero(off)
         if len(changed):
             inside = SIGNAL[changed[0] : changed[-1] + 1]
@@ -112,14 +112,14 @@ def test_stretch_is_one_factor_of_the_row_s_intervals() -> None:
 
 
 def test_off_the_rows_are_as_they_were(store: Path) -> None:
-    plain, off = windows(store, augmented=""), windows(store)
+    plain, off = segments(store, augmented=""), segments(store)
     for name, x in seen(plain, [0, 3, 5]).items():
         assert torch.equal(x, seen(off, [0, 3, 5])[name])
     assert off.augmented == ""
 
 
 def test_the_teacher_sees_the_row_as_it_is(store: Path) -> None:
-    plain, changed = windows(store, augmented=""), windows(store, **ALL)
+    plain, changed = segments(store, augmented=""), segments(store, **ALL)
     batch = changed[np.arange(8)]
     for name, x in seen(plain, list(range(8)), "teacher").items():
         assert torch.equal(x, batch.inputs["teacher"][name])
@@ -127,7 +127,7 @@ def test_the_teacher_sees_the_row_as_it_is(store: Path) -> None:
 
 
 def test_what_is_drawn_depends_on_seed_epoch_and_row_alone(store: Path) -> None:
-    changed = windows(store, **ALL)
+    changed = segments(store, **ALL)
     together, alone = seen(changed, [4, 2, 7]), seen(changed, [2])
     assert all(torch.equal(x[1], alone[name][0]) for name, x in together.items())
     changed.epoch = 1
@@ -137,17 +137,17 @@ def test_what_is_drawn_depends_on_seed_epoch_and_row_alone(store: Path) -> None:
 
 
 def test_what_is_masked_stays_zero(store: Path) -> None:
-    changed = windows(store, **ALL | {"drop_input": 0, "lead_off": 0})
+    changed = segments(store, **ALL | {"drop_input": 0, "electrode_dropout": 0})
     batch = changed[np.arange(len(changed))]
     assert not batch.mask.all()
     for x in batch.inputs["student"].values():
-        cells = x.reshape(len(batch.mask), -1, batch.mask.shape[1], x.shape[-1] // batch.mask.shape[1])
-        empty = (cells == 0).all(dim=3).all(dim=1)
+        token_spans = x.reshape(len(batch.mask), -1, batch.mask.shape[1], x.shape[-1] // batch.mask.shape[1])
+        empty = (token_spans == 0).all(dim=3).all(dim=1)
         assert empty[~batch.mask].all() and not empty[batch.mask].all()
 
 
 def test_one_input_of_a_row_is_left_out(store: Path) -> None:
-    changed = windows(store, drop_input=0.5)
+    changed = segments(store, drop_input=0.5)
     rows = seen(changed, list(range(len(changed))))
     out = {name: (x == 0).flatten(1).all(dim=1) for name, x in rows.items()}
     assert not (out["ecg"] & out["beats"]).any()
@@ -156,7 +156,7 @@ def test_one_input_of_a_row_is_left_out(store: Path) -> None:
 
 def test_the_only_input_is_not_left_out(store: Path) -> None:
     with pytest.raises(UserError, match=r"data.augment.drop_input: stage.inputs names one input only; set it to 0"):
-        windows(store, ("beats",), drop_input=0.5)
+        segments(store, ("beats",), drop_input=0.5)
 
 
 @pytest.mark.parametrize(("key", "value"), [("polarity", 1.1), ("noise", -1), ("drop_input", -0.1), ("gain", np.inf)])

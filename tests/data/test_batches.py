@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from sleepkd.data.batches import check_shares, draw_epoch, load, share
-from sleepkd.data.settings import DataConfig, Source
+from sleepkd.data.batches import check_shares, draw_epoch, load_batches, share
+from sleepkd.data.data_settings import DataConfig, Source
 from sleepkd.errors import UserError
 from tests.data.reading import seen, windows_of
 from tests.data.stored import hypnogram, made_store
@@ -21,20 +21,20 @@ class Rows:
         sources = tuple(Source(f"s{i}", weight=weight) for i, weight in enumerate(weights))
         self.data = DataConfig(nights=sources if len(sizes) > 1 else (), mix=mix)
         self.nights = [SimpleNamespace(source=i) for i in range(len(sizes))]
-        self.places = SimpleNamespace(night=np.repeat(np.arange(len(sizes)), sizes))
+        self.table = SimpleNamespace(night=np.repeat(np.arange(len(sizes)), sizes))
 
     def __len__(self) -> int:
-        return len(self.places.night)
+        return len(self.table.night)
 
 
 @pytest.mark.parametrize(
-    ("windows", "batch_size", "sizes"),
+    ("segments", "batch_size", "sizes"),
     [(10, 5, [5, 5]), (10, 4, [4, 3, 3]), (11, 5, [4, 4, 3]), (3, 256, [3]), (1, 1, [1]), (257, 256, [129, 128])],
 )
-def test_an_epoch_is_every_window_once_in_batches_of_nearly_one_size(windows, batch_size, sizes):
-    plan = draw_epoch(Rows(windows), batch_size, seed=0, epoch=0)
+def test_an_epoch_is_every_window_once_in_batches_of_nearly_one_size(segments, batch_size, sizes):
+    plan = draw_epoch(Rows(segments), batch_size, seed=0, epoch=0)
     assert [len(batch) for batch in plan] == sizes
-    assert sorted(np.concatenate(plan).tolist()) == list(range(windows))
+    assert sorted(np.concatenate(plan).tolist()) == list(range(segments))
 
 
 def test_a_plan_follows_from_seed_and_epoch_alone():
@@ -61,13 +61,13 @@ def test_processes_and_micro_batches_share_a_batch_out(size, world, accumulate):
     assert max(sizes) - min(sizes) <= 1 <= min(sizes)
 
 
-@pytest.mark.parametrize(("windows", "batch_size", "shares"), [(256, 256, 4), (10, 4, 3), (5, 256, 5)])
-def test_every_share_of_every_batch_has_a_window(windows, batch_size, shares):
-    check_shares(windows, batch_size, shares)
-    smallest = min(len(batch) for batch in draw_epoch(Rows(windows), batch_size, 0, 0))
+@pytest.mark.parametrize(("segments", "batch_size", "shares"), [(256, 256, 4), (10, 4, 3), (5, 256, 5)])
+def test_every_share_of_every_batch_has_a_window(segments, batch_size, shares):
+    check_shares(segments, batch_size, shares)
+    smallest = min(len(batch) for batch in draw_epoch(Rows(segments), batch_size, 0, 0))
     assert smallest >= shares
     with pytest.raises(UserError, match=f"train.batch_size: {smallest + 1} processes .* a batch of {smallest} rows"):
-        check_shares(windows, batch_size, smallest + 1)
+        check_shares(segments, batch_size, smallest + 1)
 
 
 @pytest.mark.parametrize("workers", [-1, 0, 2])
@@ -75,9 +75,9 @@ def test_the_loader_brings_the_planned_batches_in_order(tmp_path, workers):
     signal = np.random.default_rng(0).integers(-1000, 1000, 100 * 310).astype(np.int16)
     store = made_store(tmp_path / "s", {"a": hypnogram(30.0 * np.arange(10))}, {"eeg": signal, "ecg": signal})
     config = DataConfig(workers=workers)
-    windows = windows_of(store, config, ("eeg", "ecg"))
-    plan = draw_epoch(windows, 3, 0, 0)
-    batches = list(load(windows, plan, torch.device("cpu")))
+    segments = windows_of(store, config, ("eeg", "ecg"))
+    plan = draw_epoch(segments, 3, 0, 0)
+    batches = list(load(segments, plan, torch.device("cpu")))
     assert len(batches) == len(plan) == 4
     for batch, chosen in zip(batches, plan, strict=True):
         expected = np.stack([signal[3000 * w : 3000 * w + 3000] for w in chosen])[:, None]
@@ -92,7 +92,7 @@ def test_the_loader_brings_the_planned_batches_in_order(tmp_path, workers):
 def sources_drawn(rows: Rows, batch_size: int, epoch: int = 0) -> tuple[list[np.ndarray], np.ndarray]:
     """The batches, and how many rows of each store each batch holds."""
     plan = draw_epoch(rows, batch_size, 0, epoch)
-    return plan, np.array([np.bincount(rows.places.night[batch], minlength=len(rows.nights)) for batch in plan])
+    return plan, np.array([np.bincount(rows.table.night[batch], minlength=len(rows.nights)) for batch in plan])
 
 
 def test_by_size_every_row_of_every_store_comes_once():

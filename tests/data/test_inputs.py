@@ -7,10 +7,10 @@ import pytest
 
 from sleepkd.config import to_dict
 from sleepkd.data.inputs import BeatsInput, SignalInput, input_spec, resolve
-from sleepkd.data.settings import DataConfig
+from sleepkd.data.data_settings import DataConfig
 from sleepkd.data.store import BeatsInfo, RecordingInfo, StoreSettings, create_store, write_recording
 from sleepkd.data.store import Store as OpenedStore
-from sleepkd.data.windows import Windows
+from sleepkd.data.segments import Segments
 from sleepkd.errors import UserError
 from tests.data.stored import hypnogram, made_store, signal_info
 
@@ -52,7 +52,7 @@ def test_a_wrong_wish_is_named(values, message):
 
 def windows_of(store, inputs, **data):
     config = DataConfig(**data)
-    return Windows([store.open("a")], {"student": resolve(input_spec(inputs, "i"), config, store.rate_hz)}, config)
+    return Segments([store.open("a")], {"student": resolve(input_spec(inputs, "i"), config, store.rate_hz)}, config)
 
 
 def test_statistics_by_choice(tmp_path):
@@ -70,7 +70,7 @@ def test_physical_is_in_units_whatever_the_night(tmp_path):
     data = DataConfig(**spec)
     wanted = resolve({"eeg": SignalInput(), "ecg": SignalInput()}, data, store.rate_hz)
     assert all(item.causal for item in wanted.values()) and not SignalInput().resolved(DataConfig(), 64).causal
-    seen = Windows([store.open("a")], {"student": wanted}, data)[np.array([0])].inputs["student"]
+    seen = Segments([store.open("a")], {"student": wanted}, data)[np.array([0])].inputs["student"]
     microvolt = SIGNAL[:3000] * 0.5 + 2
     for name, unit in (("eeg", 20), ("ecg", 100)):
         np.testing.assert_allclose(seen[name][0, 0], np.clip(microvolt / unit, -10, 10), rtol=1e-5, atol=1e-5)
@@ -123,8 +123,8 @@ def test_ecg_at_100_hz_beside_beats_at_4_hz_in_one_batch(tmp_path, view):
         beats=BeatsInfo("made up", len(beats), 0.8),
     )  # fmt: skip
     write_recording(tmp_path / "s", info, {"ecg": SIGNAL}, NIGHT, beats, np.ones(3))
-    windows = windows_of(OpenedStore(tmp_path / "s"), {"ecg": {}, "beats": {}}, view=view)
-    inputs = windows[np.arange(len(windows))].inputs["student"]
+    segments = windows_of(OpenedStore(tmp_path / "s"), {"ecg": {}, "beats": {}}, view=view)
+    inputs = segments[np.arange(len(segments))].inputs["student"]
     if view == "epochs":
         assert (inputs["ecg"].shape, inputs["beats"].shape) == ((3, 1, 3000), (3, 1, 3, 120))
     else:

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from sleepkd.data.inputs import SignalInput, resolve
-from sleepkd.data.settings import DataConfig
+from sleepkd.data.data_settings import DataConfig
 from sleepkd.data.store import StoreSettings
-from sleepkd.data.windows import Windows
+from sleepkd.data.segments import Segments
 from sleepkd.errors import UserError
 from tests.data.stored import hypnogram, made_store
 
@@ -18,19 +18,19 @@ SECONDS = 600
 RAMP = np.arange(SECONDS * RATE, dtype=np.int16)  # the stored number is the sample's own number
 
 
-def night_windows(tmp_path, night, crop=0, signal=RAMP, scored_only=True, gaps=(), **more) -> Windows:
+def night_windows(tmp_path, night, crop=0, signal=RAMP, scored_only=True, gaps=(), **more) -> Segments:
     store = made_store(tmp_path / "store", {"a": night}, {"ecg": signal}, RATE)
     opened = store.open("a")
     opened = replace(opened, info=replace(opened.info, gaps=gaps))
-    data = DataConfig(view="night", classes=5, clip=1e6, crop_minutes=crop, **more)
+    data = DataConfig(view="night", classes=5, clip=1e6, segment_minutes=crop, **more)
     readers = {"student": resolve({"ecg": SignalInput()}, data, RATE)}
-    return Windows([opened], readers, data, scored_only=scored_only, unlabelled=True)
+    return Segments([opened], readers, data, scored_only=scored_only, unlabelled=True)
 
 
-def seconds_seen(windows: Windows) -> np.ndarray:
-    """The numbers of all samples that unmasked cells hold, in the order of rows."""
-    batch = windows[np.arange(len(windows))]
-    x = batch.inputs["student"]["ecg"][:, 0].reshape(len(windows), batch.mask.shape[1], -1)
+def seconds_seen(segments: Segments) -> np.ndarray:
+    """The numbers of all samples that unmasked token_spans hold, in the order of rows."""
+    batch = segments[np.arange(len(segments))]
+    x = batch.inputs["student"]["ecg"][:, 0].reshape(len(segments), batch.mask.shape[1], -1)
     assert (x[~batch.mask] == 0).all()
     return x[batch.mask].numpy().ravel()
 
@@ -40,9 +40,9 @@ def seconds_seen(windows: Windows) -> np.ndarray:
 def test_no_second_is_seen_twice_and_none_is_skipped(tmp_path, onset, length, crop):
     count = int((SECONDS - onset) // length)
     night = hypnogram(onset + length * np.arange(count), length)
-    windows = night_windows(tmp_path, night, crop, scored_only=False)
-    seen = seconds_seen(windows)
-    phase = round(RATE * (onset % 10))  # cells begin where sleep epochs do
+    segments = night_windows(tmp_path, night, crop, scored_only=False)
+    seen = seconds_seen(segments)
+    phase = round(RATE * (onset % 10))  # token_spans begin where sleep epochs do
     whole = (len(RAMP) - phase) // (10 * RATE) * 10 * RATE
     np.testing.assert_array_equal(seen, RAMP[phase : phase + whole])
 
@@ -52,16 +52,16 @@ def test_no_second_is_seen_twice_and_none_is_skipped(tmp_path, onset, length, cr
 def test_sleep_epochs_keep_their_place_and_length(tmp_path, length, crop):
     onset, count = 3.2, int(590 // length)
     labels = np.arange(count) % 5
-    windows = night_windows(tmp_path, hypnogram(onset + length * np.arange(count), length, labels), crop)
-    batch = windows[np.arange(len(windows))]
+    segments = night_windows(tmp_path, hypnogram(onset + length * np.arange(count), length, labels), crop)
+    batch = segments[np.arange(len(segments))]
     assert int(batch.present.sum()) == count  # the first and last R&K one too: none is widened
     found = []
-    for row in range(len(windows)):
+    for row in range(len(segments)):
         x = batch.inputs["student"]["ecg"][row, 0].reshape(-1, 10 * RATE)
         for k in np.flatnonzero(batch.present[row]):
-            first, cells = batch.cells[row, k].tolist()
-            assert cells == length / 10
-            samples = x[first : first + cells].flatten()
+            first, token_spans = batch.token_spans[row, k].tolist()
+            assert token_spans == length / 10
+            samples = x[first : first + token_spans].flatten()
             assert (samples.diff() == 1).all()
             found.append((round(float(samples[0])), int(batch.labels[row, k])))
     assert found == [(round(RATE * (onset + length * k)), int(labels[k])) for k in range(count)]
@@ -69,27 +69,27 @@ def test_sleep_epochs_keep_their_place_and_length(tmp_path, length, crop):
 
 def test_a_gap_between_sleep_epochs_is_seen_and_counts_nowhere(tmp_path):
     night = hypnogram([0, 30, 120, 150], labels=[1, 2, 3, 4])
-    windows = night_windows(tmp_path, night)
-    batch = windows[np.array([0])]
+    segments = night_windows(tmp_path, night)
+    batch = segments[np.array([0])]
     assert batch.labels[0].tolist() == [1, 2, 3, 4]
-    assert batch.cells[0, :, 0].tolist() == [0, 3, 12, 15]
-    np.testing.assert_array_equal(seconds_seen(windows), RAMP)
+    assert batch.token_spans[0, :, 0].tolist() == [0, 3, 12, 15]
+    np.testing.assert_array_equal(seconds_seen(segments), RAMP)
 
 
 def test_what_reaches_beyond_the_signal_is_dropped_and_masked(tmp_path):
-    windows = night_windows(tmp_path, hypnogram([-30.0, 0.0, 30.0, 570.0, 600.0, 9000.0]), signal=RAMP[:-15])
-    batch = windows[np.array([0])]
-    assert windows.places.sleep_epoch[0].tolist() == [1, 2]  # 570 to 600 lacks 1.5 s
+    segments = night_windows(tmp_path, hypnogram([-30.0, 0.0, 30.0, 570.0, 600.0, 9000.0]), signal=RAMP[:-15])
+    batch = segments[np.array([0])]
+    assert segments.table.sleep_epoch[0].tolist() == [1, 2]  # 570 to 600 lacks 1.5 s
     assert batch.mask[0].sum() == 59
-    np.testing.assert_array_equal(seconds_seen(windows), RAMP[:5900])
+    np.testing.assert_array_equal(seconds_seen(segments), RAMP[:5900])
 
 
 def test_the_answer_to_a_sleep_epoch_is_the_mean_over_its_cells(tmp_path):
     night = hypnogram([5.0, 35.0, 65.0, 85.0], [30.0, 30.0, 20.0, 20.0])
-    windows = night_windows(tmp_path, night)
-    batch = windows[np.array([0])]
+    segments = night_windows(tmp_path, night)
+    batch = segments[np.array([0])]
     logits = torch.arange(batch.mask.shape[1] * 5.0).reshape(1, -1, 5)
-    first = batch.cells[0, :, 0].tolist()
+    first = batch.token_spans[0, :, 0].tolist()
     expected = torch.stack([logits[0, f : f + c].mean(0) for f, c in zip(first, (3, 3, 2, 2), strict=True)])
     torch.testing.assert_close(batch.per_sleep_epoch(logits)[0], expected)
 
@@ -100,8 +100,8 @@ def test_nights_of_two_lengths_and_standards_in_one_batch(tmp_path):
                StoreSettings("made up", RATE))  # fmt: skip
     data = DataConfig(view="night", clip=1e6)
     nights = [store.open("a"), store.open("b")]
-    windows = Windows(nights, {"student": resolve({"ecg": SignalInput()}, data, RATE)}, data)
-    batch = windows[np.array([0, 1])]
+    segments = Segments(nights, {"student": resolve({"ecg": SignalInput()}, data, RATE)}, data)
+    batch = segments[np.array([0, 1])]
     assert batch.mask.sum(dim=1).tolist() == [60, 24]
     assert batch.present.sum(dim=1).tolist() == [20, 12]
     assert batch.inputs["student"]["ecg"].shape == (2, 1, 6000)
@@ -111,32 +111,32 @@ def test_nights_of_two_lengths_and_standards_in_one_batch(tmp_path):
 
 
 def test_a_night_without_labels_runs_from_its_start(tmp_path):
-    windows = night_windows(tmp_path, hypnogram(30.0 * np.arange(20), labels=[-1] * 20))
-    np.testing.assert_array_equal(seconds_seen(windows), RAMP)
-    assert (windows.places.labels == -1).all() and windows.places.present.all()
+    segments = night_windows(tmp_path, hypnogram(30.0 * np.arange(20), labels=[-1] * 20))
+    np.testing.assert_array_equal(seconds_seen(segments), RAMP)
+    assert (segments.table.labels == -1).all() and segments.table.present.all()
 
 
 def test_training_sees_crops_and_a_trained_network_the_night(tmp_path):
     night = hypnogram(30.0 * np.arange(20))
     cropped = night_windows(tmp_path, night, crop=2)
-    assert (len(cropped), cropped.places.mask.shape[1]) == (5, 12)
-    whole = Windows(cropped.nights, cropped.readers, cropped.data.whole_nights())
-    assert (len(whole), whole.places.mask.shape[1]) == (1, 60)
+    assert (len(cropped), cropped.table.mask.shape[1]) == (5, 12)
+    whole = Segments(cropped.nights, cropped.readers, cropped.data.whole_nights())
+    assert (len(whole), whole.table.mask.shape[1]) == (1, 60)
 
 
 def test_context_is_never_exceeded(tmp_path):
-    windows = night_windows(tmp_path, hypnogram(30.0 * np.arange(20)), crop=5, context_minutes=1)
-    for data in (windows.data, windows.data.whole_nights()):
-        rows = Windows(windows.nights, windows.readers, data)
-        assert (len(rows), rows.places.mask.shape[1]) == (10, 6)
+    segments = night_windows(tmp_path, hypnogram(30.0 * np.arange(20)), crop=5, context_minutes=1)
+    for data in (segments.data, segments.data.whole_nights()):
+        rows = Segments(segments.nights, segments.readers, data)
+        assert (len(rows), rows.table.mask.shape[1]) == (10, 6)
 
 
 def test_positions_of_a_feature_follow_the_mask(tmp_path):
-    windows = night_windows(tmp_path, hypnogram([0.0, 30.0]), signal=RAMP[: 450 * RATE])
-    batch = windows[np.array([0])]
+    segments = night_windows(tmp_path, hypnogram([0.0, 30.0]), signal=RAMP[: 450 * RATE])
+    batch = segments[np.array([0])]
     assert batch.mask.shape[1] == 45
-    windows = night_windows(tmp_path / "odd", hypnogram([0.0, 30.0]), signal=RAMP[: 440 * RATE])
-    batch = windows[np.array([0])]
+    segments = night_windows(tmp_path / "odd", hypnogram([0.0, 30.0]), signal=RAMP[: 440 * RATE])
+    batch = segments[np.array([0])]
     assert (batch.mask.shape[1], int(batch.mask.sum())) == (45, 44)
     there = batch.positions(450)
     assert there.shape == (1, 450) and int(there.sum()) == 440 and not there[0, 440:].any()
@@ -158,11 +158,11 @@ def test_choices_of_single_cuts_are_refused(data, message):
 
 
 def test_gaps_are_masked_and_their_sleep_epochs_are_not_seen(tmp_path):
-    """A gap from 95 to 130 s: cells that hold a second of it are masked, sleep epochs that do are left out."""
+    """A gap from 95 to 130 s: token_spans that hold a second of it are masked, sleep epochs that do are left out."""
     night = hypnogram(30.0 * np.arange(20), labels=np.arange(20) % 5)
-    windows = night_windows(tmp_path, night, gaps=((95.0, 130.0),))
-    batch = windows[np.arange(len(windows))]
+    segments = night_windows(tmp_path, night, gaps=((95.0, 130.0),))
+    batch = segments[np.arange(len(segments))]
     assert np.flatnonzero(~batch.mask[0, :60]).tolist() == [9, 10, 11, 12]
     assert (batch.inputs["student"]["ecg"][0, 0].reshape(-1, 10 * RATE)[9:13] == 0).all()
-    onsets = windows.places.onset_s[0][windows.places.present[0]]
+    onsets = segments.table.onset_s[0][segments.table.present[0]]
     assert onsets.tolist() == [30.0 * k for k in range(20) if k not in (3, 4)]

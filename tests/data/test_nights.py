@@ -8,10 +8,10 @@ import pytest
 from sleepkd.data.batches import draw_epoch, shares
 from sleepkd.data.inputs import SignalInput, resolve
 from sleepkd.data.nights import open_nights
-from sleepkd.data.settings import DataConfig, Source
+from sleepkd.data.data_settings import DataConfig, Source
 from sleepkd.data.splits import write_split
 from sleepkd.data.store import StoreSettings
-from sleepkd.data.windows import Windows
+from sleepkd.data.segments import Segments
 from sleepkd.errors import UserError
 from tests.data.stored import hypnogram, made_store
 
@@ -28,23 +28,23 @@ def cohort(path: Path, name: str, nights: dict[str, int], parts: dict[str, tuple
     return str(path)
 
 
-def windows_of(data: DataConfig, part: str = "train") -> Windows:
+def windows_of(data: DataConfig, part: str = "train") -> Segments:
     nights = open_nights(data.sources, part)
-    return Windows(nights, {"student": resolve({"ecg": SignalInput()}, data, RATE)}, data)
+    return Segments(nights, {"student": resolve({"ecg": SignalInput()}, data, RATE)}, data)
 
 
-def counts(windows: Windows, batches: list[np.ndarray]) -> np.ndarray:
+def counts(segments: Segments, batches: list[np.ndarray]) -> np.ndarray:
     """(batches, stores): how many rows of each store each batch holds."""
-    source = np.array([night.source for night in windows.nights])[windows.places.night]
-    return np.array([np.bincount(source[batch], minlength=len(windows.data.sources)) for batch in batches])
+    source = np.array([night.source for night in segments.nights])[segments.table.night]
+    return np.array([np.bincount(source[batch], minlength=len(segments.data.sources)) for batch in batches])
 
 
 def test_equal_names_of_two_cohorts_do_not_clash(tmp_path):
     a, b = cohort(tmp_path / "a", "one", {"n1": 4, "n2": 4}), cohort(tmp_path / "b", "two", {"n1": 6})
-    windows = windows_of(DataConfig(nights=(Source(a), Source(b))))
-    assert [night.key for night in windows.nights] == ["one/n1", "one/n2", "two/n1"]
-    assert windows.names == ["one/n1", "n2", "two/n1"]
-    assert len(windows) == 14
+    segments = windows_of(DataConfig(nights=(Source(a), Source(b))))
+    assert [night.key for night in segments.nights] == ["one/n1", "one/n2", "two/n1"]
+    assert segments.names == ["one/n1", "n2", "two/n1"]
+    assert len(segments) == 14
 
 
 def test_the_same_cohort_twice_is_refused(tmp_path):
@@ -86,8 +86,8 @@ def test_a_part_without_recordings_is_named(tmp_path):
 def test_by_size_every_row_comes_once(tmp_path):
     a, b = cohort(tmp_path / "a", "one", {"n1": 30}), cohort(tmp_path / "b", "two", {"m1": 10})
     data = DataConfig(nights=(Source(a), Source(b)))
-    windows = windows_of(data)
-    batches = draw_epoch(windows, 8, seed=3, epoch=1)
+    segments = windows_of(data)
+    batches = draw_epoch(segments, 8, seed=3, epoch=1)
     assert sorted(np.concatenate(batches).tolist()) == list(range(40))
 
 
@@ -104,10 +104,10 @@ def test_every_batch_has_its_share_of_each_store(tmp_path, mix, weights, expecte
     a, b = cohort(tmp_path / "a", "one", {"n1": 30}), cohort(tmp_path / "b", "two", {"m1": 10})
     data = DataConfig(nights=(Source(a, weight=weights[0]), Source(b, weight=weights[1])), mix=mix)
     np.testing.assert_allclose(shares([30, 10], data), expected)
-    windows = windows_of(data)
-    batches = draw_epoch(windows, 8, seed=3, epoch=1)
+    segments = windows_of(data)
+    batches = draw_epoch(segments, 8, seed=3, epoch=1)
     assert sum(map(len, batches)) == 40
-    assert (np.abs(counts(windows, batches) - 8 * np.array(expected)) <= 1).all()
+    assert (np.abs(counts(segments, batches) - 8 * np.array(expected)) <= 1).all()
     drawn = np.concatenate(batches)
     for store in (range(30), range(30, 40)):  # none of a store comes twice more often than another
         times = np.bincount(drawn, minlength=40)[list(store)]
@@ -116,9 +116,9 @@ def test_every_batch_has_its_share_of_each_store(tmp_path, mix, weights, expecte
 
 def test_the_content_of_an_epoch_follows_from_seed_and_epoch(tmp_path):
     a, b = cohort(tmp_path / "a", "one", {"n1": 30}), cohort(tmp_path / "b", "two", {"m1": 10})
-    windows = windows_of(DataConfig(nights=(Source(a), Source(b)), mix=0.7))
+    segments = windows_of(DataConfig(nights=(Source(a), Source(b)), mix=0.7))
     first, again, other, later = (
-        np.concatenate(draw_epoch(windows, 8, seed, epoch)).tolist() for seed, epoch in ((0, 0), (0, 0), (1, 0), (0, 1))
+        np.concatenate(draw_epoch(segments, 8, seed, epoch)).tolist() for seed, epoch in ((0, 0), (0, 0), (1, 0), (0, 1))
     )
     assert first == again and first != other and first != later
 
@@ -137,8 +137,8 @@ def test_nights_without_labels_enter_only_where_they_are_asked_for(tmp_path):
     opened = [store.open(name) for name in store.recordings]
     data = DataConfig()
     readers = {"student": resolve({"ecg": SignalInput()}, data, RATE)}
-    labelled = Windows(opened, readers, data)
-    both = Windows(opened, readers, data, unlabelled=True)
+    labelled = Segments(opened, readers, data)
+    both = Segments(opened, readers, data, unlabelled=True)
     assert len(labelled) == 4  # as before: an unscored sleep epoch of a scored night teaches nobody
     assert len(both) == 4 + 7
-    assert np.count_nonzero(both.places.labels == -1) == 7
+    assert np.count_nonzero(both.table.labels == -1) == 7

@@ -110,7 +110,7 @@ def test_a_split_is_read_by_name_or_by_folder(written):
 def test_a_person_may_edit_it(written):
     store, folder = written
     text = "# à moi\r\n\r\n  r2  \r\nr3 # noisy ECG\r\n#r1\r\n"
-    for encoding in ("utf-8", "utf-8-sig", "latin1"):  # as editors on Windows leave it
+    for encoding in ("utf-8", "utf-8-sig", "latin1"):  # as editors on Segments leave it
         (folder / "train.txt").write_bytes(text.encode(encoding))
         assert read_split(store, "default").parts["train"] == ("r2", "r3")
 

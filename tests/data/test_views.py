@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from sleepkd.data.inputs import SignalInput, resolve
-from sleepkd.data.settings import DataConfig
-from sleepkd.data.views import places_of
-from sleepkd.data.windows import Windows
+from sleepkd.data.data_settings import DataConfig
+from sleepkd.data.views import segment_table
+from sleepkd.data.segments import Segments
 from sleepkd.errors import UserError
 from tests.data.reading import RAMP, first_samples, ramp_windows, seen, windows_of
 from tests.data.stored import hypnogram, made_store
@@ -16,24 +16,24 @@ from tests.data.stored import hypnogram, made_store
 
 @pytest.mark.parametrize("onset", [0.0, 0.004, 0.006, 12.3456])
 def test_a_sleep_epoch_of_30_s_begins_at_its_onset(tmp_path, onset):
-    windows = ramp_windows(tmp_path, hypnogram(onset + 30 * np.arange(9)))
-    assert first_samples(windows) == [round(100 * onset) + 3000 * k for k in range(9)]
+    segments = ramp_windows(tmp_path, hypnogram(onset + 30 * np.arange(9)))
+    assert first_samples(segments) == [round(100 * onset) + 3000 * k for k in range(9)]
 
 
 def test_sleep_epochs_of_20_s_are_widened_and_the_first_and_last_dropped(tmp_path):
     night = hypnogram(12.34 + 20 * np.arange(8), 20.0, [0, 1, 2, 3, 4, 0, 1, 2])
-    windows = ramp_windows(tmp_path, night)
-    assert first_samples(windows) == [round(100 * (12.34 + 20 * k - 5)) for k in range(1, 7)]
-    assert windows.places.labels[:, 0].tolist() == [1, 2, 3, 4, 0, 1]
-    assert (windows.places.lead_s == -5).all()
-    np.testing.assert_allclose(windows.places.start_s, 12.34 + 20 * np.arange(1, 7) - 5)
+    segments = ramp_windows(tmp_path, night)
+    assert first_samples(segments) == [round(100 * (12.34 + 20 * k - 5)) for k in range(1, 7)]
+    assert segments.table.labels[:, 0].tolist() == [1, 2, 3, 4, 0, 1]
+    assert (segments.table.lead_s == -5).all()
+    np.testing.assert_allclose(segments.table.start_s, 12.34 + 20 * np.arange(1, 7) - 5)
 
 
 def test_a_row_of_20_s_sleep_epochs_holds_cuts_that_overlap(tmp_path):
     """Each is its own 30 s; nothing is glued together."""
-    windows = ramp_windows(tmp_path, hypnogram(20 * np.arange(8), 20.0), window=3)
-    assert epochs_of(windows) == [[1, 2, 3], [4, 5, 6]]
-    cuts = seen(windows[np.array([0])])[0]
+    segments = ramp_windows(tmp_path, hypnogram(20 * np.arange(8), 20.0), window=3)
+    assert epochs_of(segments) == [[1, 2, 3], [4, 5, 6]]
+    cuts = seen(segments[np.array([0])])[0]
     assert cuts[:, 0].tolist() == [1500, 3500, 5500] and cuts[:, -1].tolist() == [4499, 6499, 8499]
 
 
@@ -54,8 +54,8 @@ def test_a_night_of_30_s_keeps_its_first_and_last(tmp_path):
     ],
 )
 def test_what_reaches_beyond_the_signal_is_dropped(tmp_path, onsets, duration, kept):
-    windows = ramp_windows(tmp_path, hypnogram(onsets, duration))
-    assert first_samples(windows) == kept
+    segments = ramp_windows(tmp_path, hypnogram(onsets, duration))
+    assert first_samples(segments) == kept
 
 
 def test_a_sleep_epoch_must_lie_in_all_that_is_read(tmp_path):
@@ -68,19 +68,19 @@ def test_a_sleep_epoch_must_lie_in_all_that_is_read(tmp_path):
 # --- several sleep epochs in a row ---
 
 
-def epochs_of(windows: Windows) -> list[list[int]]:
-    return windows.places.sleep_epoch.tolist()
+def epochs_of(segments: Segments) -> list[list[int]]:
+    return segments.table.sleep_epoch.tolist()
 
 
 @pytest.mark.parametrize(("gap", "epochs"), [(0.04, [[0, 1, 2, 3]]), (0.06, [[0, 1, -1, -1], [2, 3, -1, -1]])])
 def test_a_gap_breaks_a_run(tmp_path, gap, epochs):
-    windows = ramp_windows(tmp_path, hypnogram([0, 30, 60 + gap, 90 + gap]), window=4)
-    assert epochs_of(windows) == epochs
+    segments = ramp_windows(tmp_path, hypnogram([0, 30, 60 + gap, 90 + gap]), window=4)
+    assert epochs_of(segments) == epochs
 
 
 def test_a_sleep_epoch_that_cannot_be_used_breaks_a_run(tmp_path):
-    windows = ramp_windows(tmp_path, hypnogram([-30.0, 0, 30, 60]), window=2)
-    assert epochs_of(windows) == [[1, 2], [3, -1]]
+    segments = ramp_windows(tmp_path, hypnogram([-30.0, 0, 30, 60]), window=2)
+    assert epochs_of(segments) == [[1, 2], [3, -1]]
 
 
 def test_rows_of_unscored_sleep_epochs_do_not_train(tmp_path):
@@ -91,7 +91,7 @@ def test_rows_of_unscored_sleep_epochs_do_not_train(tmp_path):
     assert epochs_of(windows_of(store, config, unlabelled=True)) == [[2, 3], [4, 5]]  # somebody scored this night
     everything = windows_of(store, config, scored_only=False)
     assert epochs_of(everything) == [[0, 1], [2, 3], [4, 5]]
-    assert everything.places.labels.tolist() == [[-1, -1], [-1, 1], [3, -1]]
+    assert everything.table.labels.tolist() == [[-1, -1], [-1, 1], [3, -1]]
 
 
 def test_a_night_without_a_scored_sleep_epoch_is_named(tmp_path):
@@ -110,19 +110,19 @@ def test_each_usable_sleep_epoch_is_in_one_row_once(tmp_path, n):
         gaps = np.where(rng.random(8) < 0.3, rng.uniform(0.1, 20, 8), 0.0)
         nights[name] = hypnogram(1.5 + 30 * np.arange(8) + np.cumsum(gaps), labels=rng.integers(0, 5, 8))
     store = made_store(tmp_path / "s", nights, {"eeg": RAMP})
-    places = windows_of(store, DataConfig(window=n, classes=5), scored_only=False).places
+    table = windows_of(store, DataConfig(window=n, classes=5), scored_only=False).table
     held = [
-        (int(night), int(k)) for night, row in zip(places.night, places.sleep_epoch, strict=True) for k in row[row >= 0]
+        (int(night), int(k)) for night, row in zip(table.night, table.sleep_epoch, strict=True) for k in row[row >= 0]
     ]
     expected = [
         (i, k) for i, night in enumerate(nights.values()) for k in range(8) if round(night.onset_s[k] * 100) <= 27000
     ]
     assert sorted(held) == expected
-    np.testing.assert_array_equal(places.present, places.sleep_epoch >= 0)
-    assert places.stretches == len(expected)  # each cut is seen by itself
-    starts_WN = places.onset_s + places.lead_s
-    np.testing.assert_allclose(places.start_s, starts_WN[:, 0], rtol=1e-12)
-    for night, row, starts in zip(places.night, places.sleep_epoch, starts_WN, strict=True):
+    np.testing.assert_array_equal(table.present, table.sleep_epoch >= 0)
+    assert table.sequences == len(expected)  # each cut is seen by itself
+    starts_WN = table.onset_s + table.lead_s
+    np.testing.assert_allclose(table.start_s, starts_WN[:, 0], rtol=1e-12)
+    for night, row, starts in zip(table.night, table.sleep_epoch, starts_WN, strict=True):
         used = row[row >= 0]
         np.testing.assert_array_equal(used, used[0] + np.arange(len(used)))
         np.testing.assert_allclose(np.diff(starts[: len(used)]), 30, atol=0.05)
@@ -131,8 +131,8 @@ def test_each_usable_sleep_epoch_is_in_one_row_once(tmp_path, n):
 
 @pytest.mark.parametrize(("classes", "expected"), [(3, [0, 1, 1, 1, 2]), (4, [0, 1, 1, 2, 3]), (5, [0, 1, 2, 3, 4])])
 def test_classes_are_a_choice_of_reading(tmp_path, classes, expected):
-    windows = ramp_windows(tmp_path, hypnogram(30 * np.arange(6), labels=[0, 1, 2, 3, 4, -1]), classes=classes)
-    assert windows[np.arange(5)].labels[:, 0].tolist() == expected
+    segments = ramp_windows(tmp_path, hypnogram(30 * np.arange(6), labels=[0, 1, 2, 3, 4, -1]), classes=classes)
+    assert segments[np.arange(5)].labels[:, 0].tolist() == expected
 
 
 def test_sleep_epochs_that_hold_a_gap_are_left_out_and_end_a_run(tmp_path):
@@ -140,6 +140,6 @@ def test_sleep_epochs_that_hold_a_gap_are_left_out_and_end_a_run(tmp_path):
     night = store.open("a")
     night = replace(night, info=replace(night.info, gaps=((95.0, 130.0),)))
     data = DataConfig(window=4)
-    places = places_of([night], {"student": resolve({"ecg": SignalInput()}, data, 10)}, data, True, False)
-    rows = [row[present].tolist() for row, present in zip(places.onset_s, places.present, strict=True)]
+    table = segment_table([night], {"student": resolve({"ecg": SignalInput()}, data, 10)}, data, True, False)
+    rows = [row[present].tolist() for row, present in zip(table.onset_s, table.present, strict=True)]
     assert rows == [[0, 30, 60], [150, 180, 210, 240], [270]]

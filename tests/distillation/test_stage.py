@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sleepkd.distillation import stage
-from sleepkd.distillation.settings import load_config
+from sleepkd.settings import load_config
 from sleepkd.distillation.stage import by_device
 from sleepkd.errors import UserError
 

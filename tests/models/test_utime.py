@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from sleepkd.data.inputs import BeatsInput, SignalInput
-from sleepkd.distillation.taps import Taps
-from sleepkd.distillation.terms.at import AttentionTransferSettings
+from sleepkd.models.taps import Taps
+from sleepkd.losses.at import AttentionTransferSettings
 from sleepkd.errors import UserError
 from sleepkd.models import build_network
 from sleepkd.models.utime import UTime, UTimeSettings

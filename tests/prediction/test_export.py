@@ -16,12 +16,12 @@ import sleepkd
 import train_ddp
 from sleepkd import export
 from sleepkd.cohorts.signals.edf import EdfFile
-from sleepkd.distillation.settings import load_config
-from sleepkd.distillation.trained import load_trained
+from sleepkd.settings import load_config
+from sleepkd.checkpoints.trained import load_trained
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError
 from sleepkd.prediction import onnx_file
-from sleepkd.training.temperature import write_temperature
+from sleepkd.checkpoints.temperature import write_temperature
 
 pytestmark = pytest.mark.slow
 

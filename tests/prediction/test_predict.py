@@ -18,13 +18,13 @@ from sleepkd import predict
 from sleepkd.cohorts.edf.records import EdfRecords
 from sleepkd.cohorts.signals.edf import EdfFile
 from sleepkd.data.store import Store
-from sleepkd.distillation.settings import load_config
-from sleepkd.distillation.trained import load_trained
+from sleepkd.settings import load_config
+from sleepkd.checkpoints.trained import load_trained
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError
 from sleepkd.evaluation.inference import predict as predict_windows
 from sleepkd.prediction.recorded import Reading, read_recording
-from sleepkd.training.temperature import write_temperature
+from sleepkd.checkpoints.temperature import write_temperature
 
 
 def trained_stage(store: Path, root: Path, stage: str, *more: str) -> Path:

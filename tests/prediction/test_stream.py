@@ -9,7 +9,7 @@ from launch import tiny_night
 import sleepkd
 import train_ddp
 from sleepkd.cohorts.signals.edf import EdfFile
-from sleepkd.distillation.settings import load_config
+from sleepkd.settings import load_config
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError
 from sleepkd.prediction.model import Model

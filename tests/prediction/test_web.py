@@ -19,7 +19,7 @@ from launch import REPOSITORY, tiny_night
 import sleepkd
 import train_ddp
 from sleepkd import export
-from sleepkd.distillation.settings import load_config
+from sleepkd.settings import load_config
 from sleepkd.distributed import Processes
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,7 @@ from launch import REPOSITORY
 import sleepkd
 from sleepkd import predict, prepare
 from sleepkd.data.nights import open_nights
-from sleepkd.data.settings import Source
+from sleepkd.data.data_settings import Source
 from sleepkd.prediction.model import OWN, own_weights
 
 SLPDB = REPOSITORY.parent / "shared" / "data" / "slpdb"

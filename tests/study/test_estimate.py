@@ -10,12 +10,12 @@ from launch import tiny
 from sleepkd.data.nights import open_nights
 from sleepkd.data.splits import read_split
 from sleepkd.data.store import Store
-from sleepkd.data.windows import Windows
+from sleepkd.data.segments import Segments
 from sleepkd.distillation.stage import build_stage
 from sleepkd.errors import UserError
 from sleepkd.study import estimate
 from sleepkd.study.plan import Group, Job, plan
-from sleepkd.training.checkpoint import Position
+from sleepkd.checkpoints.checkpoint import Position
 
 
 def jobs(store: Path, tmp_path: Path, *settings: str) -> list[Job]:
@@ -43,7 +43,7 @@ def test_from_a_few_updates_of_the_loop(store: Path, tmp_path: Path, monkeypatch
     config = planned[0].config
     readers = build_stage(config, 64.0).readers
     train, validation = (
-        len(Windows(open_nights(config.data.sources, part), readers, config.data)) for part in ("train", "validation")
+        len(Segments(open_nights(config.data.sources, part), readers, config.data)) for part in ("train", "validation")
     )
     assert train % 50 and validation % 50
     updates, forwards = train // 50 + 1, validation // 50 + 1

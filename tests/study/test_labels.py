@@ -83,7 +83,7 @@ def test_features_are_taken_from_the_network_of_the_study(store: Path) -> None:
 
 def test_without_a_scored_night_yasa_teaches_alone(store: Path) -> None:
     (job,) = study(store, rows=("student", "kd", "yasa"), numbers=(0,)).plan()
-    assert job.row == "yasa" and list(job.config.terms) == ["kd"]
+    assert job.row == "yasa" and list(job.config.active_losses) == ["kd"]
     assert job.config.train.validate_every == 0
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from sleepkd.study import runner
 from sleepkd.study.plan import Group
-from sleepkd.study.runner import Runner, places
+from sleepkd.study.runner import Runner, table
 
 GROUPS = tuple(Group(4, seed, None) for seed in range(3))
 MEETING = """
@@ -76,7 +76,7 @@ def test_runs_side_by_side_share_gpus_and_cores(
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
     monkeypatch.setattr("os.cpu_count", lambda: 16)
-    found = places(at_a_time, processes)
+    found = table(at_a_time, processes)
     assert [place.get("CUDA_VISIBLE_DEVICES") for place in found] == shares
     threads = {place.get("OMP_NUM_THREADS") for place in found}
     assert threads == ({None} if at_a_time == 1 else {str(16 // (at_a_time * processes))})
@@ -84,7 +84,7 @@ def test_runs_side_by_side_share_gpus_and_cores(
 
 def test_the_gpus_that_may_be_seen_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
-    assert [place["CUDA_VISIBLE_DEVICES"] for place in places(2, 1)] == ["5", "7"]
+    assert [place["CUDA_VISIBLE_DEVICES"] for place in table(2, 1)] == ["5", "7"]
 
 
 def test_asked_to_stop_all_runs_are_and_no_other_starts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

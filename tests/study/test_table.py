@@ -89,7 +89,7 @@ def test_the_three_files_say_the_same(results, about, tmp_path):
         assert ("another data set" in document) == about.simulated
         assert ("Simulated nights" in document) == about.simulated
         assert "Missing: kd_temp, 3 classes, seed 0: exit code 1" in document and "better" in document
-    for block in text.split("\n\n"):  # Markdown tables: as many cells in every line
+    for block in text.split("\n\n"):  # Markdown tables: as many token_spans in every line
         assert len({line.count("|") for line in block.splitlines() if line.startswith("|")}) <= 1
 
 

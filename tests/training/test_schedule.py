@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from sleepkd.training.checkpoint import Position
+from sleepkd.checkpoints.checkpoint import Position
 from sleepkd.training.schedule import is_finished, learning_rate, note_validation
-from sleepkd.training.settings import TrainConfig
+from sleepkd.settings import TrainConfig
 
 BASE = TrainConfig(learning_rate=0.1, epochs=10)
 

@@ -14,7 +14,7 @@ from sleepkd.evaluation.scores.calibration import (
     with_temperature_applied,
 )
 from sleepkd.evaluation.scores.metrics import batch_scores
-from sleepkd.training.temperature import read_temperature, write_temperature
+from sleepkd.checkpoints.temperature import read_temperature, write_temperature
 from tests.evaluation.nights import made_up_night
 
 pytestmark = pytest.mark.filterwarnings("error")

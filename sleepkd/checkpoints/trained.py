@@ -1,0 +1,141 @@
+"""Load a trained network from a checkpoint, with the settings and the recordings that it was trained on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from sleepkd.checkpoints.checkpoint import Checkpoint, Position, load_weights, read_checkpoint
+from sleepkd.config import to_dict
+from sleepkd.data.inputs import InputSpec, describe_inputs, input_spec, resolve
+from sleepkd.errors import UserError
+from sleepkd.models import build_network
+from sleepkd.settings import Config, config_of
+
+NETWORK = "network"
+"""The reader name of a single network in `Segments.readers`."""
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """A network in evaluation mode, its input specification, its settings, and its checkpoint."""
+
+    network: nn.Module
+    inputs: InputSpec
+    config: Config
+    checkpoint: Checkpoint
+    path: Path
+
+    @property
+    def readers(self) -> dict[str, InputSpec]:
+        """What `Segments` reads for this network alone."""
+        return {NETWORK: self.inputs}
+
+    def with_inputs(self, names: Sequence[str]) -> "TrainedNetwork":
+        """The same network restricted to some of its inputs. Raises UserError where it needs the others."""
+        unknown = [name for name in names if name not in self.inputs]
+        if unknown:
+            raise UserError(f"--inputs: {self.path} was trained on {', '.join(self.inputs)}, not on {unknown[0]}")
+        if len(names) < len(self.inputs) and not getattr(self.network, "may_lack_inputs", False):
+            raise UserError(
+                f"--inputs: {self.path} is a {self.config.model.name} network, which needs all of its inputs"
+            )
+        return replace(self, inputs={name: item for name, item in self.inputs.items() if name in names})
+
+    @property
+    def trained_on(self) -> dict[str, list[str]]:
+        """{cohort/recording: digests} of the nights behind its weights; {} where the checkpoint did not record them."""
+        return self.checkpoint.trained_on or {}
+
+    @property
+    def input_names(self) -> str:
+        """Its inputs in a few words, for example "ECG + BEATS"."""
+        return describe_inputs(self.inputs)
+
+
+def load_trained(path: Path) -> TrainedNetwork:
+    """The network of a checkpoint, frozen, in evaluation mode, on the CPU. Raises UserError for a damaged checkpoint."""
+    checkpoint = read_checkpoint(path)
+    inputs = input_spec(checkpoint.inputs, f"{path}: inputs")
+    config = config_of(checkpoint.config)
+    network = build_network(config.model, config.data.classes, inputs, config.data.view)
+    load_weights(network, checkpoint.model, path)
+    return TrainedNetwork(network.eval().requires_grad_(False), inputs, config, checkpoint, path)
+
+
+def load_start(config: Config, network: nn.Module) -> None:
+    """Copy the weights that `stage.start_from` names into a network or its modules; does nothing if it names none.
+
+    Raises UserError: no such stage or module, other classes (for a whole network), another shape.
+    """
+    for module_path, (stage, path_there) in config.stage.start_modules.items():
+        path = checkpoint_of(config, stage, "stage.start_from")
+        start = read_checkpoint(path)
+        if not module_path:
+            _check_classes(config, config_of(start.config), path)
+            load_weights(network, start.model, path)
+            continue
+        try:
+            module = network.get_submodule(module_path)
+        except AttributeError:
+            raise UserError(f"stage.start_from.{module_path}: the network has no such module") from None
+        prefix = f"{path_there}."
+        weights = {name.removeprefix(prefix): x for name, x in start.model.items() if name.startswith(prefix)}
+        if not weights:
+            raise UserError(f"stage.start_from.{module_path}: {path} has no module {path_there}")
+        load_weights(module, weights, path)
+
+
+def load_teacher(config: Config, name: str) -> TrainedNetwork:
+    """The trained network that `stage.teacher` names. Raises UserError: not there, other classes, another view."""
+    teacher = load_trained(checkpoint_of(config, name, "stage.teacher"))
+    _check_classes(config, teacher.config, teacher.path)
+    if teacher.config.data.view != config.data.view:
+        raise UserError(
+            f"{teacher.path}: was trained with data.view {teacher.config.data.view}, this run has {config.data.view}; "
+            "teacher and student need the same view"
+        )
+    return teacher
+
+
+def network_checkpoint(
+    config: Config, inputs: InputSpec, network: nn.Module, position: Position, **more: Any
+) -> Checkpoint:
+    """The checkpoint of a network. more: fields of `Checkpoint` such as `scores` and `training`."""
+    spec = {name: to_dict(item) for name, item in inputs.items()}
+    return Checkpoint(to_dict(config), spec, network.state_dict(), position, **more)
+
+
+def untrained(config: Config, rate_hz: float) -> Checkpoint:
+    """A checkpoint of a config's network with its initial weights, for signals stored at rate_hz."""
+    inputs = resolve(config.stage.inputs, config.data, rate_hz)
+    network = build_network(config.model, config.data.classes, inputs, config.data.view)
+    return network_checkpoint(config, inputs, network, Position())
+
+
+def checkpoint_of(config: Config, name: str, key: str) -> Path:
+    """The path of a checkpoint named by path (….pt) or by an earlier stage. Raises UserError where there is no file."""
+    if name.endswith(".pt"):
+        path, advice = Path(name), "check the path"
+    else:
+        path = best_or_last(config.stage_directory(name))
+        advice = f"train {name} first, or name a checkpoint (….pt)"
+    if not path.is_file():
+        raise UserError(f"{key}: no checkpoint at {path}; {advice}")
+    return path
+
+
+def best_or_last(folder: Path) -> Path:
+    """best.pt of a run directory, or last.pt of a run without validation. The file may not exist."""
+    return next((folder / name for name in ("best.pt", "last.pt") if (folder / name).is_file()), folder / "best.pt")
+
+
+def _check_classes(config: Config, other: Config, path: Path) -> None:
+    """Raise UserError where an earlier stage was trained for another number of classes."""
+    if config.data.classes != other.data.classes:
+        raise UserError(
+            f"{path}: was trained for {other.data.classes} classes, data.classes is {config.data.classes}; "
+            f"set data.classes={other.data.classes} or train the earlier stage for {config.data.classes}"
+        )

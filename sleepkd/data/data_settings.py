@@ -1,0 +1,137 @@
+"""Settings of the data: which nights, which classes, how nights are cut into segments, how signals are scaled."""
+
+import math
+from dataclasses import dataclass, field, fields, replace
+from typing import Literal
+
+from sleepkd.config import require
+
+Normalisation = Literal["robust_night", "robust_scored", "minmax_window", "physical"]
+Polarity = Literal["corrected", "as_recorded", "inverted"]
+Alignment = Literal["exact", "truncated"]
+View = Literal["epochs", "night"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One entry of `data.nights`: a store, the name of a split or its folder, and the weight of its nights.
+
+    labels: false ignores the labels of its recordings.
+    """
+
+    store: str
+    split: str = "default"
+    weight: float = 1.0
+    labels: bool = True
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Augmentation of the student's training segments (view `night`). All off by default; `augment.Augment` applies it.
+
+    Signals: inversion is the probability of random inversion; gain the sd of the logarithm of a random factor; noise the
+    sd of additive white noise, in units of the normalised signal; electrode_dropout the probability of a stretch without
+    signal, up to a quarter of the segment.
+    Beats: dropped_beats and added_beats are shares of all beats; rr_scale is the sd of the logarithm of a random factor
+    on the RR intervals.
+    drop_input: the probability that one of a segment's inputs, drawn at random, is left out.
+    """
+
+    inversion: float = 0.0
+    gain: float = 0.0
+    noise: float = 0.0
+    electrode_dropout: float = 0.0
+    dropped_beats: float = 0.0
+    added_beats: float = 0.0
+    rr_scale: float = 0.0
+    drop_input: float = 0.0
+
+    @property
+    def is_on(self) -> bool:
+        """Whether any augmentation is on."""
+        return any(getattr(self, field.name) for field in fields(self))
+
+    def check(self) -> None:
+        """Raise UserError naming the key of an impossible value."""
+        chances = ("inversion", "electrode_dropout", "dropped_beats", "drop_input")
+        for item in fields(self):
+            value, upper = getattr(self, item.name), 1 if item.name in chances else math.inf
+            allowed = "from 0 to 1" if item.name in chances else "0 or more"
+            require(0 <= value <= upper and value < math.inf, f"data.augment.{item.name}", f"must be {allowed}, is {value}")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which nights are read, and how they are cut into segments and scaled.
+
+    classes: 3 for W, NREM, REM; 4 for W, light, deep, REM; 5 for W, N1, N2, N3, REM.
+    nights: several stores; without any, `store` and `split` name the only one.
+    mix: 0 samples stores in proportion to their size, 1 uniformly; either is multiplied by the stores' weights.
+    view: "epochs" reads a segment as `sleep_epochs` independent 30-s inputs; "night" reads the continuous signal.
+    segment_minutes: length of a training segment in view "night"; 0 is the whole night. Evaluation reads whole nights.
+    context_minutes: longest segment that the network ever sees, in training and evaluation; 0 is no limit.
+    normalisation, clip, ecg_polarity, alignment: defaults for signals whose `stage.inputs` entry leaves them open.
+    workers: loader processes per training process; -1 is four on CUDA and none on CPU.
+    prefetch: batches that each loader process reads ahead.
+    """
+
+    store: str = "store"
+    split: str = "default"
+    nights: tuple[Source, ...] = ()
+    mix: float = 0.0
+    classes: Literal[3, 4, 5] = 4
+    view: View = "epochs"
+    sleep_epochs: int = 1
+    segment_minutes: float = 0.0
+    context_minutes: float = 0.0
+    normalisation: Normalisation = "robust_night"
+    clip: float = 20.0
+    ecg_polarity: Polarity = "corrected"
+    alignment: Alignment = "exact"
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    workers: int = -1
+    prefetch: int = 4
+    pin_memory: Literal["auto", "yes", "no"] = "auto"
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The stores to read, at least one."""
+        return self.nights or (Source(self.store, self.split),)
+
+    @property
+    def shown_minutes(self) -> float:
+        """Length of a segment in view `night`, minutes; 0 is the whole night."""
+        return self.context_minutes or self.segment_minutes
+
+    def whole_nights(self) -> "DataConfig":
+        """The same settings for evaluation: whole nights, without augmentation."""
+        return replace(self, segment_minutes=0.0, augment=AugmentConfig())
+
+    def check(self) -> None:
+        """Raise UserError naming the key of an impossible value."""
+        default = DataConfig()
+        require(self.sleep_epochs >= 1, "data.sleep_epochs", f"must be at least 1, is {self.sleep_epochs}")
+        require(self.prefetch >= 1, "data.prefetch", f"must be at least 1, is {self.prefetch}")
+        require(self.workers >= -1, "data.workers", f"must be -1 (by device) or more, is {self.workers}")
+        require(0 < self.clip < math.inf, "data.clip", f"must be positive, is {self.clip}")
+        require(0 <= self.mix <= 1, "data.mix", f"must lie between 0 (by size) and 1 (alike), is {self.mix}")
+        for key in ("segment_minutes", "context_minutes"):
+            value = getattr(self, key)
+            require(0 <= value < math.inf, f"data.{key}", f"must be 0 or more, is {value}")
+        self.augment.check()
+        both = bool(self.nights) and (self.store, self.split) != (default.store, default.split)
+        require(not both, "data.nights", "is given beside data.store or data.split; give one of the two")
+        for i, source in enumerate(self.nights):
+            where = f"data.nights[{i}].weight"
+            require(0 < source.weight < math.inf, where, f"must be positive, is {source.weight}")
+        if self.view == "night":
+            require(
+                self.sleep_epochs == 1,
+                "data.sleep_epochs",
+                "goes with data.view: epochs; view night has data.segment_minutes",
+            )
+            require(self.alignment == "exact", "data.alignment", "truncated goes with data.view: epochs")
+        else:
+            for key in ("segment_minutes", "context_minutes"):
+                require(not getattr(self, key), f"data.{key}", "goes with data.view: night")
+            require(not self.augment.is_on, "data.augment", "goes with data.view: night")

@@ -1,1 +1,0 @@
-"""Teacher and student in the same step: the stage, its taps, its terms."""

@@ -1,0 +1,79 @@
+"""DecoupledDistillation distillation (DKD; Zhao et al., arXiv 2203.08679): the target class, and the rest by itself."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sleepkd.data.hypnogram import UNSCORED
+from sleepkd.data.segments import Batch
+from sleepkd.data.views import SegmentTable
+from sleepkd.losses.loss import (
+    Loss,
+    NetworkOutput,
+    TemperatureSettings,
+    at_least_float32,
+    check_component_weights,
+    count_sleep_epochs,
+)
+
+
+@dataclass(frozen=True)
+class DecoupledDistillationSettings(TemperatureSettings):
+    """target: weight of how likely the target class is (the paper's alpha); others: of the rest (its beta)."""
+
+    temperature: float = 4.0
+    target: float = 1.0
+    others: float = 8.0
+
+    def check(self, key: str) -> None:
+        """Refuse impossible values by key."""
+        super().check(key)
+        check_component_weights(self, ("target", "others"), key)
+
+
+class DecoupledDistillation(Loss):
+    """T² times both divergences, weighted, a mean over sleep epochs.
+
+    The target class is the scored one; where nobody scored, the teacher's most likely one, which is a choice.
+    """
+
+    Settings = DecoupledDistillationSettings
+
+    def targets(self, teacher: NetworkOutput) -> dict[str, Tensor]:
+        """The teacher's logits (B, n, K)."""
+        return {"logits": teacher.logits}
+
+    def sum(self, student: NetworkOutput, targets: dict[str, Tensor], batch: Batch) -> Tensor:
+        """Both, summed over sleep epochs."""
+        settings, teacher = self.settings, at_least_float32(targets["logits"]).detach()
+        target_BN = torch.where(batch.labels == UNSCORED, teacher.argmax(dim=-1), batch.labels)
+        target, others = decoupled_divergences(
+            at_least_float32(student.logits), teacher, target_BN, settings.temperature
+        )
+        return ((settings.target * target + settings.others * others) * batch.present).sum()
+
+    def normalizer(self, table: SegmentTable) -> float:
+        """Sleep epochs."""
+        return count_sleep_epochs(table)
+
+
+def decoupled_divergences(
+    student_BNK: Tensor, teacher_BNK: Tensor, target_BN: Tensor, temperature: float
+) -> tuple[Tensor, Tensor]:
+    """T² KL of (p of the target, 1 - p), and T² KL over the other classes, each (B, n), by logarithms throughout."""
+    is_target = F.one_hot(target_BN, student_BNK.shape[-1]).bool()
+
+    def parts(logits: Tensor) -> tuple[Tensor, Tensor]:
+        log_p = F.log_softmax(logits / temperature, dim=-1)
+        other = log_p.masked_fill(is_target, -torch.inf)
+        rest = other.logsumexp(dim=-1)
+        pair = torch.stack([log_p.gather(-1, target_BN[..., None])[..., 0], rest], dim=-1)
+        # 0 where the target is: it has no part in what follows
+        return pair, (log_p - rest[..., None]).masked_fill(is_target, 0)
+
+    (pair_s, other_s), (pair_t, other_t) = parts(student_BNK), parts(teacher_BNK)
+    of_target = (pair_t.exp() * (pair_t - pair_s)).sum(-1)
+    of_others = (other_t.exp().masked_fill(is_target, 0) * (other_t - other_s)).sum(-1)
+    return temperature**2 * of_target, temperature**2 * of_others

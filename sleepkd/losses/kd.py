@@ -1,0 +1,52 @@
+"""Softmax distillation (SD; Hinton et al., arXiv 1503.02531)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from sleepkd.data.segments import Batch
+from sleepkd.data.views import SegmentTable
+from sleepkd.losses.loss import Loss, NetworkOutput, TemperatureSettings, at_least_float32, count_sleep_epochs
+
+
+@dataclass(frozen=True)
+class SoftmaxDistillationSettings(TemperatureSettings):
+    """mean "element" divides by the number of classes too, as PyTorch's reduction='mean' and so the release does."""
+
+    mean: Literal["sleep_epoch", "element"] = "sleep_epoch"
+
+
+class SoftmaxDistillation(Loss):
+    """T² KL(teacher at T ‖ student at T), a mean over sleep epochs, scored or not."""
+
+    Settings = SoftmaxDistillationSettings
+
+    def targets(self, teacher: NetworkOutput) -> dict[str, Tensor]:
+        """The teacher's logits (B, n, K)."""
+        return {"logits": teacher.logits}
+
+    def sum(self, student: NetworkOutput, targets: dict[str, Tensor], batch: Batch) -> Tensor:
+        """Divergences, summed over sleep epochs."""
+        settings = self.settings
+        return distillation_sum(student.logits, targets["logits"], batch.present, settings.temperature, settings.mean)
+
+    def normalizer(self, table: SegmentTable) -> float:
+        """Sleep epochs."""
+        return count_sleep_epochs(table)
+
+
+def distillation_sum(
+    student_BNK: Tensor,
+    teacher_BNK: Tensor,
+    present_BN: Tensor,
+    temperature: float,
+    mean: Literal["sleep_epoch", "element"] = "sleep_epoch",
+) -> Tensor:
+    """T^2 * KL(teacher_T || student_T), summed over sleep epochs present; mean="element" divides it by K too."""
+    student = F.log_softmax(at_least_float32(student_BNK) / temperature, dim=-1)
+    teacher = F.log_softmax(at_least_float32(teacher_BNK).detach() / temperature, dim=-1)
+    divergence_BN = F.kl_div(student, teacher, reduction="none", log_target=True).sum(-1)
+    total = temperature**2 * (divergence_BN * present_BN).sum()
+    return total / student_BNK.shape[-1] if mean == "element" else total

@@ -1,0 +1,34 @@
+"""Weighted transformed teacher matching (WTTM; Zheng & Yang, arXiv 2402.11148): a temperature on the teacher alone."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from sleepkd.data.segments import Batch
+from sleepkd.data.views import SegmentTable
+from sleepkd.losses.loss import Loss, NetworkOutput, TemperatureSettings, at_least_float32, count_sleep_epochs
+
+
+class WeightedTransformedTeacher(Loss):
+    """U KL(teacher at T ‖ student at 1), U the power sum of the teacher's answer, a mean over sleep epochs.
+
+    U = sum of p^(1/T) is larger the less sure the teacher is: soft answers count more. 1/T is the paper's
+    gamma, from 0.1 to 0.9 there.
+    """
+
+    Settings = TemperatureSettings
+
+    def targets(self, teacher: NetworkOutput) -> dict[str, Tensor]:
+        """The teacher's logits (B, n, K)."""
+        return {"logits": teacher.logits}
+
+    def sum(self, student: NetworkOutput, targets: dict[str, Tensor], batch: Batch) -> Tensor:
+        """Weighted divergences, summed over sleep epochs."""
+        powers_BNK = F.log_softmax(at_least_float32(targets["logits"]).detach(), dim=-1) / self.settings.temperature
+        log_total = powers_BNK.logsumexp(dim=-1, keepdim=True)
+        log_student = F.log_softmax(at_least_float32(student.logits), dim=-1)
+        divergence = F.kl_div(log_student, powers_BNK - log_total, reduction="none", log_target=True).sum(-1)
+        return (log_total[..., 0].exp() * divergence * batch.present).sum()
+
+    def normalizer(self, table: SegmentTable) -> float:
+        """Sleep epochs."""
+        return count_sleep_epochs(table)

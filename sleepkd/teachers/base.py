@@ -1,0 +1,66 @@
+"""The base class of a teacher: what it reads, its output for a batch, and the targets that losses read of it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from sleepkd.data.inputs import InputSpec
+from sleepkd.data.segments import Batch, Segments
+from sleepkd.distributed import Processes
+from sleepkd.losses.loss import NetworkOutput
+from sleepkd.losses.objective import Objective
+from sleepkd.settings import Config
+
+TEACHER = "teacher"
+"""The reader name of a teacher in `Segments.readers`; further networks of an ensemble are numbered."""
+
+
+class Teacher:
+    """What a student learns from. A subclass implements `output`; `teachers.TEACHERS` names it for `stage.teacher`.
+
+    networks: modules to move to the device and to compile; frozen, in evaluation mode, outside the student's tree.
+    readers: what `Segments` reads for it, by reader name.
+    """
+
+    networks: Sequence[nn.Module] = ()
+    readers: Mapping[str, InputSpec] = {}
+    has_features: ClassVar[bool] = False
+    """Whether losses can tap features of it."""
+
+    @classmethod
+    def check(cls, config: Config) -> None:
+        """Raise UserError naming a setting that this kind of teacher cannot satisfy. Reads no file."""
+
+    def __str__(self) -> str:
+        """What a log calls it."""
+        return type(self).__name__
+
+    @property
+    def trained_on(self) -> dict[str, list[str]]:
+        """{cohort/recording: digests} of the nights that its networks were trained on."""
+        return {}
+
+    def tap(self, paths: tuple[str, ...], key: str, view: str) -> dict[str, tuple[int, ...]]:
+        """Register forward hooks on modules; returns the shapes of their features without the first dimension.
+
+        Raises UserError naming `key` where a module does not exist.
+        """
+        return {}
+
+    def follow(self, average: nn.Module) -> None:
+        """Use this moving average of the student's weights. Ignored by default."""
+
+    def prepare(self, segments: Segments, objective: Objective, folder: Path, processes: Processes, rows: int) -> None:
+        """Get ready for batches of these segments, before training. folder: for files. rows: segments at a time."""
+
+    def output(self, batch: Batch) -> NetworkOutput:
+        """Logits per sleep epoch (B, n, K), and the tapped features."""
+        raise NotImplementedError
+
+    @torch.no_grad()  # not inference_mode: its tensors may not enter a loss
+    def targets(self, batch: Batch, objective: Objective) -> dict[str, Tensor]:
+        """What the losses read of the teacher for a batch, as "loss.name"."""
+        return objective.targets(self.output(batch))

@@ -1,0 +1,158 @@
+"""Teachers of other libraries: an external model stages the EEG of each night once, as pseudo-labels in its store."""
+
+import importlib.util
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from torch import nn
+
+from sleepkd.config import require
+from sleepkd.data.hypnogram import EPOCH_SECONDS, SLEEP_STAGES
+from sleepkd.data.inputs import InputSpec
+from sleepkd.data.segments import Batch, Segments
+from sleepkd.data.store import Night
+from sleepkd.distributed import Processes
+from sleepkd.errors import UserError
+from sleepkd.losses.loss import NetworkOutput
+from sleepkd.losses.objective import Objective
+from sleepkd.settings import Config
+from sleepkd.teachers.base import Teacher
+from sleepkd.teachers.pseudo_labels import pseudo_label_path, segment_logits, write_pseudo_labels
+
+LOGITS = "external.logits"
+"""The name of a model's log-probabilities among `Segments.targets`."""
+
+
+class ExternalTeacher(Teacher):
+    """A model of another library. Its pseudo-labels are read from the stores. A subclass implements `stage_night`.
+
+    model: its name in `stage.teacher` and of its files. library: the module that must be installed to compute them.
+    """
+
+    model: ClassVar[str]
+    library: ClassVar[str]
+
+    def __init__(self, temperature: float):
+        self.temperature = temperature
+
+    @classmethod
+    def check(cls, config: Config) -> None:
+        """Raise UserError for a fitted temperature: there is no checkpoint that one was fitted for."""
+        fitted = config.distill.trust.temperature == "fitted"
+        require(not fitted, "distill.trust.temperature", f"fitted goes with checkpoints, not with {cls.model}")
+
+    @classmethod
+    def build(cls, config: Config, student: nn.Module, inputs: InputSpec) -> "ExternalTeacher":
+        """The teacher with the temperature of `distill.trust`."""
+        return cls(float(config.distill.trust.temperature))
+
+    @staticmethod
+    def stage_night(night: Night) -> np.ndarray:
+        """Probabilities (N, 5) float32 of W, N1, N2, N3, REM for every sleep epoch. Raises UserError."""
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return self.model
+
+    def prepare(self, segments: Segments, objective: Objective, folder: Path, processes: Processes, rows: int) -> None:
+        """Compute missing pseudo-labels, and let batches of these segments bring them, from a file in `folder`."""
+        compute_pseudo_labels(type(self), segments.nights, processes)
+        path = folder / f"{LOGITS}.npy"
+        if processes.is_first:
+            folder.mkdir(parents=True, exist_ok=True)
+            np.save(path, segment_logits(self.model, segments))
+        processes.wait()
+        segments.targets = {LOGITS: path}
+
+    def output(self, batch: Batch) -> NetworkOutput:
+        """The model's log-probabilities, divided by the temperature."""
+        return NetworkOutput(batch.targets[LOGITS] / self.temperature, {})
+
+
+def compute_pseudo_labels(
+    teacher: type[ExternalTeacher],
+    nights: Sequence[Night],
+    processes: Processes,
+    on_night: Callable[[], object] = lambda: None,
+) -> None:
+    """Stage the nights that have no pseudo-labels of this model yet; processes share them out.
+
+    on_night: called after each night. Raises UserError where nights are missing and the library is not installed.
+    """
+    missing = [night for night in nights if not pseudo_label_path(teacher.model, night).is_file()]
+    processes.wait()  # all have looked before one writes
+    if missing and importlib.util.find_spec(teacher.library) is None:
+        raise UserError(
+            f"{missing[0].folder}: has no pseudo-labels of {teacher.model}, and {teacher.library} is not installed here; "
+            "run sleepkd pseudo-label on this store where it is"
+        )
+    for night in missing[processes.rank :: processes.world]:
+        write_pseudo_labels(teacher.model, night, teacher.stage_night(night))
+        on_night()
+    processes.wait()
+
+
+MIN_YASA_HZ = 80.0
+"""YASA refuses slower signals; it uses 0.4 to 30 Hz at 100 samples per second."""
+MIN_YASA_SECONDS = 300.0
+"""YASA refuses shorter recordings."""
+
+
+class YasaTeacher(ExternalTeacher):
+    """YASA's pretrained classifier (Vallat & Walker 2021, eLife 10:e70092) on EEG, with EOG and EMG if available."""
+
+    model, library = "yasa", "yasa"
+
+    @staticmethod
+    def stage_night(night: Night) -> np.ndarray:
+        """Probabilities (N, 5) of every sleep epoch.
+
+        YASA stages 30 s at a time from the first onset; a sleep epoch gets the mean over the 30-s stretches it overlaps.
+        Raises UserError where the EEG is missing, too slow, too short, or has no unit.
+        """
+        import mne
+        import yasa
+        from sklearn.exceptions import InconsistentVersionWarning
+
+        infos = {name: night.info.signals[name] for name in ("eeg", "eog", "emg") if name in night.info.signals}
+        _require_eeg("eeg" in infos, night, "holds no EEG")
+        eeg = infos["eeg"]
+        _require_eeg(
+            eeg.rate_hz > MIN_YASA_HZ, night, f"its EEG has {eeg.rate_hz:g} samples per second, too few for YASA"
+        )
+        _require_eeg(eeg.unit == "uV", night, f"its EEG is in {eeg.unit}; YASA was trained on uV")
+        infos = {name: info for name, info in infos.items() if info.rate_hz == eeg.rate_hz}
+        onset = float(night.hypnogram.onset_s[0]) if len(night.hypnogram) else 0.0
+        first = max(0, round(onset * eeg.rate_hz))
+        length = min(info.samples for info in infos.values()) - first
+        _require_eeg(length >= MIN_YASA_SECONDS * eeg.rate_hz, night, "less than five minutes of its EEG were scored")
+        volts = [
+            1e-6 * (info.scale * night.signal(name)[first : first + length] + info.offset)
+            for name, info in infos.items()
+        ]
+        raw = mne.io.RawArray(np.array(volts), mne.create_info(list(infos), eeg.rate_hz, "eeg"), verbose="ERROR")
+        names = {f"{name}_name": name for name in infos}
+        with warnings.catch_warnings():  # YASA's classifier was saved by an older scikit-learn
+            warnings.simplefilter("ignore", InconsistentVersionWarning)
+            found = yasa.SleepStaging(raw, **names).predict().proba
+        return _per_sleep_epoch(found[["WAKE", "N1", "N2", "N3", "REM"]].to_numpy(), first / eeg.rate_hz, night)
+
+
+def _require_eeg(holds: bool, night: Night, problem: str) -> None:
+    """Raise UserError naming the night unless the condition holds."""
+    if not holds:
+        raise UserError(f"{night.folder}: {problem}; leave it out, or prepare it again with another EEG or --rate")
+
+
+def _per_sleep_epoch(probabilities_E5: np.ndarray, start_s: float, night: Night) -> np.ndarray:
+    """Means over the 30-s stretches that sleep epochs overlap, weighted by overlap; uniform without any overlap."""
+    edges = start_s + EPOCH_SECONDS * np.arange(len(probabilities_E5) + 1)
+    onset, end = night.hypnogram.onset_s, night.hypnogram.onset_s + night.hypnogram.duration_s
+    overlap = np.minimum(end[:, None], edges[1:]) - np.maximum(onset[:, None], edges[:-1])
+    overlap = np.clip(overlap, 0, None)
+    total = overlap.sum(axis=1, keepdims=True)
+    staged = overlap @ probabilities_E5 / np.maximum(total, 1e-9)
+    return np.where(total > 0, staged, 1 / len(SLEEP_STAGES)).astype(np.float32)

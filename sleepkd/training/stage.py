@@ -1,0 +1,86 @@
+"""A training stage: the student, its teacher, and the losses, as `train_ddp.build_stage` puts them together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from sleepkd.checkpoints.checkpoint import read_checkpoint
+from sleepkd.checkpoints.trained import checkpoint_of
+from sleepkd.data.inputs import InputSpec, describe_inputs
+from sleepkd.data.segments import STUDENT, Segments
+from sleepkd.data.store import Night
+from sleepkd.distributed import Processes
+from sleepkd.losses.objective import Objective
+from sleepkd.models.taps import Taps
+from sleepkd.settings import Config
+from sleepkd.teachers import Teacher
+from sleepkd.training.learner import Learner
+
+
+@dataclass
+class Stage:
+    """What one stage trains. The teacher is frozen, in evaluation mode, and outside the learner's module tree.
+
+    inputs: the student's, resolved. taps: hooks on the student. epoch: the training epoch, for scheduled weights.
+    """
+
+    config: Config
+    inputs: InputSpec
+    learner: Learner
+    teacher: Teacher | None
+    taps: Taps
+    epoch: int = 0
+
+    @property
+    def student(self) -> nn.Module:
+        """The network that is trained."""
+        return self.learner.student
+
+    @property
+    def objective(self) -> Objective:
+        """The losses."""
+        return self.learner.objective
+
+    @property
+    def teacher_networks(self) -> Sequence[nn.Module]:
+        """The teacher's networks, none without a teacher."""
+        return self.teacher.networks if self.teacher else ()
+
+    @property
+    def readers(self) -> dict[str, InputSpec]:
+        """The inputs of student and teacher by reader name: each reads the same segment in its own way."""
+        return {STUDENT: self.inputs} | dict(self.teacher.readers if self.teacher else {})
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Move the learner and the teacher."""
+        for module in (self.learner, *self.teacher_networks):
+            module.to(device, dtype)
+
+    def trained_on(self, nights: Sequence[Night]) -> dict[str, list[str]]:
+        """{cohort/recording: digests} of the nights behind the student's weights.
+
+        These are the stage's training nights, and those of its teacher and of the networks it starts from.
+        """
+        found = {night.key: sorted(night.info.digests) for night in nights}
+        starts = (checkpoint_of(self.config, name, "stage.start_from") for name in self.config.stage.starts)
+        for start in starts:
+            found |= read_checkpoint(start).trained_on or {}
+        return found | (self.teacher.trained_on if self.teacher else {})
+
+
+def describe(stage: Stage, segments: Segments, validation: Segments | None, done: int, processes: Processes) -> str:
+    """What is about to be trained, in a few lines."""
+    config, count = stage.config, sum(parameter.numel() for parameter in stage.learner.parameters())
+    teacher = f", teacher {stage.teacher}" if stage.teacher else ""
+    start = f", from {' and '.join(config.stage.starts)}" if config.stage.starts else ""
+    unlabelled = sum(not night.has_labels for night in segments.nights) if stage.objective.uses_unlabelled else 0
+    without = f" ({unlabelled} without labels)" if unlabelled else ""
+    held_out = f"validation {len(validation)} of {len(validation.nights)} nights" if validation else "no validation"
+    return (
+        f"{config.stage.name}: {config.data.classes} classes from {describe_inputs(stage.inputs)}{start}{teacher}\n"
+        f"  {count:,} parameters on {processes.world} x {processes.device.type}, {config.train.precision}; "
+        f"train {len(segments)} segments of {len(segments.nights)} nights{without}, {held_out}\n"
+        f"  {config.run_directory}" + (f": resumes after update {done}" if done else "")
+    )

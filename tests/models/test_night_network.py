@@ -1,0 +1,176 @@
+"""The night network: answers of any length, its size, and what padding, absence and the future may change."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from sleepkd.data.inputs import BeatsInput, InputSpec, SignalInput
+from sleepkd.errors import UserError
+from sleepkd.models import build_network, network_settings
+from sleepkd.models.night_network import ChannelNorm, NightNetwork, NightSettings, strides_of
+from sleepkd.models.utime import UTime, UTimeSettings
+
+SMALL = NightSettings(width=8, filters=4, dilations=(1, 2), repeats=1)
+CAUSAL = replace(SMALL, causal=True)
+
+
+def spec(*names: str, rate: float = 64, causal: bool = False) -> InputSpec:
+    normalisation = "physical" if causal else "robust_night"
+    signal = SignalInput(rate=rate, normalisation=normalisation)
+    return {name: BeatsInput(causal=causal) if name == "beats" else signal for name in names}
+
+
+def night(inputs: InputSpec, token_spans: int, rows: int = 1, seed: int = 0) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    shapes = {name: (rows, 1, *item.shape(10 * token_spans)) for name, item in inputs.items()}
+    return {name: torch.randn(*shape, generator=generator, dtype=torch.float64) for name, shape in shapes.items()}
+
+
+def network(settings: NightSettings, inputs: InputSpec, classes: int = 4) -> NightNetwork:
+    torch.manual_seed(0)
+    made = build_network(settings, classes, inputs, "night").double().eval()
+    for absent in made.fuse.absent.values():  # zeros at first: any would do for what is tested here
+        torch.nn.init.normal_(absent)
+    return made.requires_grad_(False)
+
+
+@pytest.mark.parametrize("names", [("ecg",), ("beats",), ("ecg", "beats"), ("eeg",)], ids="+".join)
+@pytest.mark.parametrize("rate", [32, 64, 100, 128, 200, 256])
+def test_an_answer_for_every_ten_seconds(names: tuple[str, ...], rate: float) -> None:
+    inputs = spec(*names, rate=rate)
+    made = network(SMALL, inputs, classes=3)
+    for token_spans in (1, 4, 31):
+        assert made(night(inputs, token_spans, rows=2)).shape == (2, token_spans, 3)
+
+
+@pytest.mark.parametrize(("names", "parameters", "flops"), [("beats", 0.7e6, 30e6), ("ecg beats", 2e6, 260e6)])
+def test_it_is_as_small_as_promised(names: str, parameters: float, flops: float) -> None:
+    inputs = spec(*names.split(), rate=200)
+    made = network(NightSettings(), inputs)
+    assert 0.5e6 < sum(p.numel() for p in made.parameters()) < parameters
+    with FlopCounterMode(display=False) as counted:
+        made(night(inputs, 30))
+    assert 1e6 < counted.get_total_flops() / 10 < flops
+
+
+@pytest.mark.parametrize("settings", [SMALL, CAUSAL, replace(CAUSAL, lookahead_minutes=0.5)])
+def test_a_longer_neighbour_in_the_batch_changes_nothing(settings: NightSettings) -> None:
+    inputs = spec("ecg", "beats", causal=settings.causal)
+    made, short = network(settings, inputs), night(inputs, 20)
+    long = night(inputs, 50, seed=1)
+    padded = {name: torch.nn.functional.pad(x, (0, long[name].shape[-1] - x.shape[-1])) for name, x in short.items()}
+    both = made({name: torch.cat([padded[name], long[name]]) for name in inputs})
+    torch.testing.assert_close(both[:1, :20], made(short), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(both[1:], made(long), rtol=1e-9, atol=1e-9)
+
+
+def test_an_input_that_is_missing_is_one_that_is_zero() -> None:
+    inputs = spec("ecg", "beats")
+    made, seen = network(SMALL, inputs), night(inputs, 20)
+    both = made(seen)
+    for left, out in (("ecg", "beats"), ("beats", "ecg")):
+        alone = made({left: seen[left]})
+        torch.testing.assert_close(alone, made({left: seen[left], out: torch.zeros_like(seen[out])}))
+        assert (alone - both).abs().max() > 1e-3
+
+
+def changed_after(seen: dict[str, Tensor], cell: int, token_spans: int) -> dict[str, Tensor]:
+    """The same night with another future from the start of a cell on."""
+    other = {name: torch.randn_like(x) for name, x in seen.items()}
+    first = {name: x.shape[-1] * cell // token_spans for name, x in seen.items()}
+    return {name: torch.cat([x[..., : first[name]], other[name][..., first[name] :]], -1) for name, x in seen.items()}
+
+
+@pytest.mark.parametrize("lookahead", [0, 0.5, 1])
+def test_a_causal_answer_does_not_depend_on_what_follows(lookahead: float) -> None:
+    inputs, token_spans, change = spec("ecg", "beats", causal=True), 40, 25
+    made, seen = network(replace(CAUSAL, lookahead_minutes=lookahead), inputs), night(inputs, token_spans)
+    differs = (made(seen) != made(changed_after(seen, change, token_spans))).any(-1)[0]
+    first = change - round(6 * lookahead)  # the first token that may know of it
+    assert not differs[:first].any()
+    assert differs[first : first + 5].all()
+
+
+def test_an_answer_that_is_not_causal_does_depend_on_it() -> None:
+    inputs = spec("ecg", "beats")
+    made, seen = network(SMALL, inputs), night(inputs, 40)
+    assert (made(seen) != made(changed_after(seen, 25, 40))).any(-1)[0, 20:].all()
+
+
+@pytest.mark.parametrize("name", ["ecg", "beats"])
+def test_a_causal_network_takes_no_input_that_sees_the_future(name: str) -> None:
+    with pytest.raises(UserError, match=r"^model.causal: .* set "):
+        network(CAUSAL, spec(name))
+
+
+@pytest.mark.parametrize(
+    ("samples", "strides"),
+    [(2000, (4, 4, 5, 5, 5)), (640, (2, 4, 4, 4, 5)), (40, (2, 4, 5)), (1000, (2, 4, 5, 5, 5)), (70, (2, 5, 7))],
+)
+def test_strides_have_the_samples_of_a_token_as_product(samples: int, strides: tuple[int, ...]) -> None:
+    assert strides_of(samples) == strides
+
+
+@pytest.mark.parametrize("samples", [1, 1700, 2 * 23])
+def test_samples_that_no_strides_divide_are_refused(samples: int) -> None:
+    with pytest.raises(UserError, match="another --rate"):
+        strides_of(samples)
+
+
+def test_the_norm_is_the_root_mean_square_over_channels() -> None:
+    norm, x = ChannelNorm(5).double(), torch.randn(3, 5, 7, dtype=torch.float64)
+    torch.nn.init.normal_(norm.gain_C1)
+    expected = x / (x.pow(2).sum(1, keepdim=True) / 5 + 1e-5).sqrt() * norm.gain_C1[None]
+    torch.testing.assert_close(norm(x), expected)
+
+
+def test_utime_s_encoder_sees_every_30_s_as_it_was_trained_to() -> None:
+    sizes = UTimeSettings(filters=(2, 2, 4, 4, 4), bottom_filters=6)
+    inputs = spec("ecg", "beats")
+    made = network(replace(SMALL, encoder="utime", utime=sizes), inputs)
+    utime = UTime(sizes, 4, spec("ecg"), 30).double().eval()
+    encoder = made.encoders["ecg"]
+    missing, unexpected = encoder.load_state_dict(utime.state_dict(), strict=False)
+    assert missing == ["narrow.weight", "narrow.bias"] and not any("encoder" in name for name in unexpected)
+    x = night(inputs, 7)["ecg"]
+    tokens = encoder(x, 7)
+    assert tokens.shape == (1, 8, 7)
+    bottleneck, _ = utime.encode(x[..., : 2 * 1920].unflatten(-1, (2, 1920))[:, 0].transpose(0, 1))
+    means = torch.nn.functional.adaptive_avg_pool1d(bottleneck, 3)
+    expected = encoder.narrow(means).transpose(0, 1).flatten(1)
+    torch.testing.assert_close(tokens[0, :, :6], expected)
+    assert made(night(inputs, 7)).shape == (1, 7, 4)
+
+
+@pytest.mark.parametrize(
+    ("values", "key"),
+    [
+        ({"width": 0}, "model.width"),
+        ({"filters": 0}, "model.filters"),
+        ({"kernel": 4}, "model.kernel"),
+        ({"dilations": []}, "model.dilations"),
+        ({"repeats": 0}, "model.repeats"),
+        ({"dropout": 1.0}, "model.dropout"),
+        ({"lookahead_minutes": 1}, "model.lookahead_minutes"),
+        ({"causal": True, "lookahead_minutes": 0.1}, "model.lookahead_minutes"),
+        ({"causal": True, "encoder": "utime"}, "model.encoder"),
+        ({"utime": {"kernel": 2}}, "model.kernel"),
+        ({"encoder": "lstm"}, "model.encoder"),
+    ],
+)
+def test_impossible_settings_are_refused_by_key(values: dict, key: str) -> None:
+    with pytest.raises(UserError, match=f"^{key}"):
+        network_settings({"name": "night"} | values).check()
+
+
+def test_it_is_for_nights() -> None:
+    with pytest.raises(UserError, match=r"set data.view: night"):
+        build_network(SMALL, 4, spec("ecg"), "epochs")
+
+
+def test_a_rate_of_which_ten_seconds_are_no_whole_number_is_refused() -> None:
+    with pytest.raises(UserError, match=r"stage.inputs.ecg.rate: 10 s at 64.03 Hz"):
+        network(SMALL, spec("ecg", rate=64.03))

@@ -1,0 +1,45 @@
+"""Taps: what was hooked comes out once, and a silent tap is an error."""
+
+import pytest
+import torch
+from torch import nn
+
+from sleepkd.models.taps import Taps
+from sleepkd.errors import UserError
+
+
+@pytest.fixture
+def network() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
+
+
+def test_pops_the_outputs_of_one_forward_once(network: nn.Sequential) -> None:
+    taps = Taps(network, ("1",))
+    x = torch.randn(4, 2)
+    network(x)
+    popped = taps.pop()["1"]
+    with pytest.raises(RuntimeError, match="did not fire in this forward: 1"):
+        taps.pop()
+    torch.testing.assert_close(popped, network[1](network[0](x)))
+
+
+def test_features_carry_the_gradient(network: nn.Sequential) -> None:
+    taps = Taps(network, ("0",))
+    network(torch.randn(4, 2))
+    taps.pop()["0"].sum().backward()
+    assert network[0].weight.grad is not None
+    assert network[2].weight.grad is None
+
+
+def test_a_tap_that_never_fired_is_an_error(network: nn.Sequential) -> None:
+    taps = Taps(network, ("0", "2"))
+    network[0](torch.randn(4, 2))
+    with pytest.raises(RuntimeError, match="did not fire in this forward: 2"):
+        taps.pop()
+
+
+def test_an_unknown_path_names_the_nearest() -> None:
+    network = nn.Sequential()
+    network.add_module("bottom", nn.Linear(1, 1))
+    with pytest.raises(UserError, match=r"^loss\.at\.taps: .* no module botom; did you mean bottom\?"):
+        Taps(network, ("botom",), "loss.at.taps")
