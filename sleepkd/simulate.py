@@ -1,36 +1,20 @@
-"""`python -m sleepkd.simulate --out RAW --nights 10 --hours 8 --seed 0`: a simulated cohort in MASS's layout."""
+"""`sleepkd simulate --out raw --nights 10 --hours 8`: write a simulated cohort in the layout of MASS."""
 
 import argparse
 from dataclasses import replace
 from pathlib import Path
 
 from sleepkd.errors import run_command
-from sleepkd.simulation.cohort import CHANNELS, write_cohort
+from sleepkd.simulation.cohort import CHANNEL_SETS, write_cohort
 from sleepkd.simulation.population import Population, read_population
+
+DESCRIPTION = """Simulated whole-night polysomnography in the layout of MASS: EDF+ recordings with scored sleep stages,
+participants.tsv, and truth/ with the true heartbeats and sleep stages."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write a cohort and say where."""
-    parser = argparse.ArgumentParser(prog="python -m sleepkd.simulate", description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="a new or empty folder")
-    parser.add_argument("--nights", type=int, default=10)
-    parser.add_argument("--hours", type=float, default=8.0, help="length of each recording (0.25 to 24)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=1, help="nights at a time (about 1 GB of memory each)")
-    parser.add_argument(
-        "--channels",
-        choices=CHANNELS,
-        default="full",
-        help="needed: C3, C4, the ear and the ECG only; beats: no signal",
-    )
-    parser.add_argument("--rate", type=int, default=256, help="samples per second")
-    parser.add_argument("--scorers", type=int, default=1, help="people who score each night, and disagree as people do")
-    parser.add_argument(
-        "--population", type=Path, help="a YAML of whom to draw from (sleepkd/simulation/population.py)"
-    )
-    parser.add_argument("--difficulty", type=float, help="how far sleepers differ from one another (1: as people do)")
-    parser.add_argument("--apnea", type=float, metavar="SHARE", help="how many of them have sleep apnea")
-    args = parser.parse_args(arguments)
+    """Write a simulated cohort and print its folder."""
+    args = _parse(arguments)
     population = read_population(args.population) if args.population else Population()
     if args.difficulty is not None:
         population = replace(population, difficulty=args.difficulty)
@@ -39,8 +23,57 @@ def main(arguments: list[str] | None = None) -> int:
     paths = write_cohort(
         args.out, args.nights, args.hours, args.seed, args.jobs, args.channels, args.rate, args.scorers, population
     )
-    print(f"{args.out}: {len(paths)} recordings of {args.hours:g} h in MASS's layout, with participants.tsv and truth/")
+    print(f"{args.out}: {len(paths)} recordings of {args.hours:g} h in the layout of MASS, participants.tsv and truth/")
     return 0
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="sleepkd simulate", description=DESCRIPTION)
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="output folder, new or empty")
+    parser.add_argument("--nights", type=int, default=10, metavar="COUNT", help="number of recordings (default: 10)")
+    parser.add_argument(
+        "--hours",
+        type=float,
+        default=8.0,
+        metavar="HOURS",
+        help="length of each recording in hours, 0.25 to 24 (default: 8)",
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="SEED", help="random seed, 0 or more (default: 0)")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="PROCESSES",
+        help="parallel processes, about 1 GB of memory each (default: 1)",
+    )
+    parser.add_argument(
+        "--channels", choices=CHANNEL_SETS, default="full", metavar="SET",
+        help="full: EEG, EOG, EMG and ECG; needed: only the EEG and ECG channels that staging uses; "
+        "beats: heartbeat times, no signals (default: full)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--rate", type=int, default=256, metavar="HZ", help="sampling rate in Hz, from 128 (default: 256)"
+    )
+    parser.add_argument(
+        "--scorers",
+        type=int,
+        default=1,
+        metavar="COUNT",
+        help="scorers per night, who disagree as human scorers do (default: 1)",
+    )
+    parser.add_argument(
+        "--population", type=Path, metavar="FILE", help="YAML file of trait distributions (keys: docs/simulation.md)"
+    )
+    parser.add_argument(
+        "--difficulty",
+        type=float,
+        metavar="FACTOR",
+        help="factor on the differences between and within subjects (default: 1)",
+    )
+    parser.add_argument(
+        "--apnea", type=float, metavar="SHARE", help="share of subjects with sleep apnea, 0 to 1 (default: 0.25)"
+    )
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

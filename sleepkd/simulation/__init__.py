@@ -1,7 +1,11 @@
-"""A simulated cohort in MASS's own layout, for tests, the demo and ideas that want the truth known.
+"""Simulated polysomnography in the layout of MASS: whole nights whose true sleep stages and heartbeats are known.
 
-`subject` and `hypnogram` say who sleeps and how; `night` adds the events that all signals share; `heart` and `ecg`,
-`eeg` and `face` make the signals; `layout` and `cohort` put them into files. A publication named beside a number gives
-its direction and its order of magnitude; the number itself is set so that the judges of `benchmarks/simulation.py`,
-which know nothing of it, find what they find in real nights.
+For tests, the demo, and experiments that need the ground truth. `subject` draws a person from a `population`;
+`sleep_architecture` simulates the sleep stages, `simulated_night` the events that all signals share; `cardiac` and
+`ecg`, `eeg` and `eog_emg` simulate the signals; `inter_rater` simulates the scorers; `mass_layout` and `cohort` write
+the files.
+
+A publication cited beside a number gives its direction and its order of magnitude. The number itself is tuned until the
+checks of `benchmarks/simulation.py`, which read only the files, measure on simulated nights what they measure on real
+ones.
 """

@@ -1,31 +1,32 @@
-"""The electroencephalogram: spectra by sleep stage over a 1/f floor, with spindles, K-complexes and sharp waves."""
+"""Simulated EEG: spectra by sleep stage over a 1/f background, spindles, K-complexes, vertex and sawtooth waves."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from sleepkd.simulation import spectra
-from sleepkd.simulation.hypnogram import STATES
-from sleepkd.simulation.night import Night, covered, poisson_onsets
 from sleepkd.simulation.noise import slow_noise, smooth
+from sleepkd.simulation.simulated_night import SimulatedNight, inside_events, poisson_onsets
+from sleepkd.simulation.sleep_architecture import STATES
 
-HIGHEST = 60.0  # Hz synthesised; above lies only the mains
-SHARED = 0.6  # of the variance of neighbouring electrodes comes from shared sources
-ACTIVE = len(STATES)  # wake with open eyes stands after the states
-SITES = ("F", "C", "O", "A")
+HIGHEST_FREQUENCY = 60.0  # Hz, the limit of synthesis
+SHARED_VARIANCE = 0.6  # fraction of an electrode's variance that all electrodes share
+ACTIVE = len(STATES)  # column of active wake (eyes open), after the states
+SITES = ("F", "C", "O", "A")  # frontal, central and occipital electrodes, and the earlobe
 
 
 @dataclass(frozen=True)
 class Component:
-    """One part of the spectrum."""
+    """One component of the EEG spectrum."""
 
-    rms: tuple[float, ...]  # microvolt at C3 in W (at rest), N1, N2, S3, S4, REM and W (active)
-    sites: tuple[float, ...]  # gain at frontal, central, occipital electrodes and at the ear, as in `SITES`
+    rms: tuple[float, ...]  # microvolts at C3 in W (quiet), N1, N2, S3, S4, REM and W (active)
+    sites: tuple[float, ...]  # gain at each of `SITES`
     arousal: float = 1.0  # gain during an arousal
 
 
-# Which waves mark which stage, where, and what an arousal does to them: AASM Manual 2.6; their spectra: Prerau et al.
-# 2017 (Physiology 32:60); the floor, steeper in deep sleep: Lendner et al. 2020 (eLife 9:e55092).
+# Which waves mark which sleep stage, their topography, and their change at an arousal: AASM Manual 2.6. Their spectra:
+# Prerau et al. 2017 (Physiology 32:60). The 1/f background, steeper in deep sleep: Lendner et al. 2020 (eLife
+# 9:e55092).
 COMPONENTS = {
     "flat": Component((5.0, 5.0, 4.5, 4.0, 3.5, 4.5, 6.0), (1.0, 1.0, 0.9, 0.4)),  # 1/f
     "steep": Component((5.0, 6.0, 10.0, 14.0, 16.0, 6.5, 7.0), (1.05, 1.0, 0.8, 0.3)),  # 1/f^2.5
@@ -36,14 +37,15 @@ COMPONENTS = {
     "beta": Component((3.2, 2.4, 1.5, 1.0, 0.8, 2.2, 4.0), (1.0, 1.0, 0.9, 0.4), 2.0),
     "muscle": Component((0.8, 0.4, 0.2, 0.1, 0.1, 0.1, 3.0), (1.4, 1.0, 1.2, 1.5), 4.0),
 }
-# Log-amplitude changes that are no change of stage (standard deviation, time constant in seconds): one within a sleep
-# epoch or two, one within a cycle; and the constant deviation of each subject.
-WANDER = ((0.20, 40.0), (0.10, 900.0))
-TRAIT = 0.15
+# Changes of log-amplitude within a sleep stage (standard deviation, time constant in seconds): over one or two sleep
+# epochs, and over a cycle.
+FAST_DRIFT, SLOW_DRIFT = (0.20, 40.0), (0.10, 900.0)
+# Standard deviation of log-amplitude between subjects.
+SUBJECT_SPREAD = 0.15
 
 SPINDLE_SITES = (0.8, 1.0, 0.35, 0.1)
 SHARP_SITES = (1.1, 1.0, 0.5, 0.15)
-# Transients per hour in W, N1, N2, S3, S4, REM. Spindles are relative to the subject's rate in N2.
+# Transients per hour in W, N1, N2, S3, S4, REM. `SPINDLE_RATE` is multiplied by the subject's spindles per minute.
 SPINDLE_RATE = np.array([0.0, 0.0, 60.0, 30.0, 15.0, 0.0])
 K_COMPLEX_RATE = np.array([0.0, 0.0, 90.0, 48.0, 0.0, 0.0])  # Halász 2005, Sleep Med Rev 9:391
 VERTEX_RATE = np.array([0.0, 90.0, 0.0, 0.0, 0.0, 0.0])
@@ -51,49 +53,49 @@ SAWTOOTH_RATE = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 42.0])
 
 
 @dataclass(frozen=True)
-class Brain:
-    """What all electrodes of a night share, so that each can be made on its own."""
+class EegSources:
+    """Sources that all electrodes of a night share; each electrode can then be simulated without the others."""
 
-    amplitudes: dict[str, np.ndarray]  # component -> (frames,) microvolt at C3
-    spectra: np.ndarray  # (frames, bins) random
-    spindles: np.ndarray  # (samples,) microvolt at C3
-    sharp: np.ndarray  # (samples,) K-complexes, vertex and sawtooth waves, microvolt at C3
+    amplitudes: dict[str, np.ndarray]  # component -> (frames,), microvolts at C3
+    spectra: np.ndarray  # (frames, bins), random
+    spindles: np.ndarray  # (samples,), microvolts at C3
+    sharp_waves: np.ndarray  # (samples,), K-complexes, vertex and sawtooth waves, microvolts at C3
 
 
-def simulate_brain(night: Night, rate: int) -> Brain:
-    """The sources of one night's EEG."""
+def simulate_eeg_sources(night: SimulatedNight, rate: int) -> EegSources:
+    """Simulate the EEG sources of one night at `rate` Hz."""
     samples = round(night.duration * rate)
     frames = spectra.frame_count(samples, rate)
-    bins = len(spectra.frequencies(min(HIGHEST, 0.45 * rate)))
-    return Brain(
+    bins = len(spectra.frequencies(min(HIGHEST_FREQUENCY, 0.45 * rate)))
+    return EegSources(
         amplitudes=_amplitudes(night, frames),
         spectra=spectra.white(night.generator("eeg shared"), frames, bins),
         spindles=_spindles(night, samples, rate),
-        sharp=_sharp_waves(night, samples, rate),
+        sharp_waves=_sharp_waves(night, samples, rate),
     )
 
 
-def simulate_eeg(night: Night, brain: Brain, electrode: str, rate: int) -> np.ndarray:
-    """One electrode (C3, O2, A2, ...) against linked ears in microvolt (samples,), float32."""
+def simulate_eeg(night: SimulatedNight, sources: EegSources, electrode: str, rate: int) -> np.ndarray:
+    """Simulate one electrode (C3, O2, A2, ...) against linked ears at `rate` Hz: microvolts (samples,), float32."""
     rng = night.generator(f"eeg {electrode}")
     site = SITES.index(electrode[0])
-    own = spectra.white(rng, *brain.spectra.shape)
-    mixed = np.float32(np.sqrt(SHARED)) * brain.spectra + np.float32(np.sqrt(1 - SHARED)) * own
-    power = np.zeros(brain.spectra.shape, dtype=np.float32)
-    for name, shape in _shapes(night, brain.spectra.shape[1]).items():
+    own = spectra.white(rng, *sources.spectra.shape)
+    mixed = np.float32(np.sqrt(SHARED_VARIANCE)) * sources.spectra + np.float32(np.sqrt(1 - SHARED_VARIANCE)) * own
+    power = np.zeros(sources.spectra.shape, dtype=np.float32)
+    for name, shape in _shapes(night, sources.spectra.shape[1]).items():
         gain = COMPONENTS[name].sites[site] * np.exp(0.05 * rng.standard_normal())
-        power += ((gain * brain.amplitudes[name]) ** 2).astype(np.float32)[:, None] * shape.astype(np.float32)
-    signal = spectra.synthesise(mixed, power, len(brain.spindles), rate)
-    signal += np.float32(SPINDLE_SITES[site]) * brain.spindles
-    signal += np.float32(SHARP_SITES[site]) * brain.sharp
+        power += ((gain * sources.amplitudes[name]) ** 2).astype(np.float32)[:, None] * shape.astype(np.float32)
+    signal = spectra.synthesise(mixed, power, len(sources.spindles), rate)
+    signal += np.float32(SPINDLE_SITES[site]) * sources.spindles
+    signal += np.float32(SHARP_SITES[site]) * sources.sharp_waves
     signal *= np.float32(night.subject.eeg_gain)
     return signal
 
 
-def _shapes(night: Night, bins: int) -> dict[str, np.ndarray]:
-    """The spectrum of each component over the bins (bins,), summing to one."""
+def _shapes(night: SimulatedNight, bins: int) -> dict[str, np.ndarray]:
+    """Normalised power spectrum of each component (bins,); each sums to one."""
     f = np.maximum(np.arange(bins) / spectra.FRAME_SECONDS, 1 / spectra.FRAME_SECONDS)
-    highpass = 1 / (1 + (0.4 / f) ** 4)  # the amplifier's
+    highpass = 1 / (1 + (0.4 / f) ** 4)  # of the amplifier
 
     def bell(centre: float, width: float) -> np.ndarray:
         return np.exp(-0.5 * ((f - centre) / width) ** 2)
@@ -109,40 +111,41 @@ def _shapes(night: Night, bins: int) -> dict[str, np.ndarray]:
         "muscle": 1 / (1 + (20 / f) ** 4),
     }
     for shape in shapes.values():
-        shape[0] = 0  # no constant
+        shape[0] = 0  # no DC
         shape /= shape.sum()
     return shapes
 
 
-def _amplitudes(night: Night, frames: int) -> dict[str, np.ndarray]:
-    """Each component's amplitude over time at C3, {name: (frames,)} in microvolt."""
+def _amplitudes(night: SimulatedNight, frames: int) -> dict[str, np.ndarray]:
+    """Amplitude of each component over time at C3: {name: (frames,)}, microvolts."""
     subject, rate = night.subject, 1 / spectra.HOP_SECONDS
     seconds = spectra.frame_times(frames)
     step = night.step_at(seconds)
     states = np.where(night.active[step], ACTIVE, night.states[step])
-    in_arousal = covered(night.arousals, seconds, margin=1.0)
+    in_arousal = inside_events(night.arousals, seconds, margin=1.0)
     gains = {"slow": subject.slow_wave_gain, "alpha": subject.alpha_gain, "sigma": subject.spindle_gain}
     amplitudes = {}
     for name, component in COMPONENTS.items():
         rng = night.generator(f"eeg amplitude {name}")
-        wander = TRAIT * rng.standard_normal()
-        wander += sum(spread * slow_noise(rng, frames, rate, constant) for spread, constant in WANDER)
+        trait = SUBJECT_SPREAD * rng.standard_normal()
+        fast, slow = (spread * slow_noise(rng, frames, rate, constant) for spread, constant in (FAST_DRIFT, SLOW_DRIFT))
+        log_gain = trait + (fast + slow)
         if name == "alpha":  # alpha waxes and wanes within seconds
-            wander += 0.3 * slow_noise(rng, frames, rate, 4.0)
+            log_gain += 0.3 * slow_noise(rng, frames, rate, 4.0)
         level = smooth(np.array(component.rms)[states], rate, 2.0) * gains.get(name, 1.0)
-        amplitudes[name] = level * np.where(in_arousal, component.arousal, 1.0) * np.exp(wander)
+        amplitudes[name] = level * np.where(in_arousal, component.arousal, 1.0) * np.exp(log_gain)
     return amplitudes
 
 
 def add_waves(signal: np.ndarray, onsets: np.ndarray, waves: list[np.ndarray], rate: int) -> None:
-    """Add each wave to `signal` at its onset in seconds, in place."""
+    """Add each wave to `signal` at its onset in seconds (k,), in place; a wave that outlasts the signal is cut."""
     for start, wave in zip((onsets * rate).astype(int), waves, strict=True):
         end = min(start + len(wave), len(signal))
         signal[start:end] += wave[: end - start]
 
 
-def _spindles(night: Night, samples: int, rate: int) -> np.ndarray:
-    """Spindles (samples,) in N2, fewer in N3: 0.6 to 1.6 s, some 40 microvolt peak to peak (Purcell et al. 2017)."""
+def _spindles(night: SimulatedNight, samples: int, rate: int) -> np.ndarray:
+    """Sleep spindles (samples,) in N2, fewer in N3: 0.6 to 1.6 s, about 40 uV peak to peak (Purcell et al. 2017)."""
     rng, subject = night.generator("spindles"), night.subject
     onsets = poisson_onsets(rng, subject.spindle_rate * SPINDLE_RATE[night.states])
     waves = []
@@ -156,8 +159,8 @@ def _spindles(night: Night, samples: int, rate: int) -> np.ndarray:
     return signal
 
 
-def _sharp_waves(night: Night, samples: int, rate: int) -> np.ndarray:
-    """K-complexes in N2, vertex sharp waves in N1, sawtooth trains in REM sleep (samples,): AASM Manual 2.6."""
+def _sharp_waves(night: SimulatedNight, samples: int, rate: int) -> np.ndarray:
+    """K-complexes in N2 and S3, vertex sharp waves in N1, sawtooth waves in REM sleep (samples,): AASM Manual 2.6."""
     rng = night.generator("sharp waves")
     signal = np.zeros(samples, dtype=np.float32)
 

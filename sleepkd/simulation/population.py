@@ -1,60 +1,69 @@
-"""Whom a cohort is drawn from: what its sleepers have, and how far they differ from one another."""
+"""The population that simulated subjects are drawn from: prevalences, and how much subjects differ."""
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from sleepkd.config import from_dict, read_yaml, require
 
+SPREADS = (
+    "stage_heart_rate", "stage_hf", "stage_lf", "stage_vlf", "stage_breathing", "heart_rate_drift",
+    "variability_drift", "position", "lag_seconds",
+)  # fmt: skip
+"""The keys that `difficulty` multiplies."""
+
 
 @dataclass(frozen=True)
 class Population:
-    """The distributions that a YAML may change (`--population`); shares are of all sleepers.
+    """Distributions of the traits of simulated subjects; a YAML file for `--population` may set each key.
 
-    Spreads are standard deviations of logarithms, between sleepers for the `stage_…` ones: how far the size (and, where
-    it is small, the sign) of what a sleep stage does to a quantity differs from one person to another. They are set so
-    that the judges of `benchmarks/simulation.py` find what they find in people; `difficulty` multiplies all of them.
+    `*_share` keys are fractions of all subjects, 0 to 1.
+
+    `stage_*` keys are standard deviations, between subjects, of the logarithm of a quantity in a sleep stage: heart
+    rate, HF, LF and VLF variability, irregularity of breathing. Where the mean effect of a sleep stage is small, its
+    sign differs between subjects.
+
+    `heart_rate_drift`, `variability_drift` and `position` are standard deviations of logarithms within a night.
+
+    All spreads are tuned until the checks of `benchmarks/simulation.py` measure what they measure on real nights.
     """
 
     apnea_share: float = 0.25
-    apnea_index: float = 18.0  # per hour of sleep, the median of those who have it
-    apnea_arousal: float = 0.7  # the mean share of apneas that end in an arousal (Berry & Gleeson 1997, Sleep 20:654)
-    # Restless legs: 5 % of the young, up to a third of the old (Ancoli-Israel et al. 1991, Sleep 14:496).
+    apnea_index: float = 18.0  # apneas per hour of sleep: the median of subjects with sleep apnea
+    apnea_arousal: float = 0.7  # mean fraction of apneas that end in an arousal (Berry & Gleeson 1997, Sleep 20:654)
+    # Periodic limb movements: 5 % of young, up to a third of old people (Ancoli-Israel et al. 1991, Sleep 14:496).
     limb_movement_share: float = 0.12
-    fibrillation_share: float = 0.01  # of those above 55 several times as many (Go et al. 2001, JAMA 285:2370)
+    # Atrial fibrillation: several times as frequent above 55 years (Go et al. 2001, JAMA 285:2370).
+    fibrillation_share: float = 0.01
     beta_blocker_share: float = 0.06
     stage_heart_rate: float = 0.022
     stage_hf: float = 0.24
     stage_lf: float = 0.22
     stage_vlf: float = 0.24
-    stage_breathing: float = 0.24  # of how irregular breathing is
+    stage_breathing: float = 0.24
     heart_rate_drift: float = 0.029
     variability_drift: float = 0.32
-    position: float = 0.020  # of heart rate, at every turn
-    lag_seconds: float = 24.0  # spread of how long the heart follows, or precedes, the brain
-    difficulty: float = 1.0
+    position: float = 0.020  # heart rate, from one body position to the next
+    lag_seconds: float = 24.0  # standard deviation of the lag of autonomic behind cortical changes
+    difficulty: float = 1.0  # multiplies all SPREADS
 
     def scaled(self) -> "Population":
-        """The same with `difficulty` in the spreads."""
-        names = [name for name in SPREADS]
-        return replace(self, **{name: self.difficulty * getattr(self, name) for name in names}, difficulty=1.0)
+        """The population with `difficulty` multiplied into the spreads, and itself 1."""
+        return replace(self, **{name: self.difficulty * getattr(self, name) for name in SPREADS}, difficulty=1.0)
 
     def check(self) -> None:
-        """Refuse impossible values by key."""
+        """Raise UserError naming the first key whose value is out of range."""
         for item in fields(self):
             value, is_share = getattr(self, item.name), item.name.endswith(("_share", "_arousal"))
-            most = 1.0 if is_share else float("inf")
-            said = "from 0 to 1" if is_share else "0 or more"
-            require(0 <= value <= most and value < float("inf"), item.name, f"must be {said}, is {value}")
-
-
-SPREADS = (
-    "stage_heart_rate", "stage_hf", "stage_lf", "stage_vlf", "stage_breathing", "heart_rate_drift",
-    "variability_drift", "position", "lag_seconds",
-)  # fmt: skip
+            highest = 1.0 if is_share else float("inf")
+            allowed = "from 0 to 1" if is_share else "0 or more"
+            require(0 <= value <= highest and value < float("inf"), item.name, f"must be {allowed}, is {value}")
 
 
 def read_population(path: Path) -> Population:
-    """The population of a YAML; UserError names the key that is unknown or wrong."""
+    """The population of a YAML file; missing keys keep their defaults.
+
+    Raises UserError naming the key that is unknown or out of range.
+    """
     population = from_dict(Population, read_yaml(path))
     population.check()
     return population

@@ -1,4 +1,4 @@
-"""Noise whose spectrum changes with time: overlapping frames with random phases, added up."""
+"""Noise with a time-varying spectrum: overlap-add of windowed frames with random phases."""
 
 import numpy as np
 from scipy import fft
@@ -8,30 +8,30 @@ HOP_SECONDS = 2
 
 
 def frame_count(samples: int, rate: int) -> int:
-    """How many frames cover a signal of `samples`."""
+    """Number of frames that cover a signal of `samples`."""
     return -(-samples // (HOP_SECONDS * rate)) + 1
 
 
 def frame_times(count: int) -> np.ndarray:
-    """The middle of each frame in seconds (count,)."""
+    """Centre of each frame in seconds (count,)."""
     return np.arange(count) * float(HOP_SECONDS)
 
 
 def frequencies(highest: float) -> np.ndarray:
-    """The frequencies of a frame in Hz, from 0 to `highest`."""
+    """Frequency bins of a frame in Hz (bins,), from 0 to `highest`."""
     return np.arange(int(highest * FRAME_SECONDS) + 1) / FRAME_SECONDS
 
 
 def white(rng: np.random.Generator, frames: int, bins: int) -> np.ndarray:
-    """Random spectra (frames, bins), complex64, each part of unit variance."""
+    """Random spectra of white noise (frames, bins), complex64; real and imaginary part have unit variance."""
     return rng.standard_normal((frames, 2 * bins), dtype=np.float32).view(np.complex64)
 
 
 def synthesise(spectra: np.ndarray, power: np.ndarray, samples: int, rate: int) -> np.ndarray:
-    """Signal (samples,), float32, from `spectra` (frames, bins) of `white` and `power` (frames, bins).
+    """Signal (samples,), float32, from the random `spectra` of `white` and their `power`, (frames, bins) each.
 
-    `power` is the variance each bin contributes; the sine window, squared, adds up to one over overlapping frames, so
-    the signal has exactly this variance whatever the hop.
+    `power` is the variance that each bin contributes. The squared sine windows of overlapping frames sum to one, so
+    the variance of the signal is exactly the sum of the power.
     """
     length, hop = FRAME_SECONDS * rate, HOP_SECONDS * rate
     shaped = spectra * (np.sqrt(power) * np.float32(length / 2))

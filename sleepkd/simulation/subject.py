@@ -1,15 +1,16 @@
-"""Who sleeps: the traits of one simulated subject, drawn once and constant over the night."""
+"""A simulated subject: demographic, cardiac and EEG traits, drawn once and constant over the night."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from sleepkd.simulation.autonomic import Autonomic, draw_autonomic
+from sleepkd.simulation.autonomic import AutonomicTraits, draw_autonomic
 from sleepkd.simulation.noise import generator
 from sleepkd.simulation.population import Population
 
-# Age by subset: mean, standard deviation, range in years; after O'Reilly et al. 2014 (J Sleep Res 23:628): 18 to 76
-# years over all, SS1 the oldest, SS2 and SS4 young adults.
+# Age in years by subset of MASS: mean, standard deviation, lowest, highest. After O'Reilly et al. 2014 (J Sleep Res
+# 23:628): 18 to 76 years in all, SS1 the oldest subjects, SS2 and SS4 young adults.
 AGE_BY_SUBSET = {
     "SS1": (63.6, 5.3, 55, 76),
     "SS2": (23.6, 3.7, 18, 33),
@@ -21,27 +22,27 @@ AGE_BY_SUBSET = {
 
 @dataclass(frozen=True)
 class Subject:
-    """One subject. Gains are factors around 1; rates are per hour unless the name says otherwise."""
+    """Traits of one subject. Gains are factors around 1; rates are per hour unless stated otherwise."""
 
-    age: float
-    sex: str  # "F" | "M"
+    age: float  # years
+    sex: Literal["F", "M"]
     fitness: float  # z-score
     apnea_index: float  # apneas per hour of sleep
-    apnea_arousal: float  # share of them that end in an arousal
-    limb_movements: float  # per hour of sleep, periodic
-    autonomic: Autonomic
+    apnea_arousal: float  # fraction of apneas that end in an arousal
+    limb_movements: float  # periodic limb movements per hour of sleep
+    autonomic: AutonomicTraits
     resting_heart_rate: float  # beats per minute, the median of the night
     hrv_gain: float
     respiratory_rate: float  # breaths per minute
-    ectopic_rate: float
+    ectopic_rate: float  # ectopic beats
     ecg_polarity: int  # +1 | -1
     ecg_amplitude: float  # R wave, mV
-    ecg_shape: tuple[float, ...]  # log-gains of the P, Q, R, S and T wave
-    cycle_minutes: float
+    ecg_shape: tuple[float, ...]  # logarithms of the gains of the P, Q, R, S and T wave
+    cycle_minutes: float  # length of a NREM-REM cycle
     sleep_latency_minutes: float
     deep_gain: float  # time in deep sleep
     rem_gain: float  # time in REM sleep
-    fragmentation: float  # awakenings and stage shifts
+    fragmentation: float  # gain of awakenings and transitions to lighter sleep
     arousal_rate: float
     eeg_gain: float
     slow_wave_gain: float
@@ -51,11 +52,11 @@ class Subject:
     spindle_gain: float
     spindle_rate: float  # per minute of N2
     emg_gain: float
-    mains_amplitude: float  # microvolt of 60 Hz
+    mains_amplitude: float  # 60-Hz interference in EEG, EOG and EMG, microvolts
 
 
 def draw_subject(seed: int, night: int, subset: str, population: Population) -> Subject:
-    """The subject of one night.
+    """Draw the subject of one night; `subset` of MASS gives the distribution of age.
 
     Sources: deep sleep and awakenings by age, Ohayon et al. 2004 (Sleep 27:1255); heart-rate variability by age,
     Umetani et al. 1998 (JACC 31:593); resting heart rate by sex and fitness, Quer et al. 2020 (PLOS ONE 15:e0227709);
@@ -67,18 +68,18 @@ def draw_subject(seed: int, night: int, subset: str, population: Population) -> 
     mean, spread, youngest, oldest = AGE_BY_SUBSET[subset]
     age = float(np.clip(rng.normal(mean, spread), youngest, oldest))
     decades = (age - 40) / 10
-    sex = "F" if rng.random() < 103 / 200 else "M"  # 103 women in 200 (O'Reilly et al. 2014)
+    sex: Literal["F", "M"] = "F" if rng.random() < 103 / 200 else "M"  # 103 women in 200 (O'Reilly et al. 2014)
     fitness = float(rng.standard_normal())
-    # More of the old and of men have apnea (Young et al. 2002, Arch Intern Med 162:893).
+    # Apnea is more frequent in older people and in men (Young et al. 2002, Arch Intern Med 162:893).
     apneic = rng.random() < population.apnea_share * (0.7 + 0.25 * decades + 0.4 * (sex == "M"))
     apnea_index = float(rng.uniform(0, 3))
     if apneic:
         apnea_index = float(np.clip(population.apnea_index * np.exp(0.6 * rng.standard_normal()), 5, 90))
     traits = generator(seed, night, "autonomic")
     share, concentration = population.apnea_arousal, 4.0
-    arousing = traits.beta(concentration * share, concentration * (1 - share)) if 0 < share < 1 else share
-    moves = traits.random() < population.limb_movement_share * (0.5 + 0.5 * max(decades, -1) + 0.5)
-    limb_movements = float(traits.uniform(10, 60)) if moves else 0.0
+    apnea_arousal = traits.beta(concentration * share, concentration * (1 - share)) if 0 < share < 1 else share
+    has_limb_movements = traits.random() < population.limb_movement_share * (0.5 + 0.5 * max(decades, -1) + 0.5)
+    limb_movements = float(traits.uniform(10, 60)) if has_limb_movements else 0.0
 
     def lognormal(spread: float) -> float:
         return float(np.exp(spread * rng.standard_normal()))
@@ -88,7 +89,7 @@ def draw_subject(seed: int, night: int, subset: str, population: Population) -> 
         sex=sex,
         fitness=fitness,
         apnea_index=apnea_index,
-        apnea_arousal=float(arousing),
+        apnea_arousal=float(apnea_arousal),
         limb_movements=limb_movements,
         autonomic=draw_autonomic(traits, population, age),
         resting_heart_rate=float(np.clip(62 + 2.5 * (sex == "F") - 4 * fitness + rng.normal(0, 5), 44, 88)),

@@ -8,14 +8,14 @@ import pytest
 from sleepkd.errors import UserError
 from sleepkd.simulation import cohort as module
 from sleepkd.simulation.cohort import write_cohort
-from sleepkd.simulation.layout import plan
+from sleepkd.simulation.mass_layout import plan_recordings
 
 mne.set_log_level("ERROR")
 
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory):
-    """Six nights with all channels at 128 Hz: enough to read, quick to write."""
+    """Six nights with all channels at 128 Hz."""
     out = tmp_path_factory.mktemp("simulated") / "full"
     write_cohort(out, nights=6, hours=0.3, seed=13, channels="full", rate=128)
     return out
@@ -39,30 +39,29 @@ def read(folder: Path) -> list[tuple[mne.io.BaseRaw, mne.Annotations]]:
     return [(mne.io.read_raw_edf(p), mne.read_annotations(p.with_name(p.name.replace("PSG", "Base")))) for p in paths]
 
 
-def test_same_seed_same_bytes_whatever_the_jobs(needed, tmp_path):
-    write_cohort(tmp_path / "again", nights=6, hours=0.3, seed=13, channels="needed", rate=128, jobs=1)
-    assert hashes(tmp_path / "again") == hashes(needed)
+def test_files_do_not_depend_on_the_number_of_jobs(needed, tmp_path):
+    write_cohort(tmp_path / "serial", nights=6, hours=0.3, seed=13, channels="needed", rate=128, jobs=1)
+    assert hashes(tmp_path / "serial") == hashes(needed)
 
 
-def test_another_seed_other_nights(needed, tmp_path):
+def test_another_seed_gives_other_nights(needed, tmp_path):
     write_cohort(tmp_path / "other", nights=1, hours=0.3, seed=14, channels="needed", rate=128)
-    theirs = hashes(needed)
-    ours = hashes(tmp_path / "other")
-    assert set(ours) <= set(theirs) and not set(ours.values()) & set(theirs.values())
+    expected, found = hashes(needed), hashes(tmp_path / "other")
+    assert set(found) <= set(expected) and not set(found.values()) & set(expected.values())
 
 
-def test_a_night_does_not_depend_on_how_many_others_there_are(needed, tmp_path):
+def test_a_night_does_not_depend_on_the_number_of_nights(needed, tmp_path):
     write_cohort(tmp_path / "two", nights=2, hours=0.3, seed=13, channels="needed", rate=128)
-    theirs, ours = hashes(needed), hashes(tmp_path / "two")
-    assert all(theirs[name] == value for name, value in ours.items() if name != "participants.tsv")
+    expected, found = hashes(needed), hashes(tmp_path / "two")
+    assert all(expected[name] == value for name, value in found.items() if name != "participants.tsv")
 
 
-def test_a_length_that_is_no_round_number_is_rounded_to_ten_seconds(tmp_path):
+def test_length_is_rounded_to_ten_seconds(tmp_path):
     (path,) = write_cohort(tmp_path / "odd", nights=1, hours=0.2513, seed=0, channels="needed", rate=128)
     assert mne.io.read_raw_edf(path).n_times == 900 * 128
 
 
-def test_returns_the_signal_files_in_order_of_nights(tmp_path):
+def test_returns_the_psg_files_in_order_of_nights(tmp_path):
     paths = write_cohort(tmp_path / "out", nights=2, hours=0.25, seed=0, channels="needed", rate=128)
     assert [path.name for path in paths] == ["01-01-0001 PSG.edf", "01-02-0001 PSG.edf"]
     assert all(path.is_file() and path.with_name(path.name.replace("PSG", "Base")).is_file() for path in paths)
@@ -76,23 +75,25 @@ def test_channels_are_named_as_in_mass(full, needed):
     ]  # fmt: skip
     assert len(names["01-03LER"]) == 12 and names["01-03LER"][-1] == "ECG ECGI"
     assert names["01-05LER"][2] == "EEG C3-LER"
-    for recording, (raw, _) in zip(sorted(plan(6, 13), key=lambda r: r.identifier), read(needed), strict=True):
-        ear, reference = recording.ear, recording.reference
-        eeg = [f"EEG {name}-{reference}" for name in ("C3", "C4", ear)]
+    for recording, (raw, _) in zip(
+        sorted(plan_recordings(6, 13), key=lambda r: r.identifier), read(needed), strict=True
+    ):
+        eeg = [f"EEG {name}-{recording.reference}" for name in ("C3", "C4", recording.earlobe)]
         assert raw.ch_names == [*eeg, "ECG ECGII" if recording.subset == "SS4" else "ECG ECGI"]
 
 
-def test_fewer_channels_are_the_same_channels(full, needed):
-    for (all_of_them, _), (some, _) in zip(read(full), read(needed), strict=True):
+def test_channels_do_not_depend_on_which_others_are_written(full, needed):
+    for (all_channels, _), (some, _) in zip(read(full), read(needed), strict=True):
         for name in some.ch_names:
-            assert np.array_equal(some.get_data(name), all_of_them.get_data(name))
+            assert np.array_equal(some.get_data(name), all_channels.get_data(name))
 
 
-def test_the_two_ears_read_opposites_of_each_other(needed):
+def test_the_two_earlobe_electrodes_have_opposite_signs(needed):
     signs = {}
     for raw, _ in read(needed):
-        ear = raw.ch_names[2]
-        signs.setdefault(ear[4:6], set()).add(np.sign(np.corrcoef(raw.get_data(["EEG C4" + ear[6:], ear]))[0, 1]))
+        earlobe = raw.ch_names[2]
+        pair = raw.get_data(["EEG C4" + earlobe[6:], earlobe])
+        signs.setdefault(earlobe[4:6], set()).add(np.sign(np.corrcoef(pair)[0, 1]))
     assert signs == {"A1": {-1}, "A2": {1}}
 
 
@@ -139,17 +140,17 @@ def test_labels_are_those_of_the_standard_with_unscored_ends(full):
     assert seen["rk"] == {"?", "W", "1", "2", "3", "4", "R"}
 
 
-def test_every_channel_picks_up_the_mains(full):
+def test_every_channel_has_mains_interference(full):
     raw, _ = read(full)[0]
     for name in ("EEG C3-CLE" if "EEG C3-CLE" in raw.ch_names else "EEG C3-LER", "EMG Chin1", "ECG ECGI"):
         power, f = np.abs(np.fft.rfft(raw.get_data(name)[0])) ** 2, np.fft.rfftfreq(raw.n_times, 1 / 128)
         assert power[np.abs(f - 60) < 0.01].max() > 20 * np.median(power[(f > 58) & (f < 62)])
 
 
-def test_participants_and_the_true_beats(needed):
+def test_participants_and_true_beats(needed):
     lines = [line.split("\t") for line in (needed / "participants.tsv").read_text().splitlines()]
     assert lines[0][:6] == ["recording", "origin", "subset", "standard", "reference", "ear"]
-    assert [line[0] for line in lines[1:]] == [recording.identifier for recording in plan(6, 13)]
+    assert [line[0] for line in lines[1:]] == [recording.identifier for recording in plan_recordings(6, 13)]
     assert all(len(line) == len(lines[0]) for line in lines)
     for line in lines[1:]:
         truth = np.load(needed / "truth" / f"{line[0]}.npz")
@@ -159,7 +160,7 @@ def test_participants_and_the_true_beats(needed):
         assert len(truth["states"]) == 108
 
 
-def test_the_header_holds_sex_and_a_date_of_the_seed(needed):
+def test_header_holds_sex_and_start_date(needed):
     sexes = {
         line.split("\t")[0]: line.split("\t")[7] for line in (needed / "participants.tsv").read_text().splitlines()
     }
@@ -181,36 +182,36 @@ def test_the_header_holds_sex_and_a_date_of_the_seed(needed):
         ({"rate": 100}, "rate"),
     ],
 )
-def test_bad_arguments_are_named_and_leave_nothing(tmp_path, change, word):
+def test_error_names_the_argument_and_nothing_is_written(tmp_path, change, word):
     good = {"nights": 1, "hours": 0.25, "seed": 0, "jobs": 1, "channels": "needed", "rate": 128}
     with pytest.raises(UserError, match=word):
         write_cohort(tmp_path / "out", **(good | change))
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_that_holds_something_is_left_alone(tmp_path):
+def test_folder_that_is_not_empty_is_refused_and_unchanged(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(UserError, match="already holds"):
+    with pytest.raises(UserError, match="is not empty"):
         write_cohort(tmp_path, nights=1, hours=0.25, seed=0)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_an_unwritable_place_is_a_users_mistake(tmp_path):
+def test_unwritable_folder_is_a_user_error(tmp_path):
     (tmp_path / "file").write_text("")
     for out in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(UserError, match="file"):
             write_cohort(out, nights=1, hours=0.25, seed=0)
 
 
-def test_a_write_that_fails_half_way_leaves_nothing_and_the_next_one_succeeds(tmp_path, monkeypatch):
+def test_failed_write_leaves_nothing_and_the_next_one_succeeds(tmp_path, monkeypatch):
     def fail(out, recording, **settings):
         if recording.night == 1:
             raise OSError(28, "No space left on device")
-        return write_night(out, recording, **settings)
+        return write_recording(out, recording, **settings)
 
-    write_night = module.write_night
+    write_recording = module.write_recording
     arguments = {"nights": 2, "hours": 0.25, "seed": 0, "channels": "needed", "rate": 128}
-    monkeypatch.setattr(module, "write_night", fail)
+    monkeypatch.setattr(module, "write_recording", fail)
     with pytest.raises(UserError, match="No space left on device"):
         write_cohort(tmp_path / "out", **arguments)
     assert list((tmp_path / "out").iterdir()) == []

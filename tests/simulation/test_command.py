@@ -1,4 +1,4 @@
-"""`python -m sleepkd.simulate`, as a user runs it."""
+"""`sleepkd simulate`: the cohort it writes, its options and its errors."""
 
 import subprocess
 import sys
@@ -13,13 +13,15 @@ from sleepkd.data.store import Store
 from sleepkd.errors import UserError
 
 
-def simulate(*arguments):
+def run_simulate(*arguments):
     line = [sys.executable, "-m", "sleepkd.simulate", *map(str, arguments)]
     return subprocess.run(line, capture_output=True, text=True, cwd=REPOSITORY, check=False)
 
 
-def test_writes_a_cohort_and_says_where(tmp_path):
-    result = simulate("--out", tmp_path / "raw", "--nights", 1, "--hours", 0.25, "--rate", 128, "--channels", "needed")
+def test_writes_a_cohort_and_prints_its_folder(tmp_path):
+    result = run_simulate(
+        "--out", tmp_path / "raw", "--nights", 1, "--hours", 0.25, "--rate", 128, "--channels", "needed"
+    )
     assert (result.returncode, result.stderr) == (0, "")
     assert str(tmp_path / "raw") in result.stdout and "1 recordings of 0.25 h" in result.stdout
     assert (tmp_path / "raw" / "SS1_EDF" / "01-01-0001 PSG.edf").is_file()
@@ -28,14 +30,14 @@ def test_writes_a_cohort_and_says_where(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "word"), [(("--nights", 0), "nights"), (("--hours", 0.01), "hours"), (("--jobs", -2), "jobs")]
 )
-def test_a_mistake_is_one_line_and_exit_code_2(tmp_path, arguments, word):
-    result = simulate("--out", tmp_path / "raw", *arguments)
+def test_error_is_one_line_with_exit_code_2(tmp_path, arguments, word):
+    result = run_simulate("--out", tmp_path / "raw", *arguments)
     assert result.returncode == 2
     assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1 and word in result.stderr
     assert not (tmp_path / "raw").exists()
 
 
-def test_beats_and_scorings_alone_are_a_cohort(tmp_path):
+def test_heartbeats_and_scorings_without_signals_can_be_prepared(tmp_path):
     arguments = ["--nights", "3", "--hours", "4", "--channels", "beats", "--scorers", "3", "--apnea", "1"]
     assert command.main(["--out", str(tmp_path / "raw"), *arguments]) == 0
     assert not list(tmp_path.rglob("*PSG.edf"))
@@ -53,8 +55,8 @@ def test_beats_and_scorings_alone_are_a_cohort(tmp_path):
             assert 0.5 < (labels == night.hypnogram.labels)[scored].mean() < 1
 
 
-def test_a_population_by_yaml_and_what_is_wrong_with_it(tmp_path):
-    path = tmp_path / "mine.yaml"
+def test_population_options_and_their_errors(tmp_path):
+    path = tmp_path / "population.yaml"
     path.write_text("apnea_share: 0\nfibrillation_share: 1\n")
     arguments = ["--nights", "5", "--hours", "0.5", "--channels", "beats", "--population", str(path)]
     assert command.main(["--out", str(tmp_path / "raw"), *arguments, "--difficulty", "0.5"]) == 0
@@ -63,7 +65,7 @@ def test_a_population_by_yaml_and_what_is_wrong_with_it(tmp_path):
     assert all(float(row[index]) < 5 for row in rows[1:])
     for more, message in (
         (["--apnea", "2"], "apnea_share: must be from 0 to 1"),
-        (["--scorers", "0"], "scorers must be"),
+        (["--scorers", "0"], "scorers: must be"),
     ):
         with pytest.raises(UserError, match=message):
             command.main(["--out", str(tmp_path / "other"), "--nights", "1", "--channels", "beats", *more])

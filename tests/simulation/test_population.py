@@ -1,4 +1,4 @@
-"""Whom a cohort is drawn from: what a YAML, difficulty and apnea change."""
+"""The population of simulated subjects: its spreads, prevalences and YAML file."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,45 +12,45 @@ from sleepkd.simulation.population import Population, read_population
 from sleepkd.simulation.subject import draw_subject
 
 
-def drawn(population: Population, age: float = 40, n: int = 300) -> list:
+def draw(population: Population, age: float = 40, n: int = 300) -> list:
     return [draw_autonomic(np.random.default_rng(seed), population.scaled(), age) for seed in range(n)]
 
 
-def test_sleepers_differ_around_the_population() -> None:
-    tables = np.log(np.array([one.hf_ms for one in drawn(Population())]) / HF_MS)
+def test_subjects_vary_around_the_population_means() -> None:
+    tables = np.log(np.array([one.hf_ms for one in draw(Population())]) / HF_MS)
     assert np.abs(tables.mean(axis=0)).max() < 0.08
     np.testing.assert_allclose(tables[:, 1:4].std(axis=0), Population().stage_hf, rtol=0.15)
-    rates = np.array([one.heart_rate for one in drawn(Population())])
-    slower = rates[:, 2] < rates[:, 0]  # N2 against wake: in most, not in all
+    rates = np.array([one.heart_rate for one in draw(Population())])
+    slower = rates[:, 2] < rates[:, 0]  # in N2 than in wake: in most subjects, not in all
     assert (HEART_RATE[2] < HEART_RATE[0]) and 0.6 < slower.mean() < 1
 
 
-def test_difficulty_multiplies_how_far_they_differ() -> None:
-    alike, apart = drawn(Population(difficulty=0.0), n=20), drawn(Population(difficulty=2.0))
-    assert all(one.hf_ms == tuple(HF_MS) for one in alike)
-    spread = np.log(np.array([one.hf_ms for one in apart])).std(axis=0)[2]
+def test_difficulty_multiplies_the_differences_between_subjects() -> None:
+    equal, varied = draw(Population(difficulty=0.0), n=20), draw(Population(difficulty=2.0))
+    assert all(one.hf_ms == tuple(HF_MS) for one in equal)
+    spread = np.log(np.array([one.hf_ms for one in varied])).std(axis=0)[2]
     assert spread == pytest.approx(2 * Population().stage_hf, rel=0.15)
 
 
-def test_shares_are_shares() -> None:
+def test_prevalence_rises_with_age_and_beta_blockers_damp_heart_rate() -> None:
     population = Population(beta_blocker_share=0.2, fibrillation_share=0.1)
-    old, young = drawn(population, age=70), drawn(population, age=30)
-    for trait in ("beta_blocker", "fibrillates"):
+    old, young = draw(population, age=70), draw(population, age=30)
+    for trait in ("beta_blocker", "atrial_fibrillation"):
         assert np.mean([getattr(one, trait) for one in old]) > np.mean([getattr(one, trait) for one in young]) > 0
     blocked = [one for one in old if one.beta_blocker]
     assert np.std([one.heart_rate for one in blocked]) < np.std([one.heart_rate for one in young])
 
 
 @pytest.mark.parametrize(("share", "low", "high"), [(0.0, 0.0, 0.0), (0.25, 0.12, 0.4), (1.0, 0.6, 1.0)])
-def test_apnea_is_as_common_as_asked(share: float, low: float, high: float) -> None:
+def test_apnea_share_sets_the_prevalence_of_apnea(share: float, low: float, high: float) -> None:
     population = Population(apnea_share=share)
     subjects = [draw_subject(0, k, "SS3", population) for k in range(200)]
     assert low <= np.mean([one.apnea_index >= 5 for one in subjects]) <= high
     assert {one.apnea_arousal for one in subjects} != {population.apnea_arousal}
 
 
-def test_a_yaml_changes_what_it_names(tmp_path: Path) -> None:
-    path = tmp_path / "mine.yaml"
+def test_yaml_file_overrides_the_keys_it_names(tmp_path: Path) -> None:
+    path = tmp_path / "population.yaml"
     path.write_text("stage_hf: 0.1\nfibrillation_share: 0.5\n")
     assert read_population(path) == replace(Population(), stage_hf=0.1, fibrillation_share=0.5)
 
@@ -63,8 +63,8 @@ def test_a_yaml_changes_what_it_names(tmp_path: Path) -> None:
         ("stage_hv: 1", "stage_hv: unknown key; did you mean stage_hf"),
     ],
 )
-def test_what_is_no_population_is_named(tmp_path: Path, text: str, message: str) -> None:
-    path = tmp_path / "mine.yaml"
+def test_error_names_the_key_that_is_wrong(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "population.yaml"
     path.write_text(text)
     with pytest.raises(UserError, match=message):
         read_population(path)

@@ -1,4 +1,7 @@
-"""The night's architecture: a state every ten seconds, and what a scorer writes down of it."""
+"""Sleep architecture: the true sleep stage of every ten seconds of a night, by a Markov chain over NREM-REM cycles.
+
+A *state* is the true sleep stage, with S3 and S4 apart; a *label* is what a scorer assigns to a sleep epoch.
+"""
 
 import numpy as np
 
@@ -6,19 +9,19 @@ from sleepkd.simulation.subject import Subject
 
 STATES = ("W", "N1", "N2", "S3", "S4", "REM")
 W, N1, N2, S3, S4, REM = range(len(STATES))
-STATE_SECONDS = 10  # divides both sleep epochs, 30 s (AASM) and 20 s (R&K)
+STATE_SECONDS = 10  # divides the sleep epochs of both standards
 
 SLEEP_EPOCH_SECONDS = {"aasm": 30, "rk": 20}
-LABELS = {"aasm": ("W", "1", "2", "3", "3", "R"), "rk": ("W", "1", "2", "3", "4", "R")}
+LABELS_BY_STATE = {"aasm": ("W", "1", "2", "3", "3", "R"), "rk": ("W", "1", "2", "3", "4", "R")}
 
-# Minutes of deep and of REM sleep aimed at in successive cycles of an 8-h night of a 40-year-old: deep sleep early, REM
-# late and longer (Carskadon & Dement, in Principles and Practice of Sleep Medicine, "Normal human sleep").
+# Target minutes of deep and of REM sleep in successive cycles of an 8-h night of a 40-year-old: deep sleep early, REM
+# sleep late and longer (Carskadon & Dement, in Principles and Practice of Sleep Medicine, "Normal human sleep").
 DEEP_MINUTES = (38.0, 27.0, 14.0, 6.0, 0.0, 0.0)
 REM_MINUTES = (9.0, 18.0, 25.0, 30.0, 32.0, 32.0)
 
-# Rates of change per minute, {phase: {(from, to): rate}}. Which changes occur is as in `autonomic_by_stage.json` and in
-# Kishi et al. 2008 (Am J Physiol Regul Integr Comp Physiol 294:R1980); the stays are longer than in that table, whose
-# sleepers mostly have apnea: subjects with much `fragmentation` come near it.
+# Transition rates per minute, {phase: {(from, to): rate}}. Which transitions occur follows
+# `../shared/data/autonomic_by_stage.json` and Kishi et al. 2008 (Am J Physiol Regul Integr Comp Physiol 294:R1980). The
+# stays are longer than in that table, most of whose subjects have apnea; a high `fragmentation` comes close to it.
 PHASES = ("wake", "light", "deep", "rem")
 RATES = {
     "wake": {(W, N1): 0.12, (N1, W): 1.2, (N2, W): 2.0, (N2, N1): 0.5, (S3, N2): 3, (S4, S3): 3, (REM, W): 2.0},
@@ -60,24 +63,26 @@ RATES = {
         (REM, N2): 0.02,
     },
 }
+# The transitions that `Subject.fragmentation` makes more frequent.
 DISTURBANCES = {(N1, W), (N2, N1), (N2, W), (S3, N2), (S3, W), (S4, W), (REM, N1), (REM, W), (REM, N2)}
 SHORTEST_PHASE_MINUTES = 1.5
 FULL_NIGHT_HOURS = 5.5
 
 
 def simulate_states(rng: np.random.Generator, subject: Subject, hours: float) -> np.ndarray:
-    """One state per ten seconds (n,), indices into `STATES`.
+    """Simulate one state per `STATE_SECONDS` (n,), int8: indices into `STATES`.
 
-    A schedule of phases (wake, then cycles of light, deep, light and REM sleep, then wake) chooses at each moment the
-    transition rates of a Markov chain; `yasa.simulate_hypnogram` has one matrix for the whole night, so no cycles.
-    A recording shorter than `FULL_NIGHT_HOURS` holds a night compressed in proportion: latency, cycles and phases
-    shrink, so that two hours, or even twenty minutes, still hold W, N1, N2, N3 and REM.
+    A schedule of phases (wake, then cycles of light, deep, light and REM sleep, then wake) selects the transition rates
+    of a Markov chain. (`yasa.simulate_hypnogram` has one transition matrix per night, hence no cycles.)
+
+    A recording shorter than `FULL_NIGHT_HOURS` is a compressed night: sleep latency, cycles and phases shrink in
+    proportion, so that two hours hold W, N1, N2, N3 and REM.
     """
     compression = min(1.0, hours / FULL_NIGHT_HOURS)
     pace = min(1 / compression, 5.0)
     matrices = np.stack([_transition_matrix(RATES[phase], subject, pace) for phase in PHASES])
     cumulative = np.cumsum(matrices, axis=2)
-    phases = _schedule(rng, subject, hours, compression)
+    phases = _phase_schedule(rng, subject, hours, compression)
     draws = rng.random(len(phases))
     states = np.empty(len(phases), dtype=np.int8)
     state = W
@@ -87,23 +92,20 @@ def simulate_states(rng: np.random.Generator, subject: Subject, hours: float) ->
     return states
 
 
-def score(states: np.ndarray, standard: str, first_onset: float, count: int) -> list[str]:
-    """What a scorer writes for `count` sleep epochs from `first_onset` seconds on: the state that fills most of each.
+def state_shares(states: np.ndarray, standard: str, first_onset: float, count: int) -> np.ndarray:
+    """Fraction of each sleep epoch that each state fills (count, 6).
 
-    Standard "aasm" has 30-s sleep epochs and merges S3 and S4 to stage 3; "rk" has 20-s ones and keeps them apart.
+    standard: "aasm" (30-s sleep epochs) or "rk" (20-s). first_onset: start of the first sleep epoch in seconds.
+    The last state fills whatever outlasts the states.
     """
     length = SLEEP_EPOCH_SECONDS[standard]
     seconds = first_onset + np.arange(count * length) + 0.5
     at_second = states[np.minimum((seconds / STATE_SECONDS).astype(int), len(states) - 1)].reshape(count, length)
-    share = np.stack([(at_second == state).sum(axis=1) for state in range(len(STATES))], axis=1)
-    if standard == "aasm":
-        share[:, S3] += share[:, S4]
-        share[:, S4] = 0
-    return [LABELS[standard][state] for state in share.argmax(axis=1)]
+    return np.stack([(at_second == state).mean(axis=1) for state in range(len(STATES))], axis=1)
 
 
-def _schedule(rng: np.random.Generator, subject: Subject, hours: float, compression: float) -> np.ndarray:
-    """The phase of each ten seconds (n,), indices into `PHASES`."""
+def _phase_schedule(rng: np.random.Generator, subject: Subject, hours: float, compression: float) -> np.ndarray:
+    """The phase of every `STATE_SECONDS` (n,): indices into `PHASES`."""
     total = round(hours * 3600 / STATE_SECONDS)
     steps: list[int] = []
 
@@ -115,8 +117,8 @@ def _schedule(rng: np.random.Generator, subject: Subject, hours: float, compress
     stay("wake", subject.sleep_latency_minutes)
     cycle = 0
     while len(steps) < total:
-        place = min(cycle, len(DEEP_MINUTES) - 1)
-        deep, rem = subject.deep_gain * DEEP_MINUTES[place], subject.rem_gain * REM_MINUTES[place]
+        index = min(cycle, len(DEEP_MINUTES) - 1)
+        deep, rem = subject.deep_gain * DEEP_MINUTES[index], subject.rem_gain * REM_MINUTES[index]
         light = max(subject.cycle_minutes - deep - rem, 25.0)
         before = 0.3 if deep else 0.5
         stay("light", before * light)
@@ -131,7 +133,10 @@ def _schedule(rng: np.random.Generator, subject: Subject, hours: float, compress
 
 
 def _transition_matrix(rates: dict[tuple[int, int], float], subject: Subject, pace: float) -> np.ndarray:
-    """Probabilities (6, 6) of the next ten seconds' state, rows by present state, from rates per minute."""
+    """Transition probabilities (6, 6) per `STATE_SECONDS`, rows by present state, from rates per minute.
+
+    pace: factor on all rates, above 1 in a compressed night.
+    """
     per_step = np.zeros((len(STATES), len(STATES)))
     for (origin, target), rate in rates.items():
         gain = subject.fragmentation if (origin, target) in DISTURBANCES else 1.0

@@ -3,28 +3,28 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sleepkd.simulation.hypnogram import N1, N2, REM, S3, S4, STATE_SECONDS, W, score, simulate_states
 from sleepkd.simulation.noise import generator
 from sleepkd.simulation.population import Population
+from sleepkd.simulation.sleep_architecture import N1, N2, REM, S3, S4, STATE_SECONDS, W, simulate_states, state_shares
 from sleepkd.simulation.subject import draw_subject
 
 SUBJECT = draw_subject(0, 0, "SS3", Population())
 
 
-def many(hours, count=20, **traits):
+def simulate(hours, count=20, **traits):
     subject = replace(SUBJECT, age=40.0, deep_gain=1.0, rem_gain=1.0, fragmentation=1.0, **traits)
     return [simulate_states(generator(1, k, "hypnogram"), subject, hours) for k in range(count)]
 
 
-def test_a_state_every_ten_seconds_starting_and_ending_awake():
-    for states in many(8, 5):
+def test_one_state_every_ten_seconds_beginning_and_ending_in_wake():
+    for states in simulate(8, 5):
         assert len(states) == 8 * 360
         assert states[0] == W and (states[-12:] == W).mean() > 0.5
 
 
-def test_the_night_of_a_healthy_adult_has_the_shares_of_sleep_that_are_normal():
+def test_sleep_stage_percentages_of_a_healthy_adult_are_normal():
     # Ohayon et al. 2004: at 40, of sleep, N1 5-10 %, N2 50 %, N3 15-20 %, REM 20-25 %; efficiency about 88 %.
-    states = np.concatenate(many(8))
+    states = np.concatenate(simulate(8))
     asleep = states != W
     assert 0.80 < asleep.mean() < 0.95
     share = {name: np.isin(states[asleep], values).mean() for name, values in
@@ -35,29 +35,29 @@ def test_the_night_of_a_healthy_adult_has_the_shares_of_sleep_that_are_normal():
     assert 0.15 < share["REM"] < 0.28
 
 
-def test_deep_sleep_comes_early_and_rem_sleep_late():
-    nights = np.stack(many(8))
+def test_deep_sleep_is_early_and_rem_sleep_late():
+    nights = np.stack(simulate(8))
     early, late = nights[:, : 4 * 360], nights[:, 4 * 360 :]
     assert np.isin(early, [S3, S4]).mean() > 2.5 * np.isin(late, [S3, S4]).mean()
     assert (late == REM).mean() > 1.7 * (early == REM).mean()
 
 
-def test_rem_sleep_comes_in_cycles_of_about_ninety_minutes():
+def test_rem_sleep_recurs_in_four_to_six_cycles():
     counts = []
-    for states in many(8):
+    for states in simulate(8):
         minutes = np.flatnonzero(states == REM) * STATE_SECONDS / 60
         counts.append(1 + (np.diff(minutes) > 30).sum())
     assert 4 <= np.median(counts) <= 6
 
 
-def test_sleep_latency_follows_the_subject():
+def test_sleep_latency_is_that_of_the_subject():
     def latency(minutes):
-        return np.median([np.argmax(states == N2) for states in many(8, sleep_latency_minutes=minutes)]) / 6
+        return np.median([np.argmax(states == N2) for states in simulate(8, sleep_latency_minutes=minutes)]) / 6
 
     assert latency(5.0) < latency(20.0) - 8 < latency(40.0) - 20
 
 
-def test_a_fragmented_sleeper_wakes_more_often():
+def test_fragmentation_increases_awakenings():
     def awakenings(gain):
         subject = replace(SUBJECT, fragmentation=gain)
         nights = [simulate_states(generator(2, k, "hypnogram"), subject, 8) for k in range(10)]
@@ -67,28 +67,23 @@ def test_a_fragmented_sleeper_wakes_more_often():
 
 
 @pytest.mark.parametrize(("hours", "present"), [(2.0, 19), (1.0, 17)])
-def test_a_short_night_still_shows_every_stage(hours, present):
-    complete = [{W, N1, N2, S3, REM} <= set(states) for states in many(hours)]
+def test_compressed_night_holds_every_sleep_stage(hours, present):
+    complete = [{W, N1, N2, S3, REM} <= set(states) for states in simulate(hours)]
     assert sum(complete) >= present
 
 
-def test_twenty_minutes_hold_at_least_four_stages():
-    assert all(len({min(s, S3) if s in (S3, S4) else s for s in states}) >= 4 for states in many(0.3))
+def test_twenty_minutes_hold_at_least_four_sleep_stages():
+    assert all(len({min(s, S3) if s in (S3, S4) else s for s in states}) >= 4 for states in simulate(0.3))
 
 
-def test_aasm_merges_deep_sleep_and_rk_keeps_it_apart():
-    states = np.repeat(np.array([W, N1, N2, S3, S4, REM]), 6)
-    assert score(states, "aasm", 0.0, 12) == [label for label in "W123 3R".replace(" ", "") for _ in range(2)]
-    assert score(states, "rk", 0.0, 18) == [label for label in "W1234R" for _ in range(3)]
-
-
-def test_a_sleep_epoch_takes_the_stage_that_fills_most_of_it():
+def test_state_shares_are_the_fractions_of_each_sleep_epoch():
     states = np.array([N2, N2, REM, REM, REM, REM])
-    assert score(states, "aasm", 0.0, 2) == ["2", "R"]
-    assert score(states, "aasm", 10.0, 1) == ["R"]
-    # S3 and S4 together outweigh N2 in AASM, where they are one stage.
-    assert score(np.array([N2, S3, S4]), "aasm", 0.0, 1) == ["3"]
+    shares = state_shares(states, "aasm", 0.0, 2)
+    assert shares.sum(axis=1) == pytest.approx(1)
+    assert shares[0, [N2, REM]] == pytest.approx([2 / 3, 1 / 3]) and shares[1, REM] == 1
+    assert state_shares(states, "rk", 10.0, 2)[:, [N2, REM]] == pytest.approx(np.array([[0.5, 0.5], [0, 1]]))
+    assert state_shares(states, "aasm", 5.0, 1)[0, [N2, REM]] == pytest.approx([0.5, 0.5])
 
 
-def test_a_sleep_epoch_may_outlast_the_states():
-    assert score(np.array([W, W, W, N2]), "aasm", 15.0, 2) == ["W", "2"]
+def test_last_state_fills_a_sleep_epoch_that_outlasts_the_states():
+    assert state_shares(np.array([W, W, W, N2]), "aasm", 15.0, 2)[:, N2] == pytest.approx([0.5, 1])

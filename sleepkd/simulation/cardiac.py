@@ -1,0 +1,164 @@
+"""Cardiac dynamics of a simulated night: breathing, heart rate variability and beat times, driven by sleep stage."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.signal import fftconvolve
+
+from sleepkd.simulation.noise import band_noise, slow_noise, smooth
+from sleepkd.simulation.simulated_night import SimulatedNight, inside_events, poisson_onsets, position_changes
+from sleepkd.simulation.sleep_architecture import REM, STATE_SECONDS
+
+GRID_RATE = 4.0  # Hz, the grid of breathing and of the autonomic state
+NORMAL, ATRIAL, VENTRICULAR = 0, 1, 2  # kinds of beats
+
+# Breathing rate relative to the subject's own, and its depth, by state W, N1, N2, S3, S4, REM (Douglas et al. 1982,
+# Thorax 37:840).
+BREATH_RATE = np.array([1.06, 1.0, 0.98, 0.99, 1.0, 1.05])
+BREATH_DEPTH = np.array([1.0, 0.9, 0.9, 0.95, 0.95, 0.75])
+
+# Heart rate falls by about 6 % over the night, is lowest two thirds through, then rises (Burgess et al. 1997, Am J
+# Physiol 273:H1761).
+NIGHT_FALL = 0.06
+# Mean and limit in seconds of the lag of autonomic behind cortical changes: mostly within a minute, on average slightly
+# ahead (Jurysta et al. 2003, Clin Neurophysiol 114:2146; de Zambotti et al. 2018, Neurosci Biobehav Rev 90:84).
+LAG_MEAN, LAG_LIMIT = -5.0, 120.0
+# The heart-rate response to a periodic limb movement, relative to an arousal (Sforza et al. 1999, Neurology 52:786).
+LIMB_MOVEMENT_RESPONSE = 0.5
+# Standard deviation of an RR interval relative to its mean in atrial fibrillation (Hayano et al. 1997, Am J Physiol
+# 273:H2811).
+FIBRILLATION_SPREAD = 0.22
+
+
+@dataclass(frozen=True)
+class CardiacRhythm:
+    """Heartbeats and breathing of one night.
+
+    beats: times of R peaks in seconds from the start of the recording (n,). kinds: NORMAL, ATRIAL or VENTRICULAR (n,).
+    breathing: the respiratory waveform, about -1 to 1, at `GRID_RATE` Hz (samples,).
+    """
+
+    beats: np.ndarray
+    kinds: np.ndarray
+    breathing: np.ndarray
+
+
+def simulate_cardiac_rhythm(night: SimulatedNight) -> CardiacRhythm:
+    """Simulate breathing and heartbeats; a beat occurs whenever the integral of heart rate passes an integer."""
+    samples = round(night.duration * GRID_RATE)
+    states = _autonomic_states(night, samples)
+    breathing, suspended = _breathing(night, states)
+    interval = _rr_intervals(night, states, breathing, suspended)
+    phase = np.concatenate([[0.0], np.cumsum(1 / (interval * GRID_RATE))])
+    rng = night.generator("beats")
+    beats = np.interp(np.arange(rng.random(), phase[-1], 1.0), phase, np.arange(samples + 1) / GRID_RATE)
+    if night.subject.autonomic.atrial_fibrillation:
+        irregular = np.clip(1 + FIBRILLATION_SPREAD * rng.standard_normal(len(beats) - 1), 0.5, 1.8)
+        beats = beats[0] + np.concatenate([[0.0], np.cumsum(np.diff(beats) * irregular)])
+        beats = beats[beats < night.duration]
+    beats, kinds = _add_ectopic_beats(rng, beats, night.subject.ectopic_rate)
+    return CardiacRhythm(beats, kinds, breathing)
+
+
+def _autonomic_states(night: SimulatedNight, samples: int) -> np.ndarray:
+    """The states on the grid (samples,), each transition shifted by its own lag."""
+    rng = night.generator("lag")
+    changes = np.flatnonzero(np.diff(night.states)) + 1
+    lags = np.clip(rng.normal(LAG_MEAN, night.population.lag_seconds, len(changes)), -LAG_LIMIT, LAG_LIMIT)
+    # The order is kept: a transition that would overtake the next one coincides with it.
+    shifted = np.minimum.accumulate((changes * STATE_SECONDS + lags)[::-1])[::-1]
+    order = np.searchsorted(shifted, np.arange(samples) / GRID_RATE, side="right")
+    return night.states[np.concatenate([[0], changes])][order]
+
+
+def _breathing(night: SimulatedNight, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The respiratory waveform, and how far apneas suspend it (0 to 1), (samples,) each."""
+    rng = night.generator("breathing")
+    wander = slow_noise(rng, len(states), GRID_RATE, 4.0) * smooth(
+        np.array(night.subject.autonomic.breath_spread)[states], GRID_RATE, 8
+    )
+    drift = 0.04 * slow_noise(rng, len(states), GRID_RATE, 600)
+    rate = night.subject.respiratory_rate / 60 * smooth(BREATH_RATE[states], GRID_RATE, 10) * np.exp(wander + drift)
+    depth = smooth(BREATH_DEPTH[states], GRID_RATE, 10) * np.exp(
+        wander + 0.15 * slow_noise(rng, len(states), GRID_RATE, 20)
+    )
+    suspended = smooth(inside_events(night.apneas, np.arange(len(states)) / GRID_RATE).astype(float), GRID_RATE, 1.5)
+    phase = 2 * np.pi * np.cumsum(rate) / GRID_RATE
+    return depth * (1 - 0.95 * suspended) * np.sin(phase), suspended
+
+
+def _rr_intervals(
+    night: SimulatedNight, states: np.ndarray, breathing: np.ndarray, suspended: np.ndarray
+) -> np.ndarray:
+    """RR interval in seconds on the grid (samples,)."""
+    rng = night.generator("intervals")
+    samples, subject, population = len(states), night.subject, night.population
+    autonomic = subject.autonomic
+
+    def amplitude(by_state: tuple[float, ...], minutes: float) -> np.ndarray:
+        # In seconds on the grid; it drifts within `minutes` and within 15 times as long.
+        fast, slow = (slow_noise(rng, samples, GRID_RATE, 60 * constant) for constant in (minutes, 15 * minutes))
+        wander = np.exp(population.variability_drift * (0.8 * fast + 0.6 * slow))
+        return smooth(np.array(by_state)[states], GRID_RATE, 10) * wander * subject.hrv_gain / 1000
+
+    elapsed = np.linspace(0, 1, samples)
+    trend = NIGHT_FALL * ((elapsed / 0.66 - 1) ** 2 - 0.4)
+    drift = 0.8 * slow_noise(rng, samples, GRID_RATE, 420) + 0.6 * slow_noise(rng, samples, GRID_RATE, 3600)
+    drift = population.heart_rate_drift * drift + smooth(_position_effect(night, samples), GRID_RATE, 15)
+    heart_rate = (
+        subject.resting_heart_rate
+        * smooth(np.array(autonomic.heart_rate)[states], GRID_RATE, 12)
+        * np.exp(trend + drift)
+    )
+    # Heart rate falls during an apnea and rises when breathing resumes (Guilleminault et al. 1984, Lancet 1:126).
+    heart_rate *= 1 + _arousal_response(night, samples) - 0.07 * smooth(suspended, GRID_RATE, 3)
+    variation = (
+        amplitude(autonomic.hf_ms, 2) * np.sqrt(2) * breathing
+        + amplitude(autonomic.lf_ms, 2) * band_noise(rng, samples, GRID_RATE, 0.06, 0.13)
+        + amplitude(autonomic.vlf_ms, 5) * band_noise(rng, samples, GRID_RATE, 0.008, 0.04)
+    )
+    # Variability decreases as heart rate rises (Monfredi et al. 2014, Hypertension 64:1334).
+    return np.clip(60 / heart_rate + variation * (60 / heart_rate) ** 1.5, 0.35, 2.2)
+
+
+def _position_effect(night: SimulatedNight, samples: int) -> np.ndarray:
+    """Effect of body position on the logarithm of heart rate (samples,)."""
+    changes = position_changes(night)
+    levels = night.population.position * night.generator("position").standard_normal(len(changes) + 1)
+    return levels[np.searchsorted(changes, np.arange(samples) / GRID_RATE)]
+
+
+def _arousal_response(night: SimulatedNight, samples: int) -> np.ndarray:
+    """Relative change of heart rate (samples,) by arousals, body and limb movements, and surges and pauses in REM."""
+    rng = night.generator("arousal response")
+    delay = np.arange(0, 60, 1 / GRID_RATE)
+    kernel = (delay / 5) ** 2 * np.exp(2 * (1 - delay / 5)) - 0.25 * np.exp(-(((delay - 24) / 8) ** 2))
+    autonomic, in_rem = night.subject.autonomic, (night.states == REM).astype(float)
+    events = (
+        (np.concatenate([night.arousals, night.movements])[:, 0], 1.0),
+        (night.limb_movements[:, 0], LIMB_MOVEMENT_RESPONSE),
+        (poisson_onsets(rng, autonomic.rem_surges * in_rem), 1.0),
+        (poisson_onsets(rng, autonomic.rem_pauses * in_rem), -0.7),
+    )
+    impulses = np.zeros(samples)
+    for seconds, gain in events:
+        onsets = np.clip((seconds * GRID_RATE).astype(int), 0, samples - 1)
+        np.add.at(impulses, onsets, gain * autonomic.arousal_gain * rng.gamma(3, 1 / 3, len(onsets)))
+    return np.clip(fftconvolve(impulses, kernel)[:samples], -0.2, 0.35)
+
+
+def _add_ectopic_beats(
+    rng: np.random.Generator, beats: np.ndarray, rate_per_hour: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Beat times and kinds (n,) each, where some beats are premature by a third of an RR interval.
+
+    The beat after a premature one keeps its time, which makes the pause compensatory.
+    """
+    intervals = np.diff(beats, prepend=beats[0] - 1.0)
+    kinds = np.zeros(len(beats), dtype=np.int8)
+    chosen = np.flatnonzero(rng.random(len(beats)) < rate_per_hour * intervals / 3600)
+    chosen = chosen[np.diff(chosen, prepend=-9) > 2]
+    kinds[chosen] = np.where(rng.random(len(chosen)) < 0.5, ATRIAL, VENTRICULAR)
+    times = beats.copy()
+    times[chosen] -= rng.uniform(0.25, 0.4, len(chosen)) * intervals[chosen]
+    return times, kinds
