@@ -1,1 +1,1 @@
-"""The whole table by one command: its plan, the runs, the scores of its rows, its pages."""
+"""Studies of many training runs: the paper's table and label efficiency, over one runner."""

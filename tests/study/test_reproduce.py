@@ -15,7 +15,7 @@ from sklearn.metrics import f1_score
 from sleepkd import reproduce
 from sleepkd.errors import UserError
 from sleepkd.evaluation.predictions import read_predictions
-from sleepkd.study import estimate
+from sleepkd.study import time_estimate
 
 ROWS = ("ecg_base", "feat_temp", "ecg_base_long")
 
@@ -27,8 +27,7 @@ def lively(store: Path) -> list[str]:
 
 def table(monkeypatch: pytest.MonkeyPatch, store: Path, out: Path, *options: object) -> int:
     arguments = ["--out", out, "--draws", 200, "--classes", 3, *options, "--set", *lively(store)]
-    monkeypatch.setattr(sys, "argv", ["reproduce", *map(str, arguments)])
-    return reproduce.main()
+    return reproduce.main([*map(str, arguments)])
 
 
 def test_folds_and_seeds_make_one_table(
@@ -99,7 +98,7 @@ def test_a_run_with_other_settings_is_not_written_over(
 def test_a_dry_run_prints_commands_and_hours_and_writes_nothing(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(estimate, "time_update", lambda *_: 1.0)
+    monkeypatch.setattr(time_estimate, "time_update", lambda *_: 1.0)
     options = ("--rows", "feat_temp", "--seeds", 0, 1, "--folds", 3, "--nproc", 2, "--dry-run")
     assert table(monkeypatch, store, tmp_path / "out", *options) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -128,7 +127,7 @@ def test_bad_input(
 
 @pytest.mark.slow
 def test_stopped_and_started_again_under_torchrun(store: Path, tmp_path: Path) -> None:
-    """SIGTERM in the middle of a run: it saves, the table stops; the same command goes on from there."""
+    """SIGTERM in the middle of a run: it saves, the table stops; the same command resumes from there."""
     settings = tiny(store, "unused", train__epochs=6, train__batch_size=20)
     arguments = [
         "-m", "sleepkd.reproduce", "--rows", "ecg_base", "--classes", "3", "--seeds", "0", "--nproc", "2",
@@ -141,8 +140,8 @@ def test_stopped_and_started_again_under_torchrun(store: Path, tmp_path: Path) -
     wait_for_updates(process, folder, 3)
     process.send_signal(signal.SIGTERM)
     printed, _ = process.communicate(timeout=60)
-    assert process.returncode == 143 and "the same command goes on" in printed
+    assert process.returncode == 143 and "the same command resumes" in printed
     printed = run(*arguments)
-    assert "1/1 ecg_base: goes on" in printed
+    assert "1/1 ecg_base: resumes" in printed
     assert (tmp_path / "table.md").is_file()
     assert "1/1 ecg_base: kept" in run(*arguments)

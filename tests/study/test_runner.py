@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from sleepkd.study import runner
-from sleepkd.study.plan import Group
-from sleepkd.study.runner import Runner, table
+from sleepkd.study.jobs import RunGroup
+from sleepkd.study.runner import Runner, environments
 
-GROUPS = tuple(Group(4, seed, None) for seed in range(3))
+GROUPS = tuple(RunGroup(4, seed, None) for seed in range(3))
 MEETING = """
 import sys, time
 from pathlib import Path
@@ -50,7 +50,7 @@ def test_groups_run_side_by_side_where_asked(tmp_path: Path, at_a_time: int, all
     found = {}
     study = Runner(tmp_path, 1, at_a_time)
 
-    def work(group: Group) -> None:
+    def work(group: RunGroup) -> None:
         found[group.seed] = study._run(f"run{group.seed}", patient, (tmp_path, *pair[group.seed]))
 
     study.each(GROUPS[:2], work)
@@ -76,7 +76,7 @@ def test_runs_side_by_side_share_gpus_and_cores(
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
     monkeypatch.setattr("os.cpu_count", lambda: 16)
-    found = table(at_a_time, processes)
+    found = environments(at_a_time, processes)
     assert [place.get("CUDA_VISIBLE_DEVICES") for place in found] == shares
     threads = {place.get("OMP_NUM_THREADS") for place in found}
     assert threads == ({None} if at_a_time == 1 else {str(16 // (at_a_time * processes))})
@@ -84,13 +84,13 @@ def test_runs_side_by_side_share_gpus_and_cores(
 
 def test_the_gpus_that_may_be_seen_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
-    assert [place["CUDA_VISIBLE_DEVICES"] for place in table(2, 1)] == ["5", "7"]
+    assert [place["CUDA_VISIBLE_DEVICES"] for place in environments(2, 1)] == ["5", "7"]
 
 
 def test_asked_to_stop_all_runs_are_and_no_other_starts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = Runner(tmp_path, 1, 2)
 
-    def work(group: Group) -> None:
+    def work(group: RunGroup) -> None:
         study._run(f"run{group.seed}", LONG, (tmp_path / f"begun{group.seed}",))
 
     def stop() -> None:
@@ -105,5 +105,5 @@ def test_asked_to_stop_all_runs_are_and_no_other_starts(tmp_path: Path, capsys: 
     assert left.value.code == 143
     assert time.monotonic() - started < 30
     assert not (tmp_path / "begun2").exists()
-    assert capsys.readouterr().out.count("the same command goes on from here") == 1
+    assert capsys.readouterr().out.count("the same command resumes") == 1
     assert not study._children

@@ -4,12 +4,12 @@ import statistics
 import pytest
 from sklearn.metrics import cohen_kappa_score, f1_score
 
-from sleepkd.study.pages import About, _verdict, write_table
-from sleepkd.study.table import table_of
+from sleepkd.study.paper_report import TableProvenance, _verdict, write_table
+from sleepkd.study.paper_table import table_of
 from tests.evaluation.nights import made_up_night
 
 NAMES = ("W", "NREM", "REM")
-ABOUT = About(
+ABOUT = TableProvenance(
     command="python -m sleepkd.reproduce", store="store", cohort="mass", simulated=False, overlays=(), settings=(),
     split="one split: default", seeds=(0, 1), epochs={"ecg_base": 5, "ecg_base_long": 10, "feat_temp": 5},
     proposed="feat_temp", baseline="ecg_base", failed=("kd_temp, 3 classes, seed 0: exit code 1",),

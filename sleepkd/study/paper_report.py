@@ -1,4 +1,4 @@
-"""table.md, table.json and table.html: the same table for a repository, for a program and for a browser."""
+"""Write the paper's table as Markdown, JSON and HTML."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ from sleepkd.evaluation.pages.page import MISSING, number
 from sleepkd.evaluation.pages.report import report_versions
 from sleepkd.evaluation.scores.groups import participants_of
 from sleepkd.files import write_text_atomically
-from sleepkd.study.table import ALL, SCORES
+from sleepkd.study.paper_table import ALL, SCORES
 
 # Joshi et al., arXiv 2112.07252 and 2211.13125, abstracts: weighted F1 of the proposed model against ECG alone.
 PUBLISHED_GAIN_PERCENT = {3: 13.4, 4: 14.3}
@@ -19,8 +19,8 @@ STANDARDS = {"aasm": "AASM", "rk": "R&K"}
 
 
 @dataclass(frozen=True)
-class About:
-    """How a table came about. epochs: training epochs by row; failed: runs that are not in it, and why."""
+class TableProvenance:
+    """How a table was made. epochs: training epochs by row. failed: runs that are missing, with the reason."""
 
     command: str
     store: str
@@ -37,13 +37,13 @@ class About:
 
     @property
     def is_mass(self) -> bool:
-        """Whether the published numbers are of this cohort."""
+        """Whether the published numbers were measured on this cohort."""
         return self.cohort == "mass" and not self.simulated
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A heading, a paragraph, or rows under a header: what both pages are made of."""
+class ReportBlock:
+    """One block of a report: a heading, a paragraph, a table (rows under a header) or a command."""
 
     heading: str = ""
     text: str = ""
@@ -53,46 +53,46 @@ class Piece:
 
 
 def is_simulated(store: str) -> bool:
-    """Whether the store's participants say that they are simulated (sleepkd.simulate writes it)."""
+    """Whether the store's participants.tsv marks its nights as simulated, as `sleepkd simulate` does."""
     participants = participants_of(None, [store]) or {}
     return any(row.get("origin") == "simulated" for row in participants.values())
 
 
-def write_table(folder: Path, table: dict, about: About) -> None:
-    """Write the three files; each appears whole or not at all."""
+def write_table(folder: Path, table: dict, about: TableProvenance) -> None:
+    """Write table.json, table.md and table.html, each atomically."""
     content = {"about": {**asdict(about), "versions": report_versions()}, "table": table}
     write_text_atomically(folder / "table.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-    pieces = list(pieces_of(table, about))
-    write_text_atomically(folder / "table.md", markdown(pieces))
-    write_text_atomically(folder / "table.html", html(pieces))
+    blocks = list(table_blocks(table, about))
+    write_text_atomically(folder / "table.md", markdown(blocks))
+    write_text_atomically(folder / "table.html", html(blocks))
 
 
-def pieces_of(table: dict, about: About) -> Iterator[Piece]:
-    """The table as text, the answer first."""
-    yield Piece(heading="EEG-assisted distillation for single-lead ECG: the table")
+def table_blocks(table: dict, about: TableProvenance) -> Iterator[ReportBlock]:
+    """The report: the proposed model against the baselines first, then all scores and gains."""
+    yield ReportBlock(heading="EEG-assisted distillation for single-lead ECG: the table")
     origin = "Simulated nights in MASS's layout" if about.simulated else f"Cohort {about.cohort}"
     first = next(iter(table.values()))
-    yield Piece(
+    yield ReportBlock(
         text=f"{origin}; {about.split}; {first['nights']} test nights of {first['subjects']} subjects, "
         f"{first['sleep_epochs']:,} scored sleep epochs; training seeds {', '.join(map(str, about.seeds))}. "
-        "Checkpoints are chosen by the validation nights; the test nights choose nothing."
+        "Checkpoints are chosen on the validation nights, never on the test nights."
     )
     yield from _answer(table, about)
-    yield Piece(
-        text="Scores are of all sleep epochs pooled, mean ± standard deviation over seeds. Gains are differences of "
-        "pooled scores, paired by seed and night, with 95 % intervals over subjects (and seeds, where there are "
-        "several); undecided: the interval holds 0. By night: of the mean over nights. Better / worse: nights, by "
-        "their own weighted F1."
+    yield ReportBlock(
+        text="Scores pool all sleep epochs: mean ± standard deviation over seeds. Gains are differences of pooled "
+        "scores, paired by seed and night, with 95 % intervals over subjects (and seeds, if there are several); "
+        "undecided: the interval contains 0. By night: difference of the means over nights. Better / worse: number of "
+        "nights, by weighted F1."
     )
     for classes, part in table.items():
-        yield from _class_pieces(classes, part, about)
+        yield from _class_blocks(classes, part, about)
     for failure in about.failed:
-        yield Piece(text=f"Missing: {failure}")
-    yield Piece(heading="To run it again", code=about.command)
+        yield ReportBlock(text=f"Missing: {failure}")
+    yield ReportBlock(heading="To reproduce", code=about.command)
 
 
-def _answer(table: dict, about: About) -> Iterator[Piece]:
-    """The proposed model against the baselines, beside what was published."""
+def _answer(table: dict, about: TableProvenance) -> Iterator[ReportBlock]:
+    """The proposed model against the baselines, beside the published gains."""
     rows = []
     for classes, part in table.items():
         gains = part["rows"].get(about.proposed, {}).get("gains", {})
@@ -112,25 +112,25 @@ def _answer(table: dict, about: About) -> Iterator[Piece]:
             )
     if not rows:
         return
-    other = "" if about.is_mass else " The published gains are of MASS, another data set: they do not compare."
-    yield Piece(
-        text="The papers print the gain in weighted F1 as a percentage without saying of what; ours is relative to the "
-        f"baseline, with the difference itself beside it.{other}"
+    other = "" if about.is_mass else " The published gains are of MASS, another data set: not comparable."
+    yield ReportBlock(
+        text="The papers print the gain in weighted F1 as a percentage without its reference; ours is relative to the "
+        f"baseline, with the difference beside it.{other}"
     )
-    yield Piece(
+    yield ReportBlock(
         header=[f"gain of {about.proposed}", "published (MASS)", "here, relative", "weighted F1", "", "kappa", ""],
         rows=rows,
     )
 
 
-def _class_pieces(classes: str, part: dict, about: About) -> Iterator[Piece]:
+def _class_blocks(classes: str, part: dict, about: TableProvenance) -> Iterator[ReportBlock]:
     """The scores of all rows, then their gains over each baseline."""
     rows = part["rows"]
     parts = list(dict.fromkeys(name for entry in rows.values() for name in entry["scores"]))
     standards = [name for name in parts if name != ALL] if len(parts) > 2 else []
     labels = [f"{STANDARDS.get(standard, standard)}: weighted F1" for standard in standards]
-    yield Piece(heading=f"{classes} classes: {', '.join(part['classes'])}")
-    yield Piece(
+    yield ReportBlock(heading=f"{classes} classes: {', '.join(part['classes'])}")
+    yield ReportBlock(
         header=["row", "training epochs", *(NAMES[score] for score in SCORES), *labels],
         rows=[
             [
@@ -143,7 +143,7 @@ def _class_pieces(classes: str, part: dict, about: About) -> Iterator[Piece]:
         ],
     )
     for baseline in dict.fromkeys(name for entry in rows.values() for name in entry["gains"]):
-        yield Piece(
+        yield ReportBlock(
             header=[f"gain over {baseline}", "weighted F1", "kappa", "kappa by night", "better / worse", *labels],
             rows=[
                 _gain_cells(name, entry["gains"][baseline], standards)
@@ -165,7 +165,7 @@ def _gain_cells(name: str, gain: dict, standards: Sequence[str]) -> list[str]:
 
 
 def _verdict(gain: dict) -> str:
-    """What an interval says."""
+    """ "better" or "worse" where the interval excludes 0, else "undecided"."""
     if gain["low"] is None or gain["low"] <= 0 <= gain["high"]:
         return "undecided"
     return "better" if gain["low"] > 0 else "worse"
@@ -177,35 +177,35 @@ def spread(entry: dict, digits: int = 3) -> str:
     return mean if sd == MISSING else f"{mean} ± {sd}"
 
 
-def markdown(pieces: Sequence[Piece]) -> str:
-    """The pieces as Markdown."""
+def markdown(blocks: Sequence[ReportBlock]) -> str:
+    """The blocks as Markdown."""
     lines: list[str] = []
-    for i, piece in enumerate(pieces):
-        if piece.heading:
-            lines += [f"{'##' if i else '#'} {piece.heading}", ""]
-        if piece.text:
-            lines += [piece.text, ""]
-        if piece.code:
-            lines += [f"    {piece.code}", ""]
-        if piece.header:
-            marks = ["---", *("---:" for _ in piece.header[1:])]
-            lines += [f"| {' | '.join(token_spans)} |" for token_spans in (piece.header, marks, *piece.rows)] + [""]
+    for i, block in enumerate(blocks):
+        if block.heading:
+            lines += [f"{'##' if i else '#'} {block.heading}", ""]
+        if block.text:
+            lines += [block.text, ""]
+        if block.code:
+            lines += [f"    {block.code}", ""]
+        if block.header:
+            marks = ["---", *("---:" for _ in block.header[1:])]
+            lines += [f"| {' | '.join(cells)} |" for cells in (block.header, marks, *block.rows)] + [""]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def html(pieces: Sequence[Piece]) -> str:
-    """The pieces as one self-contained page."""
+def html(blocks: Sequence[ReportBlock]) -> str:
+    """The blocks as one self-contained page."""
     body = []
-    for i, piece in enumerate(pieces):
-        if piece.heading:
-            body.append(page.heading(piece.heading, 2 if i else 1))
-        if piece.text:
-            body.append(page.paragraph(piece.text))
-        if piece.code:
-            body.append(page.code([piece.code]))
-        if piece.header:
-            body.append(page.grid(piece.header, piece.rows))
-    return page.page(pieces[0].heading, body)
+    for i, block in enumerate(blocks):
+        if block.heading:
+            body.append(page.heading(block.heading, 2 if i else 1))
+        if block.text:
+            body.append(page.paragraph(block.text))
+        if block.code:
+            body.append(page.code([block.code]))
+        if block.header:
+            body.append(page.grid(block.header, block.rows))
+    return page.page(blocks[0].heading, body)
 
 
 def _percent(share: float | None) -> float | None:

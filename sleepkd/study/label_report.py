@@ -1,4 +1,4 @@
-"""What the study of labels found: labels.md, labels.json and labels.png."""
+"""Write the label-efficiency table: labels.md, labels.json and labels.png."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -17,18 +17,18 @@ from sleepkd.evaluation.pictures.label_figure import label_figure
 from sleepkd.evaluation.scores.night import NightPredictions
 from sleepkd.evaluation.scores.scorers import consensus
 from sleepkd.files import write_text_atomically
-from sleepkd.study.labels import ALONE, PLAIN, ROWS
-from sleepkd.study.pages import Piece, markdown, spread
-from sleepkd.study.table import ALL, Results, table_of
+from sleepkd.study.label_plan import ALONE, LABEL_ROWS, PLAIN
+from sleepkd.study.paper_report import ReportBlock, markdown, spread
+from sleepkd.study.paper_table import ALL, Results, table_of
 
 KAPPA = "kappa"
 
 
 def label_table(by_number: Mapping[int, Results], draws: int) -> dict[int, dict]:
-    """{number of scored nights: {row: {kappa, gains: {over: {value, low, high, better, worse}}}}}, kappa by night.
+    """{number of labelled nights: {row: {kappa, gains: {over: {value, low, high, better, worse}}}}}, kappa by night.
 
-    Gains are over the student alone and over plain softmax distillation of the same number, paired by seed and night,
-    with intervals over subjects and seeds.
+    Gains are over the student without a teacher and over plain softmax distillation with as many labelled nights,
+    paired by seed and night, with intervals over subjects and seeds.
     """
     found: dict[int, dict] = {}
     for number, results in by_number.items():
@@ -50,9 +50,9 @@ def label_table(by_number: Mapping[int, Results], draws: int) -> dict[int, dict]
 
 
 def against_consensus(results: Results, store: Store) -> Results:
-    """The same predictions held against what most scorers of a night say; {} where one person scored each."""
+    """The same predictions against the consensus of a night's scorers; {} if every night has one scorer."""
     found: Results = {}
-    opened = cache(store.open)  # every row and seed was tested on the same nights
+    opened = cache(store.open)  # all rows and seeds are tested on the same nights
     for names, rows in results.items():
         for row, by_seed in rows.items():
             for seed, nights in by_seed.items():
@@ -75,32 +75,32 @@ def _agreed(night: NightPredictions, held: Night) -> NightPredictions | None:
 def write_label_table(
     folder: Path, tables: Mapping[str, Mapping[int, dict]], command: str, updates: int, failed: Sequence[str]
 ) -> None:
-    """Write the three files. tables: by the nights that were tested on, the first of which the figure shows."""
+    """Write the three files. tables: by test set; the figure shows the first."""
     content = {"command": command, "updates": updates, "versions": report_versions(), "tables": tables}
     write_text_atomically(folder / "labels.json", json.dumps(content, indent=1) + "\n")
-    pieces = [Piece(heading="How many scored nights")]
-    pieces.append(
-        Piece(
-            text=f"Kappa by night, mean ± sd over seeds; {updates} updates each. One in five of the scored nights "
-            "chooses the checkpoint. Gains are paired by seed and night, with 95 % intervals over subjects and seeds."
+    blocks = [ReportBlock(heading="Label efficiency: kappa by number of labelled nights")]
+    blocks.append(
+        ReportBlock(
+            text=f"Kappa by night, mean ± sd over seeds; {updates} updates each. One in five of the labelled nights "
+            "validates. Gains are paired by seed and night, with 95 % intervals over subjects and seeds."
         )
     )
     for where, table in tables.items():
-        pieces += _pieces(where, table)
-    pieces += [Piece(text=f"Missing: {line}") for line in failed]
-    pieces.append(Piece(heading="To run it again", code=command))
-    write_text_atomically(folder / "labels.md", markdown(pieces))
+        blocks += _blocks(where, table)
+    blocks += [ReportBlock(text=f"Missing: {line}") for line in failed]
+    blocks.append(ReportBlock(heading="To reproduce", code=command))
+    write_text_atomically(folder / "labels.md", markdown(blocks))
     first = next(iter(tables.values()))
-    label_figure(first, tuple(ROWS), folder / "labels.png")
+    label_figure(first, tuple(LABEL_ROWS), folder / "labels.png")
 
 
-def _pieces(where: str, table: Mapping[int, dict]) -> list[Piece]:
+def _blocks(where: str, table: Mapping[int, dict]) -> list[ReportBlock]:
     numbers = sorted(table)
-    rows = [row for row in ROWS if any(row in table[number] for number in numbers)]
-    pieces = [
-        Piece(
+    rows = [row for row in LABEL_ROWS if any(row in table[number] for number in numbers)]
+    blocks = [
+        ReportBlock(
             heading=f"{where}: kappa by night",
-            header=["scored nights", *map(str, numbers)],
+            header=["labelled nights", *map(str, numbers)],
             rows=[
                 [row, *(spread(table[n][row]["kappa"]) if row in table[n] else MISSING for n in numbers)]
                 for row in rows
@@ -110,10 +110,12 @@ def _pieces(where: str, table: Mapping[int, dict]) -> list[Piece]:
     for over in (ALONE, PLAIN):
         gained = [row for row in rows if any(over in table[n].get(row, {}).get("gains", {}) for n in numbers)]
         cells = [[row, *(_gain(table[n].get(row, {}).get("gains", {}).get(over)) for n in numbers)] for row in gained]
-        pieces.append(
-            Piece(heading=f"{where}: gain over {over}", header=["scored nights", *map(str, numbers)], rows=cells)
+        blocks.append(
+            ReportBlock(
+                heading=f"{where}: gain over {over}", header=["labelled nights", *map(str, numbers)], rows=cells
+            )
         )
-    return pieces
+    return blocks
 
 
 def _gain(gain: dict | None) -> str:

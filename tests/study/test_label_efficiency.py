@@ -1,22 +1,22 @@
-"""The study of labels: which nights are scored, what runs in which order and for how long, and what its table says."""
+"""Label efficiency: which nights are labelled, the order and length of the runs, and the table."""
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from launch import tiny_night
 
-from sleepkd import reproduce
+from sleepkd import label_efficiency, reproduce
 from sleepkd.data.hypnogram import merge_labels
 from sleepkd.data.store import Night, Store
 from sleepkd.errors import UserError
 from sleepkd.evaluation.predictions import read_predictions
 from sleepkd.evaluation.scores.night import NightPredictions
-from sleepkd.study.label_table import against_consensus
-from sleepkd.study.labels import LabelStudy, draw_scored, readable, split_names, write_scored
+from sleepkd.study.label_plan import LabelStudy, jobs_for_store
+from sleepkd.study.label_report import against_consensus
+from sleepkd.study.label_splits import draw_labelled, split_names, write_labelled
 
 OVERLAY = "night_*=beats.yaml"
 
@@ -41,9 +41,9 @@ def study(store: Path, **more: object) -> LabelStudy:
     return LabelStudy(**values | more)
 
 
-def test_more_scored_nights_hold_the_fewer_and_the_rest_is_unscored(store: Path) -> None:
+def test_larger_label_sets_contain_smaller_ones(store: Path) -> None:
     opened = Store(store)
-    drawn = draw_scored(opened, "default", (0, 2, 4, 5), 3)
+    drawn = draw_labelled(opened, "default", (0, 2, 4, 5), 3)
     before: set[str] = set()
     for number, (scored, rest) in drawn.items():
         held = {*scored["train"], *scored["validation"]}
@@ -51,14 +51,14 @@ def test_more_scored_nights_hold_the_fewer_and_the_rest_is_unscored(store: Path)
         assert not held & set(rest["train"]) and len(held | set(rest["train"])) == 5
         assert scored["test"] == drawn[5][0]["test"] and not rest["test"] and not rest["validation"]
         before = held
-    others = [draw_scored(opened, "default", (2,), seed)[2][0] for seed in range(6)]
+    others = [draw_labelled(opened, "default", (2,), seed)[2][0] for seed in range(6)]
     assert len({(*parts["train"], *parts["validation"]) for parts in others}) > 1
-    with pytest.raises(UserError, match="--scored: 6 nights of 5 that do not test"):
-        draw_scored(opened, "default", (6,), 0)
+    with pytest.raises(UserError, match="--labelled: asks for 6 of 5 nights outside the test set"):
+        draw_labelled(opened, "default", (6,), 0)
 
 
 def test_every_run_gets_about_the_same_number_of_updates(store: Path) -> None:
-    jobs = {(job.row, job.group.fold): job for job in study(store).plan()}
+    jobs = {(job.row, job.group.split): job for job in study(store).plan()}
     two, four = split_names(2, 0)[0], split_names(4, 0)[0]
     rows = {name for name, fold in jobs if fold == two}
     assert rows == {"student", "night_eeg", "kd", "night_eeg_b", "night_eeg_c", "ensemble", "self"}
@@ -74,21 +74,21 @@ def test_every_run_gets_about_the_same_number_of_updates(store: Path) -> None:
     assert [source.labels for source in jobs["student", two].config.data.sources] == [True]
 
 
-def test_features_are_taken_from_the_network_of_the_study(store: Path) -> None:
+def test_taps_are_modules_of_the_studys_network(store: Path) -> None:
     given = (*settings(store), "model.repeats=1", "model.dilations=[1, 2, 4, 8]")
     jobs = {job.row: job.config for job in study(store, rows=("at", "hint"), numbers=(2,), settings=given).plan()}
-    assert jobs["hint"].terms["hint"].tap == "context.3"
-    assert jobs["at"].terms["at"].taps == (("fuse",), ("context.1",), ("context.3",))
+    assert jobs["hint"].active_losses["hint"].tap == "context.3"
+    assert jobs["at"].active_losses["at"].taps == (("fuse",), ("context.1",), ("context.3",))
 
 
-def test_without_a_scored_night_yasa_teaches_alone(store: Path) -> None:
+def test_without_labels_only_yasa_runs(store: Path) -> None:
     (job,) = study(store, rows=("student", "kd", "yasa"), numbers=(0,)).plan()
     assert job.row == "yasa" and list(job.config.active_losses) == ["kd"]
     assert job.config.train.validate_every == 0
 
 
-def test_a_row_that_is_not_there_is_refused(store: Path) -> None:
-    with pytest.raises(UserError, match="--rows: magic is no row of this study; there are night_eeg"):
+def test_unknown_row(store: Path) -> None:
+    with pytest.raises(UserError, match="--rows: magic is not a row of this study; choose from night_eeg"):
         study(store, rows=("magic",))
 
 
@@ -102,15 +102,14 @@ def test_one_command_makes_the_table(
     own, other = tmp_path / "store", tmp_path / "beats"
     shutil.copytree(store, own)
     shutil.copytree(store, other)
-    options = ["--study", "labels", "--rows", "student", "kd", "self", "--scored", 2, 4, "--seeds", 0, 1]
-    options += ["--updates", 4, "--classes", 3, "--draws", 50, "--out", tmp_path / "out", "--also", other]
+    options = ["--rows", "student", "kd", "self", "--labelled", 2, 4, "--seeds", 0, 1]
+    options += ["--updates", 4, "--classes", 3, "--draws", 50, "--out", tmp_path / "out", "--test-stores", other]
     options += ["--overlay", OVERLAY, "--set", *settings(own)]
-    monkeypatch.setattr(sys, "argv", ["reproduce", *map(str, options)])
-    assert reproduce.main() == 0
+    assert label_efficiency.main([*map(str, options)]) == 0
     assert len(started) == 4 * (4 + 2)
     content = json.loads((tmp_path / "out" / "labels.json").read_text())
     assert set(content["tables"]) == {"store", "beats"}
-    for root, where in ((tmp_path / "out", "store"), (tmp_path / "out" / "elsewhere" / "beats", "beats")):
+    for root, where in ((tmp_path / "out", "store"), (tmp_path / "out" / "other_stores" / "beats", "beats")):
         for number in (2, 4):
             for row in ("student", "kd"):
                 by_seed = []
@@ -124,12 +123,10 @@ def test_one_command_makes_the_table(
     assert set(table["kd"]["gains"]) == {"student"} and set(table["self"]["gains"]) == {"student", "kd"}
     assert (tmp_path / "out" / "labels.png").is_file() and "labels.md" in capsys.readouterr().out
     started.clear()
-    monkeypatch.setattr(sys, "argv", ["reproduce", *map(str, options)])
-    assert reproduce.main() == 0 and not started  # all kept
+    assert reproduce.main(["--study", "labels", *map(str, options)]) == 0 and not started  # all kept; the former call
     lacking = tmp_path / "out" / "results" / split_names(2, 0)[0] / "seed0" / "3class" / "kd" / "metrics.json"
     lacking.unlink()
-    monkeypatch.setattr(sys, "argv", ["reproduce", *map(str, options), "--finished"])
-    assert reproduce.main() == 0 and not started
+    assert label_efficiency.main([*map(str, options), "--table-only"]) == 0 and not started
     content = json.loads((tmp_path / "out" / "labels.json").read_text())
     assert content["tables"]["store"]["2"]["kd"]["seeds"] == [1]
     assert content["tables"]["beats"]["2"]["kd"]["seeds"] == [0, 1]
@@ -142,29 +139,29 @@ def kappa(confusion: np.ndarray) -> float:
     return (agreed - by_chance) / (1 - by_chance) if by_chance < 1 else np.nan
 
 
-def test_another_store_scores_what_can_read_it(store: Path, tmp_path: Path) -> None:
+def test_jobs_for_another_store(store: Path, tmp_path: Path) -> None:
     jobs = study(store, numbers=(2,)).plan()
-    assert readable(jobs, "") == jobs
+    assert jobs_for_store(jobs, "") == jobs
     bare = tmp_path / "bare"
     shutil.copytree(store, bare)
     for path in bare.glob("recordings/*/recording.json"):
         facts = json.loads(path.read_text())
         facts["signals"] = {}
         path.write_text(json.dumps(facts))
-    assert {job.row for job in readable(jobs, str(bare))} == {"student", "kd", "ensemble", "self"}
+    assert {job.row for job in jobs_for_store(jobs, str(bare))} == {"student", "kd", "ensemble", "self"}
 
 
 def test_the_splits_are_written_once(store: Path, tmp_path: Path) -> None:
     own = tmp_path / "store"
     shutil.copytree(store, own)
-    write_scored(Store(own), "default", (2,), (0,))
+    write_labelled(Store(own), "default", (2,), (0,))
     path = own / "splits" / split_names(2, 0)[0] / "train.txt"
     path.write_text("# mine\n" + path.read_text())
-    write_scored(Store(own), "default", (2,), (0,))
+    write_labelled(Store(own), "default", (2,), (0,))
     assert path.read_text().startswith("# mine")
 
 
-def test_predictions_are_held_against_what_most_scorers_say(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_consensus_of_scorers(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = Store(store)
     name = opened.recordings[0]
     hypnogram = opened.open(name).hypnogram

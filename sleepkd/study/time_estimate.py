@@ -1,4 +1,4 @@
-"""How long planned runs will take: from runs of the same row that are done, or else from a few updates of the loop."""
+"""Estimate the training time of planned runs: from finished runs of the same row, or else from a few timed updates."""
 
 import json
 import subprocess
@@ -17,23 +17,23 @@ from sleepkd.data.store import Store
 from sleepkd.data.views import segment_table
 from sleepkd.errors import UserError
 from sleepkd.provenance import launch_command
-from sleepkd.study.folds import Parts
-from sleepkd.study.plan import Job
+from sleepkd.study.cross_validation import SplitParts
+from sleepkd.study.jobs import TrainingJob
 
 TIMED_UPDATES = 3
 FORWARD = 1 / 3  # of an update's arithmetic: the backward pass computes two products for each of the forward's
 
 
-def estimate(
-    jobs: Sequence[Job],
-    positions: Mapping[Job, Position | None],
+def estimate_seconds(
+    jobs: Sequence[TrainingJob],
+    positions: Mapping[TrainingJob, Position | None],
     processes: int,
-    splits: Mapping[str | None, Parts],
-) -> dict[Job, float]:
-    """Seconds of training that each run still needs; starting processes and evaluating come on top.
+    splits: Mapping[str | None, SplitParts],
+) -> dict[TrainingJob, float]:
+    """Seconds of training that each run still needs, without start-up and evaluation.
 
-    positions: how far each run has come; it holds the runs that others need. processes: of each run. splits: the
-    recordings of each part, by `Group.fold`. Raises UserError where the store cannot be read, or a run cannot start.
+    positions: of all runs, including those that others need. processes: of each run. splits: recordings of each part,
+    by `RunGroup.split`. Raises UserError where the store cannot be read or a run cannot start.
     """
     per_epoch: dict[str, float] = {}
     for job, position in positions.items():
@@ -42,33 +42,35 @@ def estimate(
     for job in jobs:
         if job.row not in per_epoch:
             needed = [other for other in positions if other.group == job.group and other.row in job.needs]
-            per_epoch[job.row] = _measured(job, needed, processes, splits[job.group.fold])
+            per_epoch[job.row] = _measured(job, needed, processes, splits[job.group.split])
     left = {job: job.config.train.epochs - (position.epoch if (position := positions[job]) else 0) for job in jobs}
     return {job: per_epoch[job.row] * left[job] for job in jobs}
 
 
-def _measured(job: Job, needed: Sequence[Job], processes: int, parts: Parts) -> float:
-    """Seconds of one training epoch: so many updates, and the validation."""
+def _measured(job: TrainingJob, needed: Sequence[TrainingJob], processes: int, parts: SplitParts) -> float:
+    """Seconds of one training epoch: its updates and its share of validation."""
     config = job.config
     store = Store(config.data.store)
-    rows = {}
+    segments = {}
     for part in ("train", "validation"):
         nights = [store.open(recording) for recording in parts[part]]
-        rows[part] = len(segment_table(nights, {}, config.data, scored_only=True, unlabelled=False))
+        segments[part] = len(segment_table(nights, {}, config.data, scored_only=True, unlabelled=False))
     update = time_update(job, needed, processes, parts, store.rate_hz)
     validations = 1 / config.train.validate_every if config.train.validate_every else 0
-    updates, forwards = (-(-count // config.train.batch_size) for count in rows.values())
+    updates, forwards = (-(-count // config.train.batch_size) for count in segments.values())
     return update * (updates + validations * forwards * FORWARD)
 
 
-def time_update(job: Job, needed: Sequence[Job], processes: int, parts: Parts, rate_hz: float) -> float:
-    """Seconds of an update: the run itself, started in a folder of its own and stopped after a few.
+def time_update(
+    job: TrainingJob, needed: Sequence[TrainingJob], processes: int, parts: SplitParts, rate_hz: float
+) -> float:
+    """Seconds per update: the run is started in a temporary folder and stopped after a few updates.
 
-    What it starts from or learns from is there with first weights.
+    Earlier stages that it needs are replaced by untrained networks.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_split(folder / "split", parts, "of an estimate")
+        write_split(folder / "split", parts, "of a time estimate")
         for other in needed:
             run_directory = folder / other.config.run_directory.relative_to(other.config.runs_root)
             save_checkpoint(run_directory / "best.pt", untrained(other.config, rate_hz))
@@ -98,7 +100,7 @@ def time_update(job: Job, needed: Sequence[Job], processes: int, parts: Parts, r
 
 
 def _moments(run_directory: Path) -> list[float]:
-    """When each update was logged, s."""
+    """Times at which updates were logged, s."""
     path = run_directory / "metrics.jsonl"
     lines = path.read_text().splitlines() if path.is_file() else []
     return [json.loads(line)["time"] for line in lines if line.startswith('{"kind": "train"') and line.endswith("}")]

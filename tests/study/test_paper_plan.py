@@ -1,4 +1,4 @@
-"""The table's rows as runs: what each trains, in which order, in which folder."""
+"""The rows of the paper's table as training runs: settings, order, folders."""
 
 from pathlib import Path
 
@@ -6,17 +6,18 @@ import pytest
 
 from sleepkd.errors import UserError
 from sleepkd.provenance import REPOSITORY, launch_command, shown
-from sleepkd.study.plan import PUBLISHED, ROWS, Group, Job, plan
+from sleepkd.study.jobs import RunGroup, TrainingJob
+from sleepkd.study.paper_plan import PAPER_ROWS, PUBLISHED, plan_paper
 
 OUT = Path("out")
-GROUP = Group(3, 7, None)
+GROUP = RunGroup(3, 7, None)
 
 
-def jobs(*rows: str, groups: tuple[Group, ...] = (GROUP,), settings: tuple[str, ...] = ()) -> dict[str, Job]:
-    return {job.row: job for job in plan(rows, groups, ["demo.yaml"], settings, OUT)}
+def jobs(*rows: str, groups: tuple[RunGroup, ...] = (GROUP,), settings: tuple[str, ...] = ()) -> dict[str, TrainingJob]:
+    return {job.row: job for job in plan_paper(rows, groups, ["demo.yaml"], settings, OUT)}
 
 
-def test_a_run_comes_after_those_it_needs_which_are_added() -> None:
+def test_needed_rows_are_added_and_come_first() -> None:
     planned = jobs("feat_temp")
     assert list(planned) == ["eeg_base", "feat_train", "feat_temp"]
     assert planned["feat_temp"].needs == ("eeg_base", "feat_train")
@@ -24,15 +25,15 @@ def test_a_run_comes_after_those_it_needs_which_are_added() -> None:
 
 
 def test_every_row_trains_once_per_classes_seed_and_fold() -> None:
-    groups = [Group(classes, seed, fold) for classes in (3, 4) for seed in (0, 1) for fold in ("a", "b")]
-    planned = plan(list(ROWS), groups, [], [], OUT)
-    assert len(planned) == len(ROWS) * 8
+    groups = [RunGroup(classes, seed, fold) for classes in (3, 4) for seed in (0, 1) for fold in ("a", "b")]
+    planned = plan_paper(list(PAPER_ROWS), groups, [], [], OUT)
+    assert len(planned) == len(PAPER_ROWS) * 8
     folders = {job.config.run_directory for job in planned}
     assert len(folders) == len(planned)
     for job in planned:
         config = job.config
         assert (config.data.classes, config.train.seed, config.data.split) == (
-            job.group.classes, job.group.seed, job.group.fold,
+            job.group.classes, job.group.seed, job.group.split,
         )  # fmt: skip
         needed = {config.stage_directory(row) for row in job.needs}
         assert needed <= {other.config.run_directory for other in planned[: planned.index(job)]}
@@ -54,25 +55,30 @@ def test_the_ablations_differ_from_their_rows_in_one_setting() -> None:
     for row in ("ecg_base", "feat_temp"):
         assert planned[f"{row}_unweighted"].config.loss["ce"].class_weights == "none"
         assert planned[row].config.loss["ce"].class_weights == "balanced"
-    assert not planned["feat_train"].scored and all(planned[row].scored for row in PUBLISHED if "feat_train" not in row)
+    assert not planned["feat_train"].is_scored
+    assert all(planned[row].is_scored for row in PUBLISHED if "feat_train" not in row)
 
 
-def test_an_overlay_is_for_the_rows_that_its_pattern_fits() -> None:
+def test_an_overlay_with_a_pattern_applies_to_matching_rows() -> None:
     overlays = ["*_base=demo.yaml", "night_*=beats.yaml", "night_*=demo_night.yaml"]
-    planned = {job.row: job.config for job in plan(["ecg_base", "night_feat", "night_ecg"], [GROUP], overlays, [], OUT)}
+    planned = {
+        job.row: job.config for job in plan_paper(["ecg_base", "night_feat", "night_ecg"], [GROUP], overlays, [], OUT)
+    }
     assert list(planned) == ["ecg_base", "night_eeg", "night_at", "night_feat", "night_ecg"]
     assert planned["ecg_base"].model.bottom_filters == 48
     assert set(planned["night_feat"].stage.inputs) == set(planned["night_ecg"].stage.inputs) == {"beats"}
     assert set(planned["night_eeg"].stage.inputs) == {"eeg"}
 
 
-def test_the_students_of_the_night_are_compared_at_equal_budget() -> None:
-    planned = {job.row: job.config.train for job in plan(["night_ecg", "night_kd", "night_feat"], [GROUP], [], [], OUT)}
+def test_night_students_get_equal_budgets() -> None:
+    planned = {
+        job.row: job.config.train for job in plan_paper(["night_ecg", "night_kd", "night_feat"], [GROUP], [], [], OUT)
+    }
     both = planned["night_at"].epochs + planned["night_feat"].epochs
     assert planned["night_ecg"].epochs == planned["night_kd"].epochs == both
 
 
-def test_a_stage_of_ones_own(tmp_path: Path) -> None:
+def test_a_row_from_a_users_own_yaml(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(
         "stage: {name: mine, inputs: {ecg: {}}, teacher: eeg_base}\nloss: {ce: {weight: 0.9}, kd: {weight: 0.1}}\n"
@@ -83,7 +89,7 @@ def test_a_stage_of_ones_own(tmp_path: Path) -> None:
     assert list(jobs(str(after), str(path))) == ["eeg_base", "mine", "after"]
 
 
-def test_commands_can_be_typed() -> None:
+def test_commands_as_typed_in_a_shell() -> None:
     command = launch_command("train_ddp.py", 4, jobs("ecg_base")["ecg_base"].arguments)
     assert Path(command[5]) == REPOSITORY / "train_ddp.py" and Path(command[5]).is_file()
     assert shown(command) == (
@@ -96,7 +102,7 @@ def test_commands_can_be_typed() -> None:
     ("row", "settings", "message"),
     [("feat_tmp", (), "feat_tmp: no such config"), ("ecg_base", ("train.epoch=3",), "train.epoch: unknown key")],
 )
-def test_what_cannot_be_planned(row: str, settings: tuple[str, ...], message: str) -> None:
+def test_impossible_plans_are_refused(row: str, settings: tuple[str, ...], message: str) -> None:
     with pytest.raises(UserError, match=message):
         jobs(row, settings=settings)
 

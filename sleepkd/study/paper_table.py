@@ -1,4 +1,4 @@
-"""The table of all rows: scores over training seeds, and paired gains over the baselines, in all and per standard."""
+"""Scores of all rows over training seeds, and paired gains over the baselines, for all nights and per standard."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,14 +18,14 @@ ALL = "all"
 
 
 def table_of(results: Results, baselines: Sequence[str], *, draws: int = DRAWS, seed: int = 0) -> dict:
-    """Score all rows, JSON-safe: {number of classes: {classes, nights, subjects, sleep_epochs, rows: {row: …}}}.
+    """Scores of all rows, JSON-safe: {number of classes: {classes, nights, subjects, sleep_epochs, rows: {row: …}}}.
 
-    A row's entry holds seeds, and for all nights and for each standard
+    A row's entry holds its seeds, and for all nights and each standard
     - scores: {all | standard: {score: {mean, sd, by_seed}}} of the pooled sleep epochs, as published; mean and standard
       deviation (n - 1; None for one seed) over training seeds;
     - by_night: the same for the mean over nights;
     - gains: {baseline: {all | standard: {pooled | mean: {score: {value, low, high}}, relative, tests}}}: row minus
-      baseline, paired by seed and night (`compare`); relative: the pooled gain of weighted F1 in parts of the
+      baseline, paired by seed and night (`compare`); relative: the pooled gain of weighted F1 as a share of the
       baseline's.
     """
     table = {}

@@ -1,0 +1,67 @@
+"""Training runs of a study, and the groups of them that share a folder."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+from sleepkd.settings import Config, load_config
+from sleepkd.teachers import check_teacher, earlier_stages
+
+
+@dataclass(frozen=True)
+class RunGroup:
+    """Runs that share classes, seed and split, and so a `runs_root`: a stage finds the earlier ones there.
+
+    split: name of the split that they train on, None for the config's own.
+    """
+
+    classes: int
+    seed: int
+    split: str | None
+
+    def __str__(self) -> str:
+        return f"{self.classes} classes, seed {self.seed}" + (f", {self.split}" if self.split else "")
+
+    @property
+    def slug(self) -> str:
+        """The group as part of a file name."""
+        return f"{self.classes}class-seed{self.seed}" + (f"-{self.split}" if self.split else "")
+
+    def runs_root(self, out: Path) -> Path:
+        """The folder of its training runs."""
+        return out / "runs" / (self.split or "single") / f"seed{self.seed}"
+
+    def results(self, out: Path) -> Path:
+        """The folder of its predictions, with a folder per row."""
+        return out / "results" / (self.split or "single") / f"seed{self.seed}" / f"{self.classes}class"
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingJob:
+    """One training run, compared by identity. needs: rows of its group that must be trained before."""
+
+    row: str
+    group: RunGroup
+    config: Config
+    arguments: tuple[str, ...]
+    needs: tuple[str, ...]
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether it learns to stage sleep; attention transfer alone leaves the last layers untrained."""
+        return self.config.trains_logits
+
+
+def build_job(row: str, group: RunGroup, files: Sequence[str], overrides: Sequence[str]) -> TrainingJob:
+    """The job of a row with these configs and overrides. Raises UserError for impossible settings."""
+    config = load_config(list(files), list(overrides))
+    check_teacher(config)
+    needs = tuple(earlier for earlier in earlier_stages(config) if not earlier.endswith(".pt"))
+    return TrainingJob(row, group, config, ("--config", *files, "--set", *overrides), needs)
+
+
+def overlays_for(row: str, overlays: Sequence[str]) -> list[str]:
+    """The overlays that apply to a row: those without a pattern, and PATTERN=YAML whose pattern matches its name."""
+    parts = [overlay.rpartition("=") for overlay in overlays]
+    return [file for pattern, _, file in parts if not pattern or fnmatch(row, pattern)]
