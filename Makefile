@@ -22,6 +22,7 @@ test-slow: .venv/.built
 lint: .venv/.built
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 clean:
 	rm -rf runs/demo
