@@ -33,10 +33,12 @@ def recordings(checks, tmp_path_factory):
 
 
 def test_heart_rate_by_sleep_stage_beat_detection_and_staging_by_heart_rate(checks, monkeypatch):
+    from benchmarks.simulation_recordings import LABEL_CODES
+
     nights, counts = [], np.zeros(3)
     for recording in plan_recordings(20, 1):
         night = simulate_night(1, recording.night, recording.subset, 8.0)
-        labels = np.array([checks.LABEL_CODES[label] for label in majority_labels(night.states, "aasm", 10.0, 955)])
+        labels = np.array([LABEL_CODES[label] for label in majority_labels(night.states, "aasm", 10.0, 955)])
         rhythm = simulate_cardiac_rhythm(night)
         nights.append((labels, *checks.heart_rate_features(rhythm.beats, 10.0, 955)))
         ecg = simulate_ecg(night, rhythm, 256, recording.leads("needed")[0])
