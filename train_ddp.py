@@ -43,7 +43,7 @@ from sleepkd.training.learner import Learner
 from sleepkd.training.log import TrainingLog
 from sleepkd.training.run_directory import RunDirectory, resumable
 from sleepkd.training.schedule import is_finished, learning_rate, record_validation
-from sleepkd.training.stage import Stage, describe
+from sleepkd.training.stage import Stage, describe_stage
 from sleepkd.training.state import TrainingState, seed_process
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
@@ -118,7 +118,7 @@ def train(config: Config, processes: Processes) -> int:
         device_ids = [processes.device] if processes.device.type == "cuda" else None
         learner = DistributedDataParallel(learner, device_ids=device_ids, gradient_as_bucket_view=True)
     if processes.is_first:
-        print(describe(stage, segments, validation, done, processes), flush=True)
+        print(describe_stage(stage, segments, validation, done, processes), flush=True)
     if stage.teacher:
         folder = directory.path / "teacher"
         stage.teacher.prepare(segments, stage.objective, folder / "train", processes, settings.batch_size)
@@ -154,13 +154,11 @@ def train(config: Config, processes: Processes) -> int:
             position.epoch, position.update = position.epoch + 1, 0
             processes.broadcast_buffers(state.evaluated)  # BatchNorm's running statistics differ between processes
             if validation and (position.epoch % settings.validate_every == 0 or position.epoch == settings.epochs):
-                scores_now = validate(stage, state, validation, validation_rows)
-                log.validation(scores_now, position.epoch * updates, position.epoch)
-                score = -scores_now["loss"] if settings.monitor == "loss" else scores_now["weighted_f1"]
+                result = validate(stage, state, validation, validation_rows)
+                log.validation(result, position.epoch * updates, position.epoch)
+                score = -result["loss"] if settings.monitor == "loss" else result["weighted_f1"]
                 if record_validation(settings, position, score):
-                    best = network_checkpoint(
-                        config, stage.inputs, state.evaluated, position, scores=scores_now, **seen
-                    )
+                    best = network_checkpoint(config, stage.inputs, state.evaluated, position, scores=result, **seen)
                     directory.save_best(best)
         position.seconds += log.seconds_since_last()
         training = state.state()
@@ -206,14 +204,14 @@ def update(
     batches: Iterator[Batch],
     log: TrainingLog,
 ) -> Tensor:
-    """One update: forward of student and teacher, losses, backward, optimizer step; returns the norm of the gradient."""
+    """One update: forward of student and teacher, losses, backward, optimizer step; returns the gradient norm."""
     settings, processes = stage.config.train, state.processes
     # Each loss is a sum divided by a normalizer that is counted over the whole update, on every process alike.
     normalizers = stage.objective.normalizers(table)
     for micro in range(settings.accumulate):
         batch = next(batches).to(processes.device, signal_dtype(stage.config))
         is_last = micro == settings.accumulate - 1
-        with contextlib.nullcontext() if is_last or not processes.distributed else learner.no_sync():
+        with contextlib.nullcontext() if is_last else no_sync(learner):
             logits, loss, losses = forward(stage, learner, batch, normalizers)
             state.scaler.scale(processes.world * loss).backward()  # DDP averages, shares of a sum add up
         log.add({"loss": loss, **losses}, logits, batch)
@@ -229,6 +227,11 @@ def update(
     if state.average:
         state.average.update_parameters(state.student)
     return gradient_norm
+
+
+def no_sync(learner: nn.Module) -> contextlib.AbstractContextManager[None]:
+    """Without DDP's gradient synchronisation, for all micro-batches but the last."""
+    return learner.no_sync() if isinstance(learner, DistributedDataParallel) else contextlib.nullcontext()
 
 
 def forward(
@@ -266,7 +269,7 @@ def validate(stage: Stage, state: TrainingState, segments: Segments, rows: int) 
 
 
 def build_optimizer(learner: nn.Module, settings: TrainConfig) -> torch.optim.Optimizer:
-    """The optimizer of what is trained. Weight decay acts on weights of two or more dimensions, not on biases or norms."""
+    """The optimizer of the student and the losses. Biases and normalisation gains are exempt from weight decay."""
     require(settings.optimizer in OPTIMIZERS, "train.optimizer", f"must be one of {', '.join(OPTIMIZERS)}")
     trained = [parameter for parameter in learner.parameters() if parameter.requires_grad]
     groups = [{"params": trained, "weight_decay": settings.weight_decay}]
