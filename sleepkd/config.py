@@ -130,7 +130,7 @@ Schema = TypeVar("Schema")
 
 
 def from_dict(schema: type[Schema], values: dict[str, Any], prefix: str = "") -> Schema:
-    """A dataclass from nested mappings. Raises UserError naming the dotted key that is unknown or has the wrong type."""
+    """A dataclass from nested mappings. Raises UserError naming the dotted key that is unknown or of the wrong type."""
     hints = typing.get_type_hints(schema, include_extras=True)
     for key in values:
         if key not in hints:
@@ -150,7 +150,7 @@ def _typed(hint: Any, value: Any, key: str) -> Any:
     origin = typing.get_origin(hint)
     if origin is Annotated:  # a function (value, key) -> typed value, for example a registry's
         return hint.__metadata__[0](value, key)
-    if dataclasses.is_dataclass(hint):
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         if not isinstance(value, dict):
             raise UserError(f"{key}: expected a section of keys, got {value!r}")
         return from_dict(hint, value, prefix=f"{key}.")

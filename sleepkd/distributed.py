@@ -1,4 +1,4 @@
-"""Processes of one run: ranks, devices, collectives, and the flag that stops them together."""
+"""The processes of a run: rank, device, collectives, and the flag by which signals stop all of them together."""
 
 import gc
 import os
@@ -21,7 +21,10 @@ from sleepkd.errors import UserError
 
 
 class Processes:
-    """This process among those of the run; one alone when not started by torchrun."""
+    """This process among the processes of the run. Without torchrun it is the only one.
+
+    device: "auto", "cpu" or "cuda". timeout_minutes: of collectives. Raises UserError for more processes than GPUs.
+    """
 
     def __init__(self, device: str = "auto", timeout_minutes: float = 10.0):
         self.timeout = timedelta(minutes=timeout_minutes)
@@ -38,24 +41,24 @@ class Processes:
                     f"{torch.cuda.device_count()}; lower --nproc_per_node or set train.device=cpu"
                 )
             torch.cuda.set_device(local_rank)
-        self.device = torch.device(device, local_rank if device == "cuda" else None)
+        self.device = torch.device(device, local_rank) if device == "cuda" else torch.device(device)
         self.distributed = "RANK" in os.environ
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the process that writes and prints."""
+        """Whether this is rank 0, which writes and prints."""
         return self.rank == 0
 
     @contextmanager
     def group(self) -> Iterator["Processes"]:
-        """Join the process group for the length of a `with` block: nccl on CUDA, gloo on CPU."""
+        """Join the process group within a `with` block: nccl on CUDA, gloo on the CPU."""
         if not self.distributed:
             yield self
             return
         # Both backends at once: collectives on CPU tensors (flags, counts) never wait for the GPU.
         backend = "cpu:gloo,cuda:nccl" if self.device.type == "cuda" else "gloo"
         store, _, _ = next(rendezvous("env://", timeout=self.timeout))
-        store = fresh_part(store, self.rank, self.world, self.timeout)
+        store = fresh_prefix(store, self.rank, self.world, self.timeout)
         dist.init_process_group(backend, store=store, rank=self.rank, world_size=self.world, timeout=self.timeout)
         try:
             yield self
@@ -65,17 +68,17 @@ class Processes:
             gc.collect()
 
     def sum(self, tensor: Tensor) -> Tensor:
-        """Add a tensor up over all processes, in place; returned for convenience."""
+        """Sum a tensor over all processes in place, and return it."""
         if self.distributed:
             dist.all_reduce(tensor)
         return tensor
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is set on any process; all get the same answer."""
+        """Whether the flag is set on any process. All processes get the same answer."""
         return bool(self.sum(torch.tensor(int(flag))).item()) if self.distributed else flag
 
     def gather(self, value: Any) -> list[Any]:
-        """The picklable values of all processes by rank, on the first; an empty list on the others."""
+        """A picklable value of every process, in the order of ranks, on rank 0; an empty list on the others."""
         if not self.distributed:
             return [value]
         values: list[Any] | None = [None] * self.world if self.is_first else None
@@ -83,55 +86,56 @@ class Processes:
         return values or []
 
     def wait(self) -> None:
-        """Wait until all processes are here."""
+        """Wait until all processes call this."""
         if self.distributed:
             dist.barrier()
 
     def broadcast_buffers(self, module: torch.nn.Module) -> None:
-        """Give all processes the first one's buffers (BatchNorm's running statistics differ by rank)."""
+        """Copy the buffers of rank 0 to all processes: BatchNorm's running statistics differ between them."""
         if self.distributed:
             for buffer in module.buffers():
                 dist.broadcast(buffer, src=0)
 
 
-def fresh_part(store: Store, rank: int, world: int, timeout: timedelta) -> Store:
-    """A part of torchrun's store that only these lives of the processes use, agreed on by all of them.
+def fresh_prefix(store: Store, rank: int, world: int, timeout: timedelta) -> Store:
+    """A prefix of torchrun's store that all processes of this start share, and no earlier start used.
 
     torchrun keeps its store through restarts (torch 2.13: `_create_c10d_store` adds no prefix for the attempt), so a
-    restarted process would read there where the dead ones listened: "connection refused", or a wait without end. The
-    count of restarts does not tell the lives apart either, it differs by agent. So every process has a name for this
-    life, the first answers each by its name with its own, and goes on when all of these answers are read. What an
-    earlier life left in the store is answered too, in vain, and hurts nobody.
+    restarted process would read addresses of processes that no longer run: "connection refused", or an endless wait.
+    The number of restarts cannot serve as the prefix, since it differs between agents. Therefore every process draws a
+    random identifier and publishes it under its rank. Rank 0 replies to each identifier with its own, which becomes the
+    prefix, and continues once every rank has acknowledged it. Identifiers that an earlier start left behind get a reply
+    too, which no process reads.
 
-    Raises RuntimeError if some process is not there before the timeout.
+    Raises RuntimeError where a process does not start within the timeout.
     """
-    life = uuid.uuid4().hex
+    own = uuid.uuid4().hex
     if rank:
-        store.set(f"sleepkd/here/{rank}", life)
-        first = store.get(f"sleepkd/answer/{life}").decode()
-        store.set(f"sleepkd/met/{first}/{rank}", "")
-        return PrefixStore(first, store)
+        store.set(f"sleepkd/started/{rank}", own)
+        prefix = store.get(f"sleepkd/reply/{own}").decode()
+        store.set(f"sleepkd/acknowledged/{prefix}/{rank}", "")
+        return PrefixStore(prefix, store)
     missing, deadline = set(range(1, world)), time.monotonic() + timeout.total_seconds()
     while missing:
         for other in missing:
-            if store.check([f"sleepkd/here/{other}"]):
-                store.set(f"sleepkd/answer/{store.get(f'sleepkd/here/{other}').decode()}", life)
-        missing = {other for other in missing if not store.check([f"sleepkd/met/{life}/{other}"])}
+            if store.check([f"sleepkd/started/{other}"]):
+                store.set(f"sleepkd/reply/{store.get(f'sleepkd/started/{other}').decode()}", own)
+        missing = {other for other in missing if not store.check([f"sleepkd/acknowledged/{own}/{other}"])}
         if missing and time.monotonic() > deadline:
             raise RuntimeError(f"processes {sorted(missing)} of {world} did not start within {timeout}")
         time.sleep(0.02)
-    return PrefixStore(life, store)
+    return PrefixStore(own, store)
 
 
 class StopFlag:
-    """Set by SIGTERM and SIGINT, which do nothing else until `release`: the loop looks at it after every update."""
+    """Set by SIGTERM and SIGINT, which have no other effect until `release`. The loop reads it after every update."""
 
     def __init__(self) -> None:
         self.requested = False
         self._before = {number: signal.signal(number, self._request) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def release(self) -> None:
-        """Give the two signals back to whoever had them."""
+        """Restore the signal handlers that were there before."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
 

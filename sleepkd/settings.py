@@ -1,4 +1,4 @@
-"""Settings of a whole training run: stage, data, model, losses, distillation, training loop. A config YAML is a `Config`."""
+"""Settings of a training run: stage, data, model, losses, distillation, training loop. A config YAML is a `Config`."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -76,13 +76,13 @@ class StageConfig:
 
     @property
     def start_modules(self) -> dict[str, tuple[str, str]]:
-        """{module path of the student: (stage or checkpoint, module path there)}; "" is the whole network."""
+        """{module path of the student: (stage or checkpoint, its module path)}; "" is the whole network."""
         if isinstance(self.start_from, str):
             return {"": (self.start_from, "")} if self.start_from else {}
         found = {}
         for module, source in self.start_from.items():
-            stage, colon, there = source.rpartition(":")
-            found[module] = (stage, there) if colon else (source, module)
+            stage, colon, source_module = source.rpartition(":")
+            found[module] = (stage, source_module) if colon else (source, module)
         return found
 
     @property
@@ -184,7 +184,10 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """All settings of a training run. model: settings of one of `models.NETWORKS`; loss: settings by name of `LOSSES`."""
+    """All settings of a training run.
+
+    model: the settings of one of `models.NETWORKS`. loss: the settings of losses, by their name in `losses.LOSSES`.
+    """
 
     runs_root: str = "runs"
     stage: StageConfig = field(default_factory=StageConfig)

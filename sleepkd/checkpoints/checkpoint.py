@@ -75,7 +75,10 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, keep: Path | None = None
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint onto the CPU with weights_only=True. Raises UserError where it is damaged or not a checkpoint."""
+    """Read a checkpoint onto the CPU, with weights_only=True.
+
+    Raises UserError where it is damaged or not a checkpoint.
+    """
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint")
     try:

@@ -56,7 +56,10 @@ class TrainedNetwork:
 
 
 def load_trained(path: Path) -> TrainedNetwork:
-    """The network of a checkpoint, frozen, in evaluation mode, on the CPU. Raises UserError for a damaged checkpoint."""
+    """The network of a checkpoint, frozen, in evaluation mode, on the CPU.
+
+    Raises UserError where the checkpoint is damaged.
+    """
     checkpoint = read_checkpoint(path)
     inputs = input_spec(checkpoint.inputs, f"{path}: inputs")
     config = config_of(checkpoint.config)
@@ -70,7 +73,7 @@ def load_start(config: Config, network: nn.Module) -> None:
 
     Raises UserError: no such stage or module, other classes (for a whole network), another shape.
     """
-    for module_path, (stage, path_there) in config.stage.start_modules.items():
+    for module_path, (stage, source_module) in config.stage.start_modules.items():
         path = checkpoint_of(config, stage, "stage.start_from")
         start = read_checkpoint(path)
         if not module_path:
@@ -81,10 +84,10 @@ def load_start(config: Config, network: nn.Module) -> None:
             module = network.get_submodule(module_path)
         except AttributeError:
             raise UserError(f"stage.start_from.{module_path}: the network has no such module") from None
-        prefix = f"{path_there}."
+        prefix = f"{source_module}."
         weights = {name.removeprefix(prefix): x for name, x in start.model.items() if name.startswith(prefix)}
         if not weights:
-            raise UserError(f"stage.start_from.{module_path}: {path} has no module {path_there}")
+            raise UserError(f"stage.start_from.{module_path}: {path} has no module {source_module}")
         load_weights(module, weights, path)
 
 
@@ -116,7 +119,7 @@ def untrained(config: Config, rate_hz: float) -> Checkpoint:
 
 
 def checkpoint_of(config: Config, name: str, key: str) -> Path:
-    """The path of a checkpoint named by path (….pt) or by an earlier stage. Raises UserError where there is no file."""
+    """The path of a checkpoint. name: a path (….pt) or an earlier stage. Raises UserError where it does not exist."""
     if name.endswith(".pt"):
         path, advice = Path(name), "check the path"
     else:

@@ -14,7 +14,6 @@ from sleepkd.losses.loss import FeatureShapes, Loss, LossSettings, NetworkOutput
 
 Groups = tuple[tuple[str, ...], ...]
 
-# Joshi et al.: five groups of U-Time's features, each the mean over its members, the loss the mean over the groups.
 UTIME_TAPS: Groups = (
     ("encoder.0.pool", "encoder.1.pool", "encoder.2.pool", "encoder.3.pool", "encoder.4.pool"),
     ("bottom",),
@@ -22,14 +21,16 @@ UTIME_TAPS: Groups = (
     ("decoder.4",),
     ("dense",),
 )
+"""The five groups of U-Time features of Joshi et al. The loss is the mean over groups of the mean over each group."""
 
 
 @dataclass(frozen=True)
 class AttentionTransferSettings(LossSettings):
-    """taps: groups of the student's modules; teacher_taps: the teacher's in the same order, if they are called otherwise.
+    """Settings of attention transfer.
 
-    normalisation "sample": each map over its positions (the paper); "batch": each position over the batch, as released,
-    which depends on how a batch is split.
+    taps: groups of the student's modules. teacher_taps: the teacher's modules in the same order, if their paths differ.
+    normalisation: "sample" scales each map to unit norm over its positions (the paper). "batch" scales each position
+    to unit norm over the batch (the released code); its value depends on how a batch is split.
     """
 
     taps: Groups = UTIME_TAPS
@@ -38,31 +39,34 @@ class AttentionTransferSettings(LossSettings):
 
     @property
     def student_modules(self) -> tuple[str, ...]:
-        """Each once, in order of first mention."""
+        """The student's tapped modules, each once."""
         return _each_once(self.taps)
 
     @property
     def teacher_modules(self) -> tuple[str, ...]:
-        """Each once, in order of first mention."""
+        """The teacher's tapped modules, each once."""
         return _each_once(self.teacher_taps or self.taps)
 
     @property
     def pairs(self) -> tuple[tuple[tuple[str, str], ...], ...]:
-        """The groups as (student's tap, teacher's tap)."""
+        """The groups as pairs (student's tap, teacher's tap)."""
         return tuple(
             tuple(zip(*both, strict=True)) for both in zip(self.taps, self.teacher_taps or self.taps, strict=True)
         )
 
     def check(self, key: str) -> None:
-        """Refuse impossible values by key."""
+        """Raise UserError naming the key of an impossible value."""
         super().check(key)
         require(bool(self.taps) and all(self.taps), f"{key}.taps", "has no taps or an empty group")
-        alike = not self.teacher_taps or [len(g) for g in self.teacher_taps] == [len(g) for g in self.taps]
-        require(alike, f"{key}.teacher_taps", f"must have as many groups and taps as {key}.taps")
+        same = not self.teacher_taps or [len(g) for g in self.teacher_taps] == [len(g) for g in self.taps]
+        require(same, f"{key}.teacher_taps", f"must have as many groups and taps as {key}.taps")
 
 
 class AttentionTransfer(Loss):
-    """Mean over positions of the L1 distance of attention maps, a mean over sequences: cuts, or rows of a night."""
+    """L1 distance of the attention maps of student and teacher: the mean over positions, then over sequences.
+
+    A sequence is a sleep epoch in view `epochs`, a segment in view `night`.
+    """
 
     Settings = AttentionTransferSettings
     needs_logits = False
@@ -70,48 +74,46 @@ class AttentionTransfer(Loss):
     def __init__(self, settings: Any, shapes: FeatureShapes):
         super().__init__(settings, shapes)
         for pair in (pair for group in settings.pairs for pair in group):
-            lengths = [of_taps[tap][-1] for of_taps, tap in zip((shapes.student, shapes.teacher), pair, strict=True)]
-            alike = lengths[0] == lengths[1]
-            require(
-                alike, "loss.at.taps", f"{pair[0]} has {lengths[0]} positions, the teacher's {pair[1]} {lengths[1]}"
-            )
+            length, other = shapes.student[pair[0]][-1], shapes.teacher[pair[1]][-1]
+            problem = f"{pair[0]} has {length} positions, the teacher's {pair[1]} has {other}"
+            require(length == other, "loss.at.taps", problem)
 
     def targets(self, teacher: NetworkOutput) -> dict[str, Tensor]:
-        """The energies (sequences, L) of the teacher's taps."""
+        """The attention energies (sequences, L) of the teacher's taps."""
         return {tap: attention_energy(teacher.features[tap]) for tap in self.settings.teacher_modules}
 
     def sum(self, student: NetworkOutput, targets: dict[str, Tensor], batch: Batch) -> Tensor:
-        """Distances, summed over sequences; what is padded or beyond a night counts in none."""
+        """Distances, summed over sequences. Padding and gaps are masked."""
         distance = {}
         for pair in dict.fromkeys(pair for group in self.settings.pairs for pair in group):
             energies = attention_energy(student.features[pair[0]]), targets[pair[1]].detach()
-            there = batch.positions(energies[0].shape[-1])
-            distance[pair] = map_distance_sum(*energies, there, self.settings.normalisation)
+            mask = batch.positions(energies[0].shape[-1])
+            distance[pair] = map_distance_sum(*energies, mask, self.settings.normalisation)
         groups = [torch.stack([distance[pair] for pair in group]).mean() for group in self.settings.pairs]
         return torch.stack(groups).mean()
 
     def normalizer(self, table: SegmentTable) -> float:
-        """Cuts of view `epochs`, rows of view `night`."""
+        """Number of sequences."""
         return float(table.sequences)
 
 
 def attention_energy(feature_BCL: Tensor) -> Tensor:
-    """Where a feature is strong: the sum over channels of its squares, (B, C, L) → (B, L)."""
+    """The sum over channels of the squares of a feature, (B, C, L) → (B, L)."""
     return at_least_float32(feature_BCL).square().sum(dim=1)
 
 
 def attention_map(energy_BL: Tensor, normalisation: Literal["sample", "batch"] = "sample") -> Tensor:
-    """An energy (B, L) at unit L2 norm: over the positions of each stretch, or at each position over the batch."""
+    """An energy (B, L) at unit L2 norm: over the positions of each sequence, or at each position over the batch."""
     return F.normalize(energy_BL, dim=1 if normalisation == "sample" else 0)
 
 
 def map_distance_sum(
-    student_BL: Tensor, teacher_BL: Tensor, there_BL: Tensor, normalisation: Literal["sample", "batch"] = "sample"
+    student_BL: Tensor, teacher_BL: Tensor, mask_BL: Tensor, normalisation: Literal["sample", "batch"] = "sample"
 ) -> Tensor:
-    """L1 distance of the maps of two energies (B, L), a mean over the positions that are there, summed over B."""
-    maps = [attention_map(energy * there_BL, normalisation) for energy in (student_BL, teacher_BL)]
-    distance_BL = (maps[0] - maps[1]).abs()  # 0 where nothing is
-    return (distance_BL.sum(dim=1) / there_BL.sum(dim=1).clamp_min(1)).sum()
+    """L1 distance of the maps of two energies (B, L), the mean over the positions in the mask, summed over B."""
+    maps = [attention_map(energy * mask_BL, normalisation) for energy in (student_BL, teacher_BL)]
+    distance_BL = (maps[0] - maps[1]).abs()  # 0 where masked
+    return (distance_BL.sum(dim=1) / mask_BL.sum(dim=1).clamp_min(1)).sum()
 
 
 def _each_once(groups: Groups) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Contrastive distillation (CRD; Tian et al., arXiv 1910.10699): a sleep epoch's two features belong together."""
+"""Contrastive representation distillation (CRD; Tian et al., arXiv 1910.10699) over the sleep epochs of a segment."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,41 +15,44 @@ from sleepkd.losses.relational import RelationalFeatureLoss, masked_mean, relate
 
 @dataclass(frozen=True)
 class ContrastiveDistillationSettings(TapSettings):
-    """width: of the embedding; temperature: of the similarities. Both as in the paper."""
+    """Settings of contrastive distillation, with the defaults of the paper.
+
+    width: dimensions of the embedding. temperature: divides the similarities.
+    """
 
     width: int = 128
     temperature: float = 0.07
 
     def check(self, key: str) -> None:
-        """Refuse impossible values by key."""
+        """Raise UserError naming the key of an impossible value."""
         super().check(key)
         check_temperature(self.temperature, key)
         require(self.width >= 1, f"{key}.width", f"must be at least 1, is {self.width}")
 
 
 class ContrastiveDistillation(RelationalFeatureLoss):
-    """InfoNCE: of a sleep epoch's student feature, which teacher's is its own, and the other way; a mean of both.
+    """InfoNCE that matches the student feature of a sleep epoch to its teacher feature, and the reverse; their mean.
 
-    The others are the sleep epochs of the same row. The paper draws them from a memory of the whole training set and
-    uses NCE; within a row, they are of the same heart and the same hour.
+    Negatives are the other sleep epochs of the segment: the same person at the same hour. The paper draws them from a
+    memory bank of the whole training set, and uses NCE.
     """
 
     Settings = ContrastiveDistillationSettings
 
     def __init__(self, settings: Any, shapes: FeatureShapes):
         super().__init__(settings, shapes)
-        narrow, wide = settings.widths(shapes)
-        self.embed_student = nn.Linear(narrow, settings.width)
-        self.embed_teacher = nn.Linear(wide, settings.width)
+        width, teacher_width = settings.widths(shapes)
+        self.embed_student = nn.Linear(width, settings.width)
+        self.embed_teacher = nn.Linear(teacher_width, settings.width)
 
     def sum(self, student: NetworkOutput, targets: dict[str, Tensor], batch: Batch) -> Tensor:
-        """Cross-entropies, a mean over the sleep epochs of a row, summed over rows of at least two."""
+        """Cross-entropies: the mean over the sleep epochs of a segment, summed over segments of at least two."""
         own, other = self.features(student, targets, batch)
         own, other = F.normalize(self.embed_student(own), dim=-1), F.normalize(self.embed_teacher(other), dim=-1)
-        alike_BNN = own @ other.transpose(1, 2) / self.settings.temperature
-        lost = -torch.finfo(alike_BNN.dtype).max
-        alike_BNN = alike_BNN.masked_fill(~batch.present[:, None, :], lost)
-        alike_BNN = alike_BNN.masked_fill(~batch.present[:, :, None], lost)
-        right = alike_BNN.diagonal(dim1=1, dim2=2)
-        wrong_BN = 0.5 * (alike_BNN.logsumexp(dim=2) + alike_BNN.logsumexp(dim=1)) - right
-        return (masked_mean(wrong_BN, batch.present) * related(batch)).sum()
+        similarity_BNN = own @ other.transpose(1, 2) / self.settings.temperature
+        lowest = -torch.finfo(similarity_BNN.dtype).max
+        similarity_BNN = similarity_BNN.masked_fill(~batch.present[:, None, :], lowest)
+        similarity_BNN = similarity_BNN.masked_fill(~batch.present[:, :, None], lowest)
+        positive_BN = similarity_BNN.diagonal(dim1=1, dim2=2)
+        loss_BN = 0.5 * (similarity_BNN.logsumexp(dim=2) + similarity_BNN.logsumexp(dim=1)) - positive_BN
+        return (masked_mean(loss_BN, batch.present) * related(batch)).sum()

@@ -1,4 +1,4 @@
-"""DecoupledDistillation distillation (DKD; Zhao et al., arXiv 2203.08679): the target class, and the rest by itself."""
+"""Decoupled knowledge distillation (DKD; Zhao et al., arXiv 2203.08679): target and non-target classes apart."""
 
 from dataclasses import dataclass
 
@@ -21,22 +21,27 @@ from sleepkd.losses.loss import (
 
 @dataclass(frozen=True)
 class DecoupledDistillationSettings(TemperatureSettings):
-    """target: weight of how likely the target class is (the paper's alpha); others: of the rest (its beta)."""
+    """Settings of decoupled distillation.
+
+    target: weight of the target class's divergence (the paper's alpha). others: weight of the divergence of the other
+    classes (the paper's beta).
+    """
 
     temperature: float = 4.0
     target: float = 1.0
     others: float = 8.0
 
     def check(self, key: str) -> None:
-        """Refuse impossible values by key."""
+        """Raise UserError naming the key of an impossible value."""
         super().check(key)
         check_component_weights(self, ("target", "others"), key)
 
 
 class DecoupledDistillation(Loss):
-    """T² times both divergences, weighted, a mean over sleep epochs.
+    """T² times the weighted sum of both divergences, the mean over sleep epochs, scored or not.
 
-    The target class is the scored one; where nobody scored, the teacher's most likely one, which is a choice.
+    The target class is the label. In an unscored sleep epoch it is the teacher's most likely class, which is our own
+    choice: the paper has labels for all samples.
     """
 
     Settings = DecoupledDistillationSettings
@@ -46,7 +51,7 @@ class DecoupledDistillation(Loss):
         return {"logits": teacher.logits}
 
     def sum(self, student: NetworkOutput, targets: dict[str, Tensor], batch: Batch) -> Tensor:
-        """Both, summed over sleep epochs."""
+        """Weighted divergences, summed over sleep epochs."""
         settings, teacher = self.settings, at_least_float32(targets["logits"]).detach()
         target_BN = torch.where(batch.labels == UNSCORED, teacher.argmax(dim=-1), batch.labels)
         target, others = decoupled_divergences(
@@ -55,23 +60,22 @@ class DecoupledDistillation(Loss):
         return ((settings.target * target + settings.others * others) * batch.present).sum()
 
     def normalizer(self, table: SegmentTable) -> float:
-        """Sleep epochs."""
+        """Number of sleep epochs."""
         return count_sleep_epochs(table)
 
 
 def decoupled_divergences(
     student_BNK: Tensor, teacher_BNK: Tensor, target_BN: Tensor, temperature: float
 ) -> tuple[Tensor, Tensor]:
-    """T² KL of (p of the target, 1 - p), and T² KL over the other classes, each (B, n), by logarithms throughout."""
+    """T² KL of (target, not target), and T² KL over the other classes, each (B, n). Computed in the log domain."""
     is_target = F.one_hot(target_BN, student_BNK.shape[-1]).bool()
 
     def parts(logits: Tensor) -> tuple[Tensor, Tensor]:
         log_p = F.log_softmax(logits / temperature, dim=-1)
-        other = log_p.masked_fill(is_target, -torch.inf)
-        rest = other.logsumexp(dim=-1)
+        others = log_p.masked_fill(is_target, -torch.inf)
+        rest = others.logsumexp(dim=-1)
         pair = torch.stack([log_p.gather(-1, target_BN[..., None])[..., 0], rest], dim=-1)
-        # 0 where the target is: it has no part in what follows
-        return pair, (log_p - rest[..., None]).masked_fill(is_target, 0)
+        return pair, (log_p - rest[..., None]).masked_fill(is_target, 0)  # the target is left out below
 
     (pair_s, other_s), (pair_t, other_t) = parts(student_BNK), parts(teacher_BNK)
     of_target = (pair_t.exp() * (pair_t - pair_s)).sum(-1)

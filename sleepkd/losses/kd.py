@@ -1,4 +1,4 @@
-"""Softmax distillation (SD; Hinton et al., arXiv 1503.02531)."""
+"""Knowledge distillation of softened probabilities (KD; Hinton et al., arXiv 1503.02531)."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,13 +13,17 @@ from sleepkd.losses.loss import Loss, NetworkOutput, TemperatureSettings, at_lea
 
 @dataclass(frozen=True)
 class SoftmaxDistillationSettings(TemperatureSettings):
-    """mean "element" divides by the number of classes too, as PyTorch's reduction='mean' and so the release does."""
+    """Settings of softmax distillation.
+
+    mean: over sleep epochs, or over elements, which also divides by the number of classes, as the released code does by
+    PyTorch's reduction="mean".
+    """
 
     mean: Literal["sleep_epoch", "element"] = "sleep_epoch"
 
 
 class SoftmaxDistillation(Loss):
-    """T² KL(teacher at T ‖ student at T), a mean over sleep epochs, scored or not."""
+    """T² KL(teacher at T ‖ student at T), the mean over sleep epochs, scored or not."""
 
     Settings = SoftmaxDistillationSettings
 
@@ -28,12 +32,12 @@ class SoftmaxDistillation(Loss):
         return {"logits": teacher.logits}
 
     def sum(self, student: NetworkOutput, targets: dict[str, Tensor], batch: Batch) -> Tensor:
-        """Divergences, summed over sleep epochs."""
+        """KL divergences, summed over sleep epochs."""
         settings = self.settings
         return distillation_sum(student.logits, targets["logits"], batch.present, settings.temperature, settings.mean)
 
     def normalizer(self, table: SegmentTable) -> float:
-        """Sleep epochs."""
+        """Number of sleep epochs."""
         return count_sleep_epochs(table)
 
 
@@ -44,7 +48,7 @@ def distillation_sum(
     temperature: float,
     mean: Literal["sleep_epoch", "element"] = "sleep_epoch",
 ) -> Tensor:
-    """T^2 * KL(teacher_T || student_T), summed over sleep epochs present; mean="element" divides it by K too."""
+    """T² KL(teacher at T ‖ student at T), summed over the sleep epochs present. mean="element" also divides by K."""
     student = F.log_softmax(at_least_float32(student_BNK) / temperature, dim=-1)
     teacher = F.log_softmax(at_least_float32(teacher_BNK).detach() / temperature, dim=-1)
     divergence_BN = F.kl_div(student, teacher, reduction="none", log_target=True).sum(-1)

@@ -35,7 +35,7 @@ class FeatureShapes(NamedTuple):
 
 @dataclass(frozen=True)
 class LinearSchedule:
-    """A weight annealed linearly from `start` in the first training epoch to `end` after `epochs`, constant from there."""
+    """A weight annealed linearly from `start` in the first training epoch to `end` after `epochs`, then constant."""
 
     start: float
     end: float
@@ -43,6 +43,8 @@ class LinearSchedule:
 
     def check(self, key: str) -> None:
         """Raise UserError naming the key of an impossible value."""
+        for name, value in (("start", self.start), ("end", self.end)):
+            require(0 <= value < float("inf"), f"{key}.{name}", f"must be 0 or more, is {value}")
         require(self.epochs >= 1, f"{key}.epochs", f"must be at least 1, is {self.epochs}")
 
 
@@ -91,13 +93,10 @@ class LossSettings:
 
     def check(self, key: str) -> None:
         """Raise UserError naming the key of an impossible value. key: "loss.<name>"."""
-        weight, where = self.weight, f"{key}.weight"
-        scheduled = isinstance(weight, LinearSchedule)
-        ends = {".start": weight.start, ".end": weight.end} if isinstance(weight, LinearSchedule) else {"": weight}
-        for name, value in ends.items():
-            require(0 <= value < float("inf"), f"{where}{name}", f"must be 0 or more, is {value}")
-        if scheduled:
-            weight.check(where)
+        if isinstance(self.weight, LinearSchedule):
+            self.weight.check(f"{key}.weight")
+        else:
+            require(0 <= self.weight < float("inf"), f"{key}.weight", f"must be 0 or more, is {self.weight}")
 
 
 @dataclass(frozen=True)
@@ -163,7 +162,7 @@ class Loss(nn.Module):
         self.settings, self.shapes = settings, shapes
 
     def fit(self, labels_SN: np.ndarray) -> None:
-        """Compute statistics of the training labels (S, n), -1 unscored, once before training. Does nothing by default."""
+        """Compute statistics of the training labels (S, n), -1 unscored, once before training. Optional."""
 
     def targets(self, teacher: NetworkOutput) -> dict[str, Tensor]:
         """What `sum` reads of the teacher's output, and what a cache keeps. First dimension: B, or sequences."""

@@ -1,4 +1,4 @@
-"""Logit standardisation (LSKD; Sun et al., arXiv 2403.01427): softmax distillation of the logits' shape alone."""
+"""Logit standardisation (LSKD; Sun et al., arXiv 2403.01427): distillation that ignores shift and scale of logits."""
 
 from torch import Tensor
 
@@ -9,9 +9,9 @@ from sleepkd.losses.loss import Loss, NetworkOutput, TemperatureSettings, at_lea
 
 
 class StandardisedLogitDistillation(Loss):
-    """T² KL(teacher ‖ student) of logits standardised over the classes, a mean over sleep epochs, scored or not.
+    """T² KL(teacher ‖ student) of logits standardised over the classes, the mean over sleep epochs, scored or not.
 
-    The paper gives it a weight of 9 beside cross-entropy's 0.1, at T = 2.
+    The paper uses a weight of 9, a weight of 0.1 for cross-entropy, and T = 2.
     """
 
     Settings = TemperatureSettings
@@ -21,16 +21,16 @@ class StandardisedLogitDistillation(Loss):
         return {"logits": teacher.logits}
 
     def sum(self, student: NetworkOutput, targets: dict[str, Tensor], batch: Batch) -> Tensor:
-        """Divergences, summed over sleep epochs."""
+        """KL divergences, summed over sleep epochs."""
         logits = standardised_logits(student.logits), standardised_logits(targets["logits"])
         return distillation_sum(*logits, batch.present, self.settings.temperature)
 
     def normalizer(self, table: SegmentTable) -> float:
-        """Sleep epochs."""
+        """Number of sleep epochs."""
         return count_sleep_epochs(table)
 
 
 def standardised_logits(logits_BNK: Tensor) -> Tensor:
-    """(z - mean z) / (sd z + 1e-7) over the classes; sd by K - 1, as in the authors' code."""
+    """(z - mean z) / (sd z + 1e-7) over the classes. The variance divides by K - 1, as in the authors' code."""
     z = at_least_float32(logits_BNK)
     return (z - z.mean(dim=-1, keepdim=True)) / (z.std(dim=-1, keepdim=True) + 1e-7)

@@ -1,4 +1,4 @@
-"""RelationalLoss distillation (RKD; Park et al., arXiv 1904.05068): distances and angles between sleep epochs."""
+"""Relational knowledge distillation (RKD; Park et al., arXiv 1904.05068): distances and angles between sleep epochs."""
 
 from dataclasses import dataclass
 
@@ -14,9 +14,10 @@ from sleepkd.losses.relational import RelationalFeatureLoss, masked_mean, pairs,
 
 @dataclass(frozen=True)
 class RelationalDistillationSettings(TapSettings):
-    """distances, angles: weights of the two, the paper's 1 and 2; max_sleep_epochs: sleep epochs of a row, evenly spaced.
+    """Settings of relational distillation.
 
-    There are at_most³ angles in a row.
+    distances, angles: weights of the two parts, 1 and 2 in the paper. max_sleep_epochs: a longer segment is subsampled
+    evenly to at most so many sleep epochs; the number of angles grows with their cube.
     """
 
     distances: float = 1.0
@@ -24,7 +25,7 @@ class RelationalDistillationSettings(TapSettings):
     max_sleep_epochs: int = 48
 
     def check(self, key: str) -> None:
-        """Refuse impossible values by key."""
+        """Raise UserError naming the key of an impossible value."""
         super().check(key)
         require(
             self.max_sleep_epochs >= 2, f"{key}.max_sleep_epochs", f"must be at least 2, is {self.max_sleep_epochs}"
@@ -33,25 +34,28 @@ class RelationalDistillationSettings(TapSettings):
 
 
 class RelationalDistillation(RelationalFeatureLoss):
-    """Smooth L1 of distances over their mean, and of the cosines of angles, over the sleep epochs of a row."""
+    """Smooth L1 loss of relative distances and of cosines of angles between the sleep epochs of a segment."""
 
     Settings = RelationalDistillationSettings
 
     def sum(self, student: NetworkOutput, targets: dict[str, Tensor], batch: Batch) -> Tensor:
-        """Both, weighted, summed over rows of at least two sleep epochs."""
+        """The weighted losses, summed over segments of at least two sleep epochs."""
         settings = self.settings
         step = -(-batch.present.shape[1] // settings.max_sleep_epochs)
-        there_BN = batch.present[:, ::step]
-        both = pairs(there_BN)
+        present_BM = batch.present[:, ::step]
+        both = pairs(present_BM)
         (d_s, a_s), (d_t, a_t) = (relations(x[:, ::step], both) for x in self.features(student, targets, batch))
         distances = masked_mean(F.smooth_l1_loss(d_s, d_t, reduction="none"), both)
-        triples = both[..., None] & there_BN[:, None, None, :]
+        triples = both[..., None] & present_BM[:, None, None, :]
         angles = masked_mean(F.smooth_l1_loss(a_s, a_t, reduction="none"), triples)
         return ((settings.distances * distances + settings.angles * angles) * related(batch)).sum()
 
 
 def relations(x_BMC: Tensor, both_BMM: Tensor) -> tuple[Tensor, Tensor]:
-    """Distances (B, m, m) over their mean between different ones; cosines (B, m, m, m) of the angles at the first."""
+    """Distances (B, m, m) over their mean between distinct points, and cosines (B, m, m, m) of the angles at the first.
+
+    x_BMC: a feature per sleep epoch. both_BMM: bool, both sleep epochs of a pair are present.
+    """
     apart = x_BMC[:, None] - x_BMC[:, :, None]
     squares = apart.square().sum(dim=-1)
     different = both_BMM & (squares > 1e-12)

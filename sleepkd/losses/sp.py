@@ -1,4 +1,4 @@
-"""SimilarityPreserving-preserving distillation (SP; Tung & Mori, arXiv 1907.09682): which sleep epochs resemble one another."""
+"""Similarity-preserving distillation (SP; Tung & Mori, arXiv 1907.09682): similarities between sleep epochs."""
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -9,20 +9,20 @@ from sleepkd.losses.relational import RelationalFeatureLoss, masked_mean, pairs,
 
 
 class SimilarityPreserving(RelationalFeatureLoss):
-    """Squared difference of the similarities of sleep epochs, a mean over pairs, and over rows.
+    """Squared difference of the similarity matrices of student and teacher, the mean over pairs and over segments.
 
-    The paper takes them over a batch of images; here they are the sleep epochs of a row. Widths and lengths of the two
-    features need not agree.
+    The paper compares the images of a batch; here they are the sleep epochs of a segment. Student and teacher features
+    may differ in width and length.
     """
 
     def sum(self, student: NetworkOutput, targets: dict[str, Tensor], batch: Batch) -> Tensor:
-        """Mean squares, summed over rows of at least two sleep epochs."""
+        """Mean squared differences, summed over segments of at least two sleep epochs."""
         own, other = (similarities(x, batch.present) for x in self.features(student, targets, batch))
         distance_B = masked_mean((own - other).square(), pairs(batch.present))
         return (distance_B * related(batch)).sum()
 
 
-def similarities(x_BNC: Tensor, there_BN: Tensor) -> Tensor:
-    """(B, n, n): inner products of what is there, each row at unit L2 norm."""
-    x = x_BNC * there_BN[..., None]
+def similarities(x_BNC: Tensor, present_BN: Tensor) -> Tensor:
+    """Inner products (B, n, n) of the sleep epochs present, each matrix row at unit L2 norm."""
+    x = x_BNC * present_BN[..., None]
     return F.normalize(x @ x.transpose(1, 2), dim=-1)

@@ -1,4 +1,4 @@
-"""Distillation of transitions: what two successive sleep epochs are together, not each by itself."""
+"""Transition distillation: the joint distribution of the sleep stages of two successive sleep epochs."""
 
 from typing import Any
 
@@ -14,36 +14,37 @@ from sleepkd.losses.loss import FeatureShapes, Loss, NetworkOutput, TemperatureS
 
 
 class TransitionDistillation(Loss):
-    """T² KL of the probabilities of pairs of successive sleep epochs, a mean over pairs.
+    """T² KL of the joint probabilities of two successive sleep epochs, the mean over pairs.
 
-    P(a, b) is p(a) p(b), weighed by how much more often than by chance b follows a in the training labels, and
-    normalised. Without the weights, which one scored night gives, KL of pairs is KL of each by itself, twice.
+    P(a, b) is p(a) p(b) times the lift of the transition from a to b in the training labels, normalised to sum to 1.
+    With a lift of 1 everywhere, the KL of a pair is the sum of the KL of its two sleep epochs.
     """
 
     Settings = TemperatureSettings
     needs_sequence = True
+    log_lift: Tensor
 
     def __init__(self, settings: Any, shapes: FeatureShapes):
         super().__init__(settings, shapes)
         size = (shapes.classes, shapes.classes)
         self.register_buffer("log_lift", torch.zeros(size, dtype=torch.float64), persistent=False)
 
-    def fit(self, labels_WN: np.ndarray) -> None:
-        """Count transitions."""
-        self.log_lift.copy_(torch.as_tensor(np.log(transition_lift(labels_WN, self.shapes.classes))))
+    def fit(self, labels_SN: np.ndarray) -> None:
+        """Compute the lift of every transition."""
+        self.log_lift.copy_(torch.as_tensor(np.log(transition_lift(labels_SN, self.shapes.classes))))
 
     def targets(self, teacher: NetworkOutput) -> dict[str, Tensor]:
         """The teacher's logits (B, n, K)."""
         return {"logits": teacher.logits}
 
     def sum(self, student: NetworkOutput, targets: dict[str, Tensor], batch: Batch) -> Tensor:
-        """Divergences, summed over pairs."""
+        """KL divergences, summed over pairs."""
         own, other = self._pairs(student.logits), self._pairs(targets["logits"].detach())
         divergence = F.kl_div(own, other, reduction="none", log_target=True).sum(-1)
         return self.settings.temperature**2 * (divergence * _successive(batch.present, batch.token_spans)).sum()
 
     def normalizer(self, table: SegmentTable) -> float:
-        """Pairs."""
+        """Number of pairs."""
         present, token_spans = torch.from_numpy(table.present), torch.from_numpy(table.token_spans)
         return float(_successive(present, token_spans).sum()) or 1.0
 
@@ -54,9 +55,9 @@ class TransitionDistillation(Loss):
         return F.log_softmax(together.flatten(2), dim=-1)
 
 
-def transition_lift(labels_WN: np.ndarray, classes: int) -> np.ndarray:
-    """(K, K): how many times as often as by chance b follows a, each pair counted once more than it occurs."""
-    before, after = labels_WN[:, :-1].ravel(), labels_WN[:, 1:].ravel()
+def transition_lift(labels_SN: np.ndarray, classes: int) -> np.ndarray:
+    """Lift (K, K) of each transition: its frequency over its frequency by chance, with one count added to each."""
+    before, after = labels_SN[:, :-1].ravel(), labels_SN[:, 1:].ravel()
     scored = (before != UNSCORED) & (after != UNSCORED)
     counts = np.ones((classes, classes))
     np.add.at(counts, (before[scored], after[scored]), 1)
@@ -64,10 +65,10 @@ def transition_lift(labels_WN: np.ndarray, classes: int) -> np.ndarray:
     return share / (share.sum(axis=1, keepdims=True) * share.sum(axis=0, keepdims=True))
 
 
-def _successive(present_BN: Tensor, cells_BN2: Tensor) -> Tensor:
-    """(B, n - 1) bool: both sleep epochs are there, and one begins where the other ends."""
+def _successive(present_BN: Tensor, token_spans_BN2: Tensor) -> Tensor:
+    """Whether sleep epochs i and i + 1 are present and adjacent, bool (B, n - 1)."""
     both = present_BN[:, :-1] & present_BN[:, 1:]
-    if cells_BN2.shape[-1]:
-        first, count = cells_BN2.unbind(-1)
+    if token_spans_BN2.shape[-1]:
+        first, count = token_spans_BN2.unbind(-1)
         both = both & (first[:, :-1] + count[:, :-1] == first[:, 1:])
     return both

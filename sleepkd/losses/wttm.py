@@ -1,4 +1,4 @@
-"""Weighted transformed teacher matching (WTTM; Zheng & Yang, arXiv 2402.11148): a temperature on the teacher alone."""
+"""Weighted transformed teacher matching (WTTM; Zheng & Yang, arXiv 2402.11148): a temperature for the teacher only."""
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -9,10 +9,10 @@ from sleepkd.losses.loss import Loss, NetworkOutput, TemperatureSettings, at_lea
 
 
 class WeightedTransformedTeacher(Loss):
-    """U KL(teacher at T ‖ student at 1), U the power sum of the teacher's answer, a mean over sleep epochs.
+    """U KL(teacher at T ‖ student at 1), the mean over sleep epochs, scored or not.
 
-    U = sum of p^(1/T) is larger the less sure the teacher is: soft answers count more. 1/T is the paper's
-    gamma, from 0.1 to 0.9 there.
+    U is the sum over classes of the teacher's p^(1/T). It is larger the less confident the teacher is. 1/T is the
+    paper's gamma, 0.1 to 0.9 there.
     """
 
     Settings = TemperatureSettings
@@ -22,7 +22,7 @@ class WeightedTransformedTeacher(Loss):
         return {"logits": teacher.logits}
 
     def sum(self, student: NetworkOutput, targets: dict[str, Tensor], batch: Batch) -> Tensor:
-        """Weighted divergences, summed over sleep epochs."""
+        """Weighted KL divergences, summed over sleep epochs."""
         powers_BNK = F.log_softmax(at_least_float32(targets["logits"]).detach(), dim=-1) / self.settings.temperature
         log_total = powers_BNK.logsumexp(dim=-1, keepdim=True)
         log_student = F.log_softmax(at_least_float32(student.logits), dim=-1)
@@ -30,5 +30,5 @@ class WeightedTransformedTeacher(Loss):
         return (log_total[..., 0].exp() * divergence * batch.present).sum()
 
     def normalizer(self, table: SegmentTable) -> float:
-        """Sleep epochs."""
+        """Number of sleep epochs."""
         return count_sleep_epochs(table)

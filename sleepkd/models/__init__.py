@@ -1,9 +1,10 @@
-"""The networks there are. One is a file and a line of `NETWORKS`.
+"""Networks. A network is a file in this folder and an entry of `NETWORKS`.
 
-A network is an nn.Module made of (settings, classes, inputs, answer_seconds). Its `forward(inputs)` takes a dict
-of what its `InputSpec` names, each (B, n, samples), beats (B, n, 3, samples), and returns logits (B, n * answers,
-classes), an answer for every `answer_seconds` of each of the n cuts. `bottleneck` is the path of the module that
-evaluation looks into. Its settings' `check()` refuses impossible values by key.
+A network is an nn.Module built from (settings, classes, inputs, output_seconds). `forward(inputs)` takes a dict of the
+signals that its `InputSpec` names, (B, n, samples) or (B, n, channels, samples), and returns logits (B, n * outputs,
+classes), one output per `output_seconds`. n is the number of sleep epochs in view `epochs`, 1 in view `night`.
+`bottleneck` is the path of the module whose features evaluation shows. The settings' `check()` raises UserError naming
+the key of an impossible value.
 """
 
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ from sleepkd.models.utime import UTime, UTimeSettings
 
 
 class Network(NamedTuple):
-    """How a network is made, and the dataclass of its settings, whose field `name` is its name here."""
+    """The class of a network and the dataclass of its settings, whose field `name` is the name in `NETWORKS`."""
 
     build: type[nn.Module]
     settings: type
@@ -33,14 +34,14 @@ NETWORKS = {
 
 
 def network_settings(values: Mapping[str, Any], key: str = "model") -> Any:
-    """The settings that a section of YAML means, by its `name`; UserError names the key that is wrong."""
+    """The settings of the network that a YAML section names. Raises UserError naming a wrong key."""
     require(isinstance(values, Mapping), key, f"expected a section of keys, got {values!r}")
     name = values.get("name", "utime")
-    require(name in NETWORKS, f"{key}.name", f"is no network: {name!r}; there are {', '.join(NETWORKS)}")
+    require(name in NETWORKS, f"{key}.name", f"{name!r} is no network; choose from {', '.join(NETWORKS)}")
     return from_dict(NETWORKS[name].settings, dict(values), f"{key}.")
 
 
 def build_network(settings: Any, classes: int, inputs: InputSpec, view: str) -> nn.Module:
-    """A fresh network that answers every sleep epoch of view `epochs`, or every 10-s cell of view `night`."""
-    answer_seconds = TOKEN_SECONDS if view == "night" else EPOCH_SECONDS
-    return NETWORKS[settings.name].build(settings, classes, inputs, answer_seconds)
+    """A network with initial weights: one output per sleep epoch in view `epochs`, per 10-s token in view `night`."""
+    output_seconds = TOKEN_SECONDS if view == "night" else EPOCH_SECONDS
+    return NETWORKS[settings.name].build(settings, classes, inputs, output_seconds)

@@ -1,4 +1,4 @@
-"""A network that sees the night: an encoder of each input to 10-s tokens, fused, then convolutions along the night."""
+"""The night network: an encoder per input to 10-s tokens, their fusion, then dilated convolutions along the night."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -15,17 +15,20 @@ from sleepkd.data.views import TOKEN_SECONDS, TOKENS_PER_30_S
 from sleepkd.errors import UserError
 from sleepkd.models.utime import UTimeEncoder, UTimeSettings
 
-KERNEL = 5  # of an encoder's convolutions that keep the rate
+REFINING_KERNEL = 5
+"""Kernel of an encoder's convolutions of stride 1."""
 
 
 @dataclass(frozen=True)
 class NightSettings:
-    """The size of the network; the defaults have 0.6 M parameters on beats, 0.8 M on ECG and beats.
+    """Settings of the night network. The defaults have 0.6 M parameters on heartbeats, 0.8 M on ECG and heartbeats.
 
-    width: channels of the tokens. filters: of an encoder's first level, doubled from level to level up to `width`.
-    kernel, dilations, repeats: of the convolutions along the night; the defaults see 63 minutes to either side.
-    encoder "utime": U-Time's encoder and bottom (sized by `utime`) on every 30 s of a signal, to start from a trained
-    one; beats keep the strided one. causal: a token sees nothing later than its end, or than `lookahead_minutes` after.
+    width: channels of the tokens. filters: channels of an encoder's first level, doubled at each level up to `width`.
+    kernel, dilations, repeats: of the convolutions along the night. With the defaults they reach 63 minutes to either
+    side.
+    encoder: "strided", or "utime": U-Time's encoder and bottom (sized by `utime`) on every 30 s of a signal, so that it
+    can start from a trained one. Heartbeats always have the strided encoder.
+    causal: an output depends on no signal later than `lookahead_minutes` after the end of its token.
     """
 
     name: str = "night"
@@ -42,30 +45,30 @@ class NightSettings:
 
     @property
     def norm(self) -> str:
-        """The kind of BatchNorm within it, if any: that of U-Time's encoder."""
+        """The normalisation of U-Time's encoder; "" with the strided encoder, which has none over the batch."""
         return self.utime.norm if self.encoder == "utime" else ""
 
     def check(self) -> None:
-        """Refuse impossible values by key."""
+        """Raise UserError naming the key of an impossible value."""
         for key in ("width", "filters", "repeats"):
             require(getattr(self, key) >= 1, f"model.{key}", f"must be at least 1, is {getattr(self, key)}")
         require(self.kernel >= 1 and self.kernel % 2 == 1, "model.kernel", f"must be odd, is {self.kernel}")
         require(bool(self.dilations) and min(self.dilations) >= 1, "model.dilations", "must all be at least 1")
-        require(0 <= self.dropout < 1, "model.dropout", f"must lie from 0 to below 1, is {self.dropout}")
+        require(0 <= self.dropout < 1, "model.dropout", f"must be at least 0 and below 1, is {self.dropout}")
         ahead = self.lookahead_minutes
         whole = 0 <= ahead < math.inf and (60 * ahead / TOKEN_SECONDS).is_integer()
         require(whole, "model.lookahead_minutes", f"must be 0 or more, in steps of {TOKEN_SECONDS:g} s, is {ahead}")
-        require(self.causal or not ahead, "model.lookahead_minutes", "goes with model.causal: true")
-        future = "utime looks at 30 s at once; model.causal: true needs strided"
+        require(self.causal or not ahead, "model.lookahead_minutes", "needs model.causal: true")
+        future = "utime reads 30 s at once; model.causal: true needs strided"
         require(not (self.causal and self.encoder == "utime"), "model.encoder", future)
         self.utime.check()
 
 
 class ChannelNorm(nn.Module):
-    """(B, C, L) at unit root mean square over the channels of each position, times a learnt gain per channel.
+    """Root mean square normalisation over the channels of each position, times a learnt gain per channel.
 
-    No statistics of a batch and none along time: the same on any number of processes, and causal (Zhang & Sennrich,
-    arXiv 1910.07467, of every position).
+    RMSNorm (Zhang & Sennrich, arXiv 1910.07467) at every position. It has no statistics over the batch or over time, so
+    it is causal and does not depend on the number of processes.
     """
 
     def __init__(self, channels: int):
@@ -73,39 +76,39 @@ class ChannelNorm(nn.Module):
         self.gain_C1 = nn.Parameter(torch.ones(channels, 1))
 
     def forward(self, x_BCL: Tensor) -> Tensor:
-        """In the precision of its input; the mean square in float32 at least."""
-        precise = x_BCL.float() if x_BCL.dtype in (torch.float16, torch.bfloat16) else x_BCL
-        scale_B1L = torch.rsqrt(precise.square().mean(dim=1, keepdim=True) + 1e-5)
-        return (precise * scale_B1L * self.gain_C1).to(x_BCL.dtype)
+        """The normalised x (B, C, L) in the dtype of x; the mean square is computed in float32 or float64."""
+        x_full_BCL = x_BCL.float() if x_BCL.dtype in (torch.float16, torch.bfloat16) else x_BCL
+        scale_B1L = torch.rsqrt(x_full_BCL.square().mean(dim=1, keepdim=True) + 1e-5)
+        return (x_full_BCL * scale_B1L * self.gain_C1).to(x_BCL.dtype)
 
 
 class Level(nn.Module):
-    """A strided convolution, then one more at the lower rate beside a shortcut: (B, C, L) → (B, C_out, L / stride)."""
+    """A strided convolution, then a residual convolution of stride 1: (B, C, L) → (B, C_out, L / stride)."""
 
     def __init__(self, channels_in: int, channels_out: int, stride: int, positions: int):
         super().__init__()
-        kernel = 2 * stride + stride % 2  # pads alike on both sides
+        kernel = 2 * stride + stride % 2  # pads both sides equally
         self.down = nn.Conv1d(channels_in, channels_out, kernel, stride, padding=(kernel - stride) // 2)
         self.refine = nn.Sequential(
             ChannelNorm(channels_out),
             nn.GELU(),
-            nn.Conv1d(channels_out, channels_out, KERNEL if positions > 1 else 1, padding="same"),
+            nn.Conv1d(channels_out, channels_out, REFINING_KERNEL if positions > 1 else 1, padding="same"),
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features at the lower rate."""
+        """Features (B, C_out, L / stride)."""
         x = self.down(x)
         return x + self.refine(x)
 
 
 class StridedEncoder(nn.Module):
-    """Stretches (B, C, samples) of one token each → (B, width): every token by itself, so that it is causal."""
+    """Signal (B, C, tokens * samples) → (B, width, tokens). Tokens are encoded separately, so that it is causal."""
 
     def __init__(self, channels: int, strides: tuple[int, ...], filters: int, width: int):
         super().__init__()
         widths = [min(width, filters * 2**level) for level in range(len(strides) - 1)] + [width]
         positions = [math.prod(strides[level + 1 :]) for level in range(len(strides))]
-        self.samples = math.prod(strides)  # of a token
+        self.samples = math.prod(strides)  # per token
         levels = []
         for level, stride in enumerate(strides):
             before = widths[level - 1] if level else channels
@@ -115,14 +118,15 @@ class StridedEncoder(nn.Module):
 
     def forward(self, x_BCS: Tensor, tokens: int) -> Tensor:
         """(B, C, tokens * samples) → (B, width, tokens)."""
-        cut = x_BCS.unflatten(-1, (tokens, self.samples)).transpose(1, 2).flatten(0, 1)
-        return self.levels(cut).squeeze(-1).unflatten(0, (-1, tokens)).transpose(1, 2)
+        per_token = x_BCS.unflatten(-1, (tokens, self.samples)).transpose(1, 2).flatten(0, 1)
+        return self.levels(per_token).squeeze(-1).unflatten(0, (-1, tokens)).transpose(1, 2)
 
 
 class UTimeTokens(UTimeEncoder):
-    """U-Time's encoder and bottom on every 30 s, as it was trained; of each token the mean over its 10 s.
+    """U-Time's encoder and bottom on every 30 s; a token is the mean over its 10 s.
 
-    Its modules are called as U-Time's are: `stage.start_from: {encoders.ecg.encoder: ecg_base:encoder, …}`.
+    Its modules have U-Time's names, to start from a trained one:
+    `stage.start_from: {encoders.ecg.encoder: ecg_base:encoder, …}`.
     """
 
     def __init__(self, settings: UTimeSettings, samples: int, width: int):
@@ -133,29 +137,29 @@ class UTimeTokens(UTimeEncoder):
     def forward(self, x_BCS: Tensor, tokens: int) -> Tensor:
         """(B, 1, tokens * samples) → (B, width, tokens)."""
         x_BCS = F.pad(x_BCS, (0, -tokens % TOKENS_PER_30_S * self.samples))
-        cut = x_BCS.unflatten(-1, (-1, TOKENS_PER_30_S * self.samples)).transpose(1, 2).flatten(0, 1)
-        bottleneck, _ = self.encode(cut)
-        narrow_RWL = self.narrow(F.adaptive_avg_pool1d(bottleneck, TOKENS_PER_30_S))
-        return narrow_RWL.unflatten(0, (len(x_BCS), -1)).transpose(1, 2).flatten(2)[..., :tokens]
+        per_30_s = x_BCS.unflatten(-1, (-1, TOKENS_PER_30_S * self.samples)).transpose(1, 2).flatten(0, 1)
+        bottleneck, _ = self.encode(per_30_s)
+        narrow_SWT = self.narrow(F.adaptive_avg_pool1d(bottleneck, TOKENS_PER_30_S))
+        return narrow_SWT.unflatten(0, (len(x_BCS), -1)).transpose(1, 2).flatten(2)[..., :tokens]
 
 
 class Fusion(nn.Module):
-    """Tokens of several inputs → their sum (B, width, tokens); where one is absent, a learnt token stands for it."""
+    """The sum of the tokens of several inputs (B, width, tokens). A learnt token replaces an absent one."""
 
     def __init__(self, names: Iterable[str], width: int):
         super().__init__()
         self.absent = nn.ParameterDict({name: nn.Parameter(torch.zeros(width, 1)) for name in names})
 
-    def forward(self, tokens: Mapping[str, Tensor], there: Mapping[str, Tensor]) -> Tensor:
-        """tokens: of the inputs that were given. there: (B, tokens) bool, where each of them holds signal."""
-        given = [torch.where(there[name][:, None], x, self.absent[name].to(x.dtype)) for name, x in tokens.items()]
+    def forward(self, tokens: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Tensor:
+        """tokens: (B, width, tokens) of each input present. masks: bool (B, tokens), where it holds signal."""
+        given = [torch.where(masks[name][:, None], x, self.absent[name].to(x.dtype)) for name, x in tokens.items()]
         return sum(given) + sum(absent.to(given[0].dtype) for name, absent in self.absent.items() if name not in tokens)
 
 
 class ContextLayer(nn.Module):
-    """A dilated convolution along the night beside a shortcut: (B, width, tokens) → the same.
+    """A residual dilated convolution along the night: (B, width, tokens) → (B, width, tokens).
 
-    What is absent counts as what lies beyond the ends: 0. So a night padded to another's length has the same answers.
+    Masked tokens are zero, as beyond the ends of the night, so that padding a night does not change its outputs.
     """
 
     def __init__(self, settings: NightSettings, dilation: int):
@@ -166,28 +170,28 @@ class ContextLayer(nn.Module):
         reach = dilation * (settings.kernel - 1)
         self.pad = (reach, 0) if settings.causal else (reach // 2, reach // 2)
 
-    def forward(self, x_BWT: Tensor, there_B1T: Tensor) -> Tensor:
-        """there_B1T: bool, where a token holds signal."""
-        wave = F.gelu(self.norm(x_BWT)) * there_B1T
-        return x_BWT + self.dropout(self.conv(F.pad(wave, self.pad)))
+    def forward(self, x_BWT: Tensor, mask_B1T: Tensor) -> Tensor:
+        """mask_B1T: bool, where a token holds signal."""
+        masked_BWT = F.gelu(self.norm(x_BWT)) * mask_B1T
+        return x_BWT + self.dropout(self.conv(F.pad(masked_BWT, self.pad)))
 
 
 class NightNetwork(nn.Module):
-    """Stretches of a night (B, 1, samples), beats (B, 1, 3, samples) → logits (B, tokens, classes), one every 10 s.
+    """Signals (B, 1, samples) or (B, 1, channels, samples) → logits (B, tokens, classes), one token per 10 s.
 
-    Any of its inputs may be missing, or be 0 for a stretch: it is absent there, and the others answer. So one network
-    trained with `data.augment.drop_input` stages with the ECG, with beats, or with both.
-    Raises UserError in view `epochs`, at a rate that 10 s cannot be cut at, and for an input that sees the future of a
-    causal network.
-    Taps worth hooking: encoders.ecg, encoders.beats, fuse, context.0 … context.11 (the bottleneck is the last).
+    Any input may be missing from the dict, or be 0 over a part of the segment, where it counts as absent. A network
+    trained with `data.augment.drop_input` therefore stages with the ECG, with heartbeats, or with both.
+    Raises UserError in view `epochs`, where 10 s are no whole number of samples, and where a causal network has an
+    input that is not causal.
+    Modules to tap: encoders.ecg, encoders.beats, fuse, context.0 … context.11 (the last one is the bottleneck).
     """
 
     may_lack_inputs = True
 
-    def __init__(self, settings: NightSettings, classes: int, inputs: InputSpec, answer_seconds: float):
+    def __init__(self, settings: NightSettings, classes: int, inputs: InputSpec, output_seconds: float):
         super().__init__()
-        if answer_seconds != TOKEN_SECONDS:
-            raise UserError("model.name: night sees nights; set data.view: night")
+        if output_seconds != TOKEN_SECONDS:
+            raise UserError("model.name: night needs data.view: night")
         if settings.causal:
             _check_causal(inputs)
         self.samples = {name: _samples_of_token(name, item.rate) for name, item in inputs.items()}
@@ -203,25 +207,25 @@ class NightNetwork(nn.Module):
         self.bottleneck = f"context.{len(self.context) - 1}"
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
-        """Logits (B, tokens, classes) of what is given of its inputs."""
-        tokens, there = {}, {}
+        """Logits (B, tokens, classes) of the inputs present."""
+        tokens, masks = {}, {}
         for name, encoder in self.encoders.items():
             if name in inputs:
-                x_BCS = inputs[name].squeeze(1) if name == "beats" else inputs[name]
+                x_BCS = inputs[name].flatten(1, -2)
                 count = x_BCS.shape[-1] // self.samples[name]
-                there[name] = (x_BCS != 0).any(dim=1).unflatten(-1, (count, self.samples[name])).any(dim=-1)
+                masks[name] = (x_BCS != 0).any(dim=1).unflatten(-1, (count, self.samples[name])).any(dim=-1)
                 tokens[name] = encoder(x_BCS, count)
-        any_B1T = torch.stack(list(there.values())).any(dim=0)[:, None]
-        x_BWT = self.fuse(tokens, there) * any_B1T
-        if self.lookahead:  # position t holds token t + lookahead, and what follows is causal
-            x_BWT, any_B1T = (F.pad(y, (0, self.lookahead))[..., self.lookahead :] for y in (x_BWT, any_B1T))
+        mask_B1T = torch.stack(list(masks.values())).any(dim=0)[:, None]
+        x_BWT = self.fuse(tokens, masks) * mask_B1T
+        if self.lookahead:  # shift by the lookahead: position t holds token t + lookahead, and all layers stay causal
+            x_BWT, mask_B1T = (F.pad(y, (0, self.lookahead))[..., self.lookahead :] for y in (x_BWT, mask_B1T))
         for layer in self.context:
-            x_BWT = layer(x_BWT, any_B1T)
+            x_BWT = layer(x_BWT, mask_B1T)
         return self.classify(x_BWT).transpose(1, 2)
 
 
 def _encoder(settings: NightSettings, shape: tuple[int, ...]) -> nn.Module:
-    """For an input of which a token has a shape (samples,) or (channels, samples)."""
+    """The encoder of an input. shape: of one token, (samples,) or (channels, samples)."""
     *channels, samples = shape
     if settings.encoder == "utime" and not channels:
         return UTimeTokens(settings.utime, samples, settings.width)
@@ -229,7 +233,10 @@ def _encoder(settings: NightSettings, shape: tuple[int, ...]) -> nn.Module:
 
 
 def strides_of(samples: int) -> tuple[int, ...]:
-    """Strides of 2 to 13 whose product is the samples of a token, the smallest first: twos in pairs, other primes."""
+    """Strides of 2 to 13, ascending, whose product is the samples of a token: pairs of twos as 4, and other primes.
+
+    Raises UserError where the samples have a larger prime factor.
+    """
     left, found = samples, []
     for prime in (2, 3, 5, 7, 11, 13):
         while left % prime == 0:
@@ -239,8 +246,8 @@ def strides_of(samples: int) -> tuple[int, ...]:
     strides = (*[2] * (twos % 2), *[4] * (twos // 2), *(prime for prime in found if prime > 2))
     if left > 1 or not strides:
         raise UserError(
-            f"model.name: night cannot cut {samples} samples of 10 s by strides up to 13; prepare the store at "
-            "another --rate"
+            f"model.name: night needs 10 s of 2 or more samples with prime factors up to 13, not {samples}; prepare "
+            "the store at another --rate"
         )
     return tuple(sorted(strides))
 

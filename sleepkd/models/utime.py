@@ -1,4 +1,4 @@
-"""U-Time (Perslev et al., arXiv 1910.11162) in the size and with the names of Joshi et al. (arXiv 2211.13125)."""
+"""U-Time (Perslev et al., arXiv 1910.11162) with the size and the module names of Joshi et al. (arXiv 2211.13125)."""
 
 import math
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from sleepkd.errors import UserError
 
 @dataclass(frozen=True)
 class UTimeSettings:
-    """U-Time's size; the defaults are the published ones."""
+    """Settings of U-Time. The defaults are the published ones."""
 
     name: str = "utime"
     filters: tuple[int, ...] = (16, 32, 64, 128, 256)
@@ -27,7 +27,7 @@ class UTimeSettings:
     norm: Literal["batch", "sync_batch", "group"] = "batch"
 
     def check(self) -> None:
-        """Refuse impossible values by key."""
+        """Raise UserError naming the key of an impossible value."""
         require(len(self.filters) == len(self.pools) >= 1, "model.pools", "must have one value per model.filters")
         require(min(self.filters) >= 1, "model.filters", "must all be at least 1")
         require(min(self.pools) >= 1, "model.pools", "must all be at least 1")
@@ -40,14 +40,13 @@ class ConvBlock(nn.Sequential):
     """Convolution to the same length → ReLU → normalisation: (B, C_in, L) → (B, C_out, L)."""
 
     def __init__(self, channels_in: int, channels_out: int, kernel: int, dilation: int, norm: str):
-        conv = nn.Conv1d(channels_in, channels_out, kernel, dilation=dilation, padding=dilation * (kernel - 1) // 2)
-        nn.init.xavier_uniform_(conv.weight)
-        nn.init.zeros_(conv.bias)
-        super().__init__(conv, nn.ReLU(), _normalisation(norm, channels_out))
+        padding = dilation * (kernel - 1) // 2
+        conv = nn.Conv1d(channels_in, channels_out, kernel, dilation=dilation, padding=padding)
+        super().__init__(_initialised(conv), nn.ReLU(), _normalisation(norm, channels_out))
 
 
 class EncoderLevel(nn.Module):
-    """Two blocks, then max-pooling: (B, C_in, L) → the pooled (B, C_out, L / pool) and the skip (B, C_out, L)."""
+    """Two blocks, then max-pooling: (B, C_in, L) → pooled features (B, C_out, L / pool) and the skip (B, C_out, L)."""
 
     def __init__(self, channels_in: int, channels_out: int, pool: int, settings: UTimeSettings):
         super().__init__()
@@ -64,7 +63,7 @@ class EncoderLevel(nn.Module):
 
 
 class DecoderLevel(nn.Module):
-    """Nearest upsampling, a block to the skip's channels, the skip beside it, two blocks: → (B, C_out, L * pool)."""
+    """Nearest upsampling, a block, concatenation with the skip, two blocks: (B, C_in, L) → (B, C_out, L * pool)."""
 
     def __init__(self, channels_in: int, channels_out: int, pool: int, settings: UTimeSettings):
         super().__init__()
@@ -76,12 +75,12 @@ class DecoderLevel(nn.Module):
         )
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """Features at the skip's length and width."""
+        """Features (B, C_out, L * pool) of x (B, C_in, L) and the skip (B, C_out, L * pool)."""
         return self.blocks(torch.cat([self.narrow(self.up(x)), skip], dim=1))
 
 
 class SegmentClassifier(nn.Module):
-    """Mean over each `samples`, then a 1x1 convolution: (B, K, n * samples) → (B, K, n)."""
+    """Mean over every `samples` samples, then a 1x1 convolution: (B, K, n * samples) → (B, K, n)."""
 
     def __init__(self, classes: int, samples: int):
         super().__init__()
@@ -89,14 +88,14 @@ class SegmentClassifier(nn.Module):
         self.classify = _pointwise(classes, classes)
 
     def forward(self, dense: Tensor) -> Tensor:
-        """Logits per mean."""
+        """Logits (B, K, n)."""
         return self.classify(self.mean(dense))
 
 
 class UTimeEncoder(nn.Module):
-    """The levels and the bottom: cuts (B, 1, samples) → the bottleneck (B, C, samples / pools) and the skips.
+    """Encoder and bottom: 30 s of signal (B, 1, samples) → the bottleneck (B, C, samples / pools) and the skips.
 
-    Raises UserError where the samples of a cut are no multiple of the product of the pools.
+    Raises UserError where the product of the pools does not divide the samples.
     """
 
     def __init__(self, settings: UTimeSettings, samples: int):
@@ -104,7 +103,7 @@ class UTimeEncoder(nn.Module):
         shrink = math.prod(settings.pools)
         if samples % shrink:
             raise UserError(
-                f"model.pools: {list(settings.pools)} shrink a sleep epoch {shrink}-fold, which does not divide its "
+                f"model.pools: {list(settings.pools)} reduce a sleep epoch {shrink}-fold, which does not divide its "
                 f"{samples} samples; choose other pools or prepare the store at another --rate"
             )
         widths = (1, *settings.filters)
@@ -118,7 +117,7 @@ class UTimeEncoder(nn.Module):
         )
 
     def encode(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The bottleneck, and the skips from the first level to the last."""
+        """The bottleneck, and the skips in the order of the levels."""
         skips = []
         for level in self.encoder:
             x, skip = level(x)
@@ -127,27 +126,30 @@ class UTimeEncoder(nn.Module):
 
 
 class UTime(UTimeEncoder):
-    """Cuts (B, n, samples) of one signal → logits (B, n * answers, classes): one for every `answer_seconds` of a cut.
+    """Signal (B, n, samples) → logits (B, n * outputs, classes): one output per `output_seconds`.
 
-    Fully convolutional over time within a cut; cuts do not see one another. answer_seconds: 30 for single sleep epochs
-    (view `epochs`), 10 for the grid of a night. Raises UserError for inputs other than one signal, and where the
-    samples of 30 s are no multiple of the product of the pools.
-    Taps worth hooking: encoder.0.pool … encoder.4.pool, bottom (the bottleneck), decoder.0 … decoder.4, dense.
+    Convolves each of the n pieces of signal separately. They are 30-s sleep epochs in view `epochs`, with one output
+    each, or one stretch of a night in view `night`, with an output every 10 s.
+    Raises UserError for inputs other than one signal, and where the product of the pools does not divide 30 s.
+    Modules to tap: encoder.0.pool … encoder.4.pool, bottom (the bottleneck), decoder.0 … decoder.4, dense.
     """
 
     bottleneck = "bottom"
 
-    def __init__(self, settings: UTimeSettings, classes: int, inputs: InputSpec, answer_seconds: float):
-        if len(inputs) != 1 or "beats" in inputs:
-            raise UserError(f"model.name: utime takes one signal, eeg or ecg; stage.inputs names {', '.join(inputs)}")
+    def __init__(self, settings: UTimeSettings, classes: int, inputs: InputSpec, output_seconds: float):
+        shapes = [item.shape(EPOCH_SECONDS) for item in inputs.values()]
+        if len(shapes) != 1 or len(shapes[0]) != 1:
+            raise UserError(
+                f"model.name: utime takes one signal of one channel, for example ecg, not {', '.join(inputs) or 'none'}"
+            )
         ((signal, wanted),) = inputs.items()
-        samples, answered = (round(seconds * wanted.rate) for seconds in (EPOCH_SECONDS, answer_seconds))
+        samples, output_samples = (round(seconds * wanted.rate) for seconds in (EPOCH_SECONDS, output_seconds))
         super().__init__(settings, samples)
         self.signal = signal
-        if samples * answer_seconds != answered * EPOCH_SECONDS:
+        if samples * output_seconds != output_samples * EPOCH_SECONDS:
             raise UserError(
-                f"model.name: utime cannot answer every {answer_seconds:g} s at {wanted.rate:g} Hz; prepare the "
-                "store at another --rate"
+                f"model.name: utime cannot have an output every {output_seconds:g} s at {wanted.rate:g} Hz; prepare "
+                "the store at another --rate"
             )
         widths = (settings.bottom_filters, *reversed(settings.filters))
         self.decoder = nn.ModuleList(
@@ -155,26 +157,31 @@ class UTime(UTimeEncoder):
             for (before, after), pool in zip(pairwise(widths), reversed(settings.pools), strict=True)
         )
         self.dense = nn.Sequential(_pointwise(settings.filters[0], classes), nn.Tanh())
-        self.segment_classifier = SegmentClassifier(classes, answered)
+        self.segment_classifier = SegmentClassifier(classes, output_samples)
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
-        """Logits (B, n * answers, classes) of cuts (B, n, samples) of its one signal."""
+        """Logits (B, n * outputs, classes) of the signal (B, n, samples)."""
         x_BNS = inputs[self.signal]
         x, skips = self.encode(x_BNS.flatten(0, 1).unsqueeze(1))
         for level in self.decoder:
             x = level(x, skips.pop())
-        logits_RKA = self.segment_classifier(self.dense(x))
-        return logits_RKA.transpose(1, 2).unflatten(0, x_BNS.shape[:2]).flatten(1, 2)
+        logits_SKO = self.segment_classifier(self.dense(x))
+        return logits_SKO.transpose(1, 2).unflatten(0, x_BNS.shape[:2]).flatten(1, 2)
 
 
 def _pointwise(channels_in: int, channels_out: int) -> nn.Conv1d:
-    conv = nn.Conv1d(channels_in, channels_out, 1)
+    return _initialised(nn.Conv1d(channels_in, channels_out, 1))
+
+
+def _initialised(conv: nn.Conv1d) -> nn.Conv1d:
+    """The convolution with Xavier-uniform weights and zero biases, as in the released code."""
     nn.init.xavier_uniform_(conv.weight)
-    nn.init.zeros_(conv.bias)
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
     return conv
 
 
 def _normalisation(norm: str, channels: int) -> nn.Module:
-    if norm == "group":  # statistics of one window alone: the same result on any number of processes
-        return nn.GroupNorm(math.gcd(channels, max(1, channels // 8)), channels)  # eight channels or more a group
-    return nn.BatchNorm1d(channels)  # sync_batch is converted from it when the model is wrapped for training
+    if norm == "group":  # statistics per sample: the same result on any number of processes
+        return nn.GroupNorm(math.gcd(channels, max(1, channels // 8)), channels)  # at least eight channels per group
+    return nn.BatchNorm1d(channels)  # train_ddp.py converts it for sync_batch

@@ -11,7 +11,7 @@ from sleepkd.teachers.average import AverageTeacher
 from sleepkd.teachers.base import TEACHER, Teacher
 from sleepkd.teachers.cache import CachedTeacher
 from sleepkd.teachers.external import ExternalTeacher, YasaTeacher
-from sleepkd.teachers.trained import TrainedTeacher
+from sleepkd.teachers.networks import TrainedTeacher
 
 __all__ = ["EXTERNAL", "TEACHER", "TEACHERS", "Teacher", "build_teacher", "check_teacher", "earlier_stages"]
 

@@ -13,7 +13,7 @@ from sleepkd.teachers.base import TEACHER, Teacher
 
 
 class AverageTeacher(Teacher):
-    """The moving average of the student's weights (Tarvainen & Valpola, arXiv 1703.01780). Its input is not augmented."""
+    """The moving average of the student's weights (Tarvainen & Valpola, arXiv 1703.01780). It sees no augmentation."""
 
     def __init__(self, student: nn.Module, inputs: InputSpec):
         self.networks: list[nn.Module] = [copy.deepcopy(student).eval().requires_grad_(False)]

@@ -23,7 +23,7 @@ from sleepkd.losses.objective import Objective
 from sleepkd.precision import autocast, signal_dtype
 from sleepkd.settings import Config, result_settings
 from sleepkd.teachers.base import Teacher
-from sleepkd.teachers.trained import TrainedTeacher
+from sleepkd.teachers.networks import TrainedTeacher
 
 
 class CachedTeacher(Teacher):

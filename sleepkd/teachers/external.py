@@ -86,8 +86,8 @@ def compute_pseudo_labels(
     processes.wait()  # all have looked before one writes
     if missing and importlib.util.find_spec(teacher.library) is None:
         raise UserError(
-            f"{missing[0].folder}: has no pseudo-labels of {teacher.model}, and {teacher.library} is not installed here; "
-            "run sleepkd pseudo-label on this store where it is"
+            f"{missing[0].folder}: has no pseudo-labels of {teacher.model}, and {teacher.library} is not installed; "
+            "install it, or run sleepkd pseudo-label on this store on another machine"
         )
     for night in missing[processes.rank :: processes.world]:
         write_pseudo_labels(teacher.model, night, teacher.stage_night(night))
@@ -110,7 +110,8 @@ class YasaTeacher(ExternalTeacher):
     def stage_night(night: Night) -> np.ndarray:
         """Probabilities (N, 5) of every sleep epoch.
 
-        YASA stages 30 s at a time from the first onset; a sleep epoch gets the mean over the 30-s stretches it overlaps.
+        YASA stages 30 s at a time from the first onset. A sleep epoch gets the mean over the 30-s epochs that it
+        overlaps.
         Raises UserError where the EEG is missing, too slow, too short, or has no unit.
         """
         import mne
@@ -148,7 +149,10 @@ def _require_eeg(holds: bool, night: Night, problem: str) -> None:
 
 
 def _per_sleep_epoch(probabilities_E5: np.ndarray, start_s: float, night: Night) -> np.ndarray:
-    """Means over the 30-s stretches that sleep epochs overlap, weighted by overlap; uniform without any overlap."""
+    """Mean probabilities (N, 5) of the 30-s epochs (E, 5) that a sleep epoch overlaps, weighted by overlap.
+
+    Uniform for a sleep epoch that overlaps none.
+    """
     edges = start_s + EPOCH_SECONDS * np.arange(len(probabilities_E5) + 1)
     onset, end = night.hypnogram.onset_s, night.hypnogram.onset_s + night.hypnogram.duration_s
     overlap = np.minimum(end[:, None], edges[1:]) - np.maximum(onset[:, None], edges[:-1])

@@ -70,8 +70,10 @@ class Stage:
         return found | (self.teacher.trained_on if self.teacher else {})
 
 
-def describe(stage: Stage, segments: Segments, validation: Segments | None, done: int, processes: Processes) -> str:
-    """What is about to be trained, in a few lines."""
+def describe_stage(
+    stage: Stage, segments: Segments, validation: Segments | None, done: int, processes: Processes
+) -> str:
+    """A summary of what is about to be trained: classes, inputs, teacher, parameters, segments, run directory."""
     config, count = stage.config, sum(parameter.numel() for parameter in stage.learner.parameters())
     teacher = f", teacher {stage.teacher}" if stage.teacher else ""
     start = f", from {' and '.join(config.stage.starts)}" if config.stage.starts else ""

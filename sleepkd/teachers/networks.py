@@ -57,7 +57,7 @@ class TrainedTeacher(Teacher):
         return {key: digests for member in self.members for key, digests in member.trained_on.items()}
 
     def tap(self, paths: tuple[str, ...], key: str, view: str) -> dict[str, tuple[int, ...]]:
-        """Register forward hooks; returns feature shapes. Raises UserError for an ensemble, which has no one feature."""
+        """Register forward hooks; returns feature shapes. Raises UserError for the features of an ensemble."""
         if paths and len(self.members) > 1:
             raise UserError(f"{key}: needs the features of one network; stage.teacher names {len(self.members)}")
         self._taps = Taps(self.networks[0], paths, key) if paths else None
