@@ -61,6 +61,7 @@ def start_sources(value: Any, key: str) -> str | dict[str, str]:
 class StageConfig:
     """One training stage.
 
+    name: of the stage and its run directory.
     inputs: signals that the student sees, each with its settings; {} takes the defaults of `data`, false removes a
     signal that an earlier config names.
     teacher: an earlier stage of the same `runs_root`, a checkpoint (….pt), a list of these (an ensemble), or a name of
@@ -133,12 +134,26 @@ class DistillConfig:
 class TrainConfig:
     """The training loop.
 
+    epochs: training epochs.
     batch_size: segments per update over all processes and micro-batches.
     accumulate: micro-batches per update.
-    optimizer: a name of `train_ddp.OPTIMIZERS`. weight_decay: for weights of two or more dimensions.
-    schedule, stop_patience, ema_decay, clip_norm: off by default, as published. Patience counts validations.
-    ema_decay: above 0, the moving average of the student's weights is validated and saved as best.pt.
+    optimizer: a name of `train_ddp.OPTIMIZERS`: adam or adamw.
+    learning_rate: after the warm-up, before the schedule.
+    weight_decay: for weights of two or more dimensions.
+    schedule: of the learning rate: constant, half a cosine to 0, or reductions at a plateau of the validation score.
+    warmup_updates: updates over which the learning rate rises linearly.
+    plateau_patience: validations without a better score before a reduction.
+    plateau_factor: the factor of a reduction.
+    stop_patience: validations without a better score before training stops; 0 never stops early.
+    ema_decay: above 0, a moving average of the student's weights is validated and saved as best.pt.
+    clip_norm: largest gradient norm; 0 does not clip.
     precision: auto is bf16 on a CUDA device that supports it, else fp32. Losses are computed in float32 or float64.
+    compile: compile student and teacher with torch.compile.
+    device: auto is CUDA where available.
+    seed: of initial weights, batches, augmentation and dropout.
+    validate_every: training epochs between validations; 0 never validates.
+    monitor: what best.pt is chosen by: the highest weighted F1 or the lowest loss.
+    log_every: updates between log lines.
     timeout_minutes: how long processes wait for one another before they fail and torchrun restarts them.
     """
 
@@ -186,7 +201,9 @@ class TrainConfig:
 class Config:
     """All settings of a training run.
 
-    model: the settings of one of `models.NETWORKS`. loss: the settings of losses, by their name in `losses.LOSSES`.
+    runs_root: the folder of all run directories.
+    model: settings of one of `models.NETWORKS`.
+    loss: settings by name of `losses.LOSSES`.
     """
 
     runs_root: str = "runs"
