@@ -152,7 +152,7 @@ def _add_ectopic_beats(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Beat times and kinds (n,) each, where some beats are premature by a third of an RR interval.
 
-    The beat after a premature one keeps its time, which makes the pause compensatory.
+    The next beat is not shifted, so the pause is compensatory.
     """
     intervals = np.diff(beats, prepend=beats[0] - 1.0)
     kinds = np.zeros(len(beats), dtype=np.int8)

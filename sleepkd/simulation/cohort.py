@@ -72,7 +72,7 @@ def write_cohort(
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
         write = partial(
-            write_recording, unfinished, seed=seed, hours=hours, channels=channels, rate=rate, scorers=scorers,
+            write_simulated_recording, unfinished, seed=seed, hours=hours, channels=channels, rate=rate, scorers=scorers,
             population=population,
         )  # fmt: skip
         if jobs == 1:
@@ -93,7 +93,7 @@ def write_cohort(
     return [_path(out, recording, "Beats.csv" if channels == "beats" else "PSG.edf") for recording in recordings]
 
 
-def write_recording(
+def write_simulated_recording(
     out: Path,
     recording: PlannedRecording,
     seed: int,

@@ -62,9 +62,9 @@ def _beat_waves(night: SimulatedNight, rhythm: CardiacRhythm, rate: int, samples
     """The waves of all beats, without noise: millivolts (samples,), float32."""
     interval = np.diff(rhythm.beats, append=rhythm.beats[-1] + 1.0).clip(0.3, 2.0)
     previous = np.diff(rhythm.beats, prepend=rhythm.beats[0] - 1.0).clip(0.3, 2.0)
-    stretch = np.sqrt(np.minimum(previous, interval * 1.1))  # QT shortens as heart rate rises (Bazett)
+    qt_scale = np.sqrt(np.minimum(previous, interval * 1.1))  # QT shortens as heart rate rises (Bazett)
     ventricular = (rhythm.kinds == VENTRICULAR)[:, None]
-    centre = np.where([wave == "T" for wave in WAVES], CENTRE * stretch[:, None], CENTRE)
+    centre = np.where([wave == "T" for wave in WAVES], CENTRE * qt_scale[:, None], CENTRE)
     width = np.where(ventricular, VENTRICULAR_WIDTH, WIDTH)
     height = np.where(ventricular, VENTRICULAR_HEIGHT, HEIGHT) * LEADS[lead] * np.exp(night.subject.ecg_shape)
     breath = np.interp(rhythm.beats, np.arange(len(rhythm.breathing)) / GRID_RATE, rhythm.breathing)

@@ -207,11 +207,11 @@ def test_failed_write_leaves_nothing_and_the_next_one_succeeds(tmp_path, monkeyp
     def fail(out, recording, **settings):
         if recording.night == 1:
             raise OSError(28, "No space left on device")
-        return write_recording(out, recording, **settings)
+        return write_simulated_recording(out, recording, **settings)
 
-    write_recording = module.write_recording
+    write_simulated_recording = module.write_simulated_recording
     arguments = {"nights": 2, "hours": 0.25, "seed": 0, "channels": "needed", "rate": 128}
-    monkeypatch.setattr(module, "write_recording", fail)
+    monkeypatch.setattr(module, "write_simulated_recording", fail)
     with pytest.raises(UserError, match="No space left on device"):
         write_cohort(tmp_path / "out", **arguments)
     assert list((tmp_path / "out").iterdir()) == []

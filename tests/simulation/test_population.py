@@ -1,10 +1,12 @@
-"""The population of simulated subjects: its spreads, prevalences and YAML file."""
+"""The population of simulated subjects: its spreads, prevalences, YAML file and documentation."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
+from launch import REPOSITORY
 
 from sleepkd.errors import UserError
 from sleepkd.simulation.autonomic import HEART_RATE, HF_MS, draw_autonomic
@@ -47,6 +49,11 @@ def test_apnea_share_sets_the_prevalence_of_apnea(share: float, low: float, high
     subjects = [draw_subject(0, k, "SS3", population) for k in range(200)]
     assert low <= np.mean([one.apnea_index >= 5 for one in subjects]) <= high
     assert {one.apnea_arousal for one in subjects} != {population.apnea_arousal}
+
+
+def test_documentation_lists_every_key_and_default() -> None:
+    document = (REPOSITORY / "docs" / "simulation.md").read_text(encoding="utf-8")
+    assert yaml.safe_load(document.split("```yaml")[1].split("```")[0]) == asdict(Population())
 
 
 def test_yaml_file_overrides_the_keys_it_names(tmp_path: Path) -> None:
