@@ -24,9 +24,9 @@ from sleepkd.checkpoints.trained import load_start, network_checkpoint
 from sleepkd.config import require, to_dict
 from sleepkd.data.batches import check_shares, draw_epoch, each_once, load_batches, share
 from sleepkd.data.hypnogram import CLASS_NAMES, UNSCORED
-from sleepkd.data.inputs import resolve
 from sleepkd.data.nights import open_nights
 from sleepkd.data.segments import STUDENT, Batch, Segments
+from sleepkd.data.stage_inputs import resolve
 from sleepkd.data.views import SegmentTable
 from sleepkd.distributed import Processes, StopFlag
 from sleepkd.errors import run_command

@@ -26,21 +26,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
-
-from sleepkd.data.hypnogram import Hypnogram
-from sleepkd.data.inputs import SignalInput, resolve
-from sleepkd.data.nights import open_nights
-from sleepkd.data.data_settings import DataConfig, Source
-from sleepkd.data.splits import write_split
-from sleepkd.data.store import BeatsInfo, RecordingInfo, SignalInfo, Store, StoreSettings, create_store, write_recording
-from sleepkd.data.segments import Batch, Segments
-from sleepkd.settings import Config, DistillConfig, load_config
 from sleepkd.distillation.setup import Run, set_up
+
+from sleepkd.checkpoints.checkpoint import save_checkpoint
 from sleepkd.checkpoints.trained import untrained
+from sleepkd.data.data_settings import DataConfig, Source
+from sleepkd.data.hypnogram import Hypnogram
+from sleepkd.data.nights import open_nights
+from sleepkd.data.segments import Batch, Segments
+from sleepkd.data.splits import write_split
+from sleepkd.data.stage_inputs import resolve
+from sleepkd.data.store import BeatsInfo, RecordingInfo, SignalInfo, Store, StoreSettings, create_store, write_recording
 from sleepkd.distributed import Processes
 from sleepkd.files import write_text_atomically
 from sleepkd.provenance import launch_command
-from sleepkd.checkpoints.checkpoint import save_checkpoint
+from sleepkd.settings import Config, DistillConfig, load_config
 from train_ddp import train, update
 
 RESULTS = Path(__file__).parent / "results"
@@ -137,7 +137,7 @@ def reading(folder: Path) -> list[dict]:
         for threads in (1, 2):
             torch.set_num_threads(threads)
             config = DataConfig(normalisation=normalisation)
-            spec = resolve({"eeg": SignalInput(), "ecg": SignalInput()}, config, store.rate_hz)
+            spec = resolve({"eeg": {}, "ecg": {}}, config, store.rate_hz)
             segments = Segments(open_nights((Source(str(store.path)),), "all"), {"both": spec}, config)
             order = np.random.default_rng(0).permutation(len(segments))
             batches = [order[i : i + 256] for i in range(0, len(order), 256)]

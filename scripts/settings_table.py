@@ -1,6 +1,6 @@
 """Write docs/settings.md: every setting with its default, from the dataclasses that define them.
 
-    python -m scripts.settings_table            # tests/test_docs.py checks that the page is up to date
+python -m scripts.settings_table            # tests/test_docs.py checks that the page is up to date
 """
 
 import dataclasses
@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sleepkd.data.data_settings import AugmentConfig, DataConfig, Source
-from sleepkd.data.inputs import INPUTS
+from sleepkd.data.inputs import BeatsInput, SignalInput
+from sleepkd.data.signal_kinds import sampled_kinds
 from sleepkd.files import write_text_atomically
 from sleepkd.losses import LOSSES
 from sleepkd.losses.loss import LinearSchedule
@@ -19,6 +20,15 @@ from sleepkd.models import NETWORKS
 from sleepkd.models.utime import UTimeSettings
 from sleepkd.settings import RENAMED_KEYS, Config, DistillConfig, StageConfig, TrainConfig, TrustConfig
 
+SIGNAL_DEFAULTS = {
+    "rate": "the stored rate",
+    "normalisation": "`data.normalisation`",
+    "clip": "`data.clip`",
+    "polarity": "`data.ecg_polarity`",
+    "alignment": "`data.alignment`",
+    "scale": "of the kind of signal",
+}
+"""Where the settings of a signal take their defaults from, see `SignalInput.defaults`."""
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
 
 
@@ -26,8 +36,8 @@ def sections() -> Iterator[tuple[str, str, type]]:
     """(heading, prefix of the keys, dataclass) of every part of a config."""
     yield "The run", "", Config
     yield "Stage", "stage.", StageConfig
-    for name, kind in INPUTS.items():
-        yield f"Input {name}", f"stage.inputs.{name}.", kind
+    yield f"A signal: {', '.join(sampled_kinds())}", "stage.inputs.<signal>.", SignalInput
+    yield "Heartbeats", "stage.inputs.beats.", BeatsInput
     yield "Data", "data.", DataConfig
     yield "Several stores: entries of `data.nights`", "data.nights[].", Source
     yield "Augmentation", "data.augment.", AugmentConfig
@@ -65,9 +75,10 @@ def _rows(prefix: str, kind: type) -> Iterator[str]:
         default = _default(field)
         if dataclasses.is_dataclass(default):
             continue
+        shown = SIGNAL_DEFAULTS[field.name] if kind is SignalInput else _shown(default)
         choices = ", ".join(f"`{choice}`" for choice in _choices(hints[field.name]))
         meaning = meanings.get(field.name, "").replace("|", "\\|")
-        yield f"| `{prefix}{field.name}` | {_shown(default)} | {choices} | {meaning} |"
+        yield f"| `{prefix}{field.name}` | {shown} | {choices} | {meaning} |"
 
 
 def _default(field: dataclasses.Field) -> Any:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from sleepkd.config import from_dict, merged, renamed, require, to_dict
 from sleepkd.data.data_settings import DataConfig
-from sleepkd.data.inputs import InputSpec, input_spec
+from sleepkd.data.stage_inputs import InputSettings, input_settings
 from sleepkd.errors import UserError
 from sleepkd.losses import LOSSES, LossSettings, active_losses, loss_settings
 from sleepkd.models import network_settings
@@ -71,7 +71,7 @@ class StageConfig:
     """
 
     name: str = ""
-    inputs: Annotated[InputSpec, input_spec] = field(default_factory=dict)
+    inputs: Annotated[InputSettings, input_settings] = field(default_factory=dict)
     teacher: Annotated[str | tuple[str, ...], teacher_names] = ""
     start_from: Annotated[str | dict[str, str], start_sources] = ""
 

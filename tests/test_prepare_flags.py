@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sleepkd import prepare
-from sleepkd.data.inputs import SignalInput, resolve
+from sleepkd.data.stage_inputs import resolve
 from sleepkd.data.data_settings import DataConfig
 from sleepkd.data.store import Store
 from sleepkd.data.segments import Segments
@@ -46,7 +46,7 @@ def test_an_interrupted_recording_is_refused_or_kept_in_time(tmp_path, capsys):
     values = opened.signal("eeg") * info.scale + info.offset
     np.testing.assert_allclose(values[200 * RATE], 140 * RATE, atol=2)  # what was recorded after 140 s of samples
     data = DataConfig(view="epochs")
-    segments = Segments([opened], {"student": resolve({"eeg": SignalInput()}, data, RATE)}, data)
+    segments = Segments([opened], {"student": resolve({"eeg": {}}, data, RATE)}, data)
     seen = segments.table.onset_s[segments.table.present].tolist()
     assert seen == [30.0 * k for k in range(22) if not 70 < 30 * k < 160]
     assert "WARNING: was interrupted for 60 s after 100 s: masked" in summary(store.path)["s1"]["note"]

@@ -9,7 +9,8 @@ from torch import nn
 
 from sleepkd.checkpoints.checkpoint import Checkpoint, Position, load_weights, read_checkpoint
 from sleepkd.config import to_dict
-from sleepkd.data.inputs import InputSpec, describe_inputs, input_spec, resolve
+from sleepkd.data.inputs import InputSpec
+from sleepkd.data.stage_inputs import describe_inputs, input_spec, resolve
 from sleepkd.errors import UserError
 from sleepkd.models import build_network
 from sleepkd.settings import Config, config_of

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from sleepkd.data.augment import Augment
 from sleepkd.data.data_settings import DataConfig
 from sleepkd.data.hypnogram import EPOCH_SECONDS
-from sleepkd.data.inputs import BeatsInput, InputSpec
+from sleepkd.data.inputs import InputSpec
 from sleepkd.data.store import Night
 from sleepkd.data.views import TOKEN_SECONDS, SegmentTable, segment_table
 from sleepkd.errors import UserError
@@ -178,12 +178,8 @@ class Segments(Dataset):
             augment = Augment(self.data.augment, np.random.default_rng([self.seed, self.epoch, int(number)]))
             out = augment.left_out(list(spec))
             for name, item in spec.items():
-                if isinstance(item, BeatsInput):
-                    night, start = self.nights[row.night[0]], float(row.start_s[0])
-                    beats = augment.beats(night.beats(), start, self.seconds)
-                    x = augment.series(item.series(night, beats, start, self.seconds))
-                else:
-                    x = augment.signal(self._read(name, item, row)[0, 0])
+                night, start = self.nights[row.night[0]], float(row.start_s[0])
+                x = item.read_augmented(name, night, start, self.seconds, augment)
                 if name != out:
                     inputs[name][i, 0] = x
         return {name: torch.from_numpy(_masked(x[:, 0], rows.mask)[:, None]) for name, x in inputs.items()}

@@ -26,6 +26,7 @@ import numpy as np
 
 from sleepkd.data.hypnogram import SLEEP_STAGES, UNSCORED, UNSCORED_NAME, Hypnogram
 from sleepkd.data.index import indexed
+from sleepkd.data.signal_kinds import SIGNAL_KINDS
 from sleepkd.errors import UserError
 from sleepkd.files import write_text_atomically
 
@@ -107,6 +108,11 @@ class RecordingInfo:
     other_scorings: tuple[str, ...] = ()
 
     @property
+    def kinds(self) -> tuple[str, ...]:
+        """Names of all that it holds, as in `SIGNAL_KINDS`: its signals, and "beats"."""
+        return (*self.signals, *(["beats"] if self.beats else []))
+
+    @property
     def digests(self) -> frozenset[str]:
         """What it shares with a copy of itself under another name."""
         beats = [self.beats.digest] if self.beats else []
@@ -161,6 +167,10 @@ class Night:
         info = replace(self.info, scoring="", signals=signals, other_scorings=())
         labels = np.full_like(self.hypnogram.labels, UNSCORED)
         return replace(self, info=info, hypnogram=replace(self.hypnogram, labels=labels))
+
+    def reading_rate_hz(self, name: str) -> float:
+        """Samples per second at which a network reads a signal: the stored rate if its kind has one, else `rate_hz`."""
+        return self.info.signals[name].rate_hz if SIGNAL_KINDS[name].rate_hz else self.rate_hz
 
     def signal(self, name: str) -> np.ndarray:
         """The stored int16 samples (samples,), memory-mapped and read-only; a plain ndarray view of the map."""

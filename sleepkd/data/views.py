@@ -155,9 +155,8 @@ def _night(index: int, night: Night, readers: Mapping[str, InputSpec], data: Dat
 
 def _seconds(night: Night, readers: Mapping[str, InputSpec]) -> float:
     """How long all that is read of a night lasts."""
-    names = {name for spec in readers.values() for name in spec}
-    infos = [night.info.signals[name] for name in names if name in night.info.signals]
-    return min([night.info.seconds, *(info.samples / info.rate_hz for info in infos)])
+    lengths = [item.seconds(name, night) for spec in readers.values() for name, item in spec.items()]
+    return min([night.info.seconds, *lengths])
 
 
 def _whole(seconds: float) -> int:

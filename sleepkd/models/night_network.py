@@ -261,5 +261,5 @@ def _samples_of_token(name: str, rate: float) -> int:
 
 def _check_causal(inputs: InputSpec) -> None:
     for name, item in inputs.items():
-        if not item.causal:
-            raise UserError(f"model.causal: {item.sees_future(name)}")
+        if not item.is_causal:
+            raise UserError(f"model.causal: {item.why_not_causal(name)}")

@@ -8,8 +8,9 @@ from torch import nn
 
 from sleepkd.checkpoints.checkpoint import read_checkpoint
 from sleepkd.checkpoints.trained import checkpoint_of
-from sleepkd.data.inputs import InputSpec, describe_inputs
+from sleepkd.data.inputs import InputSpec
 from sleepkd.data.segments import STUDENT, Segments
+from sleepkd.data.stage_inputs import describe_inputs
 from sleepkd.data.store import Night
 from sleepkd.distributed import Processes
 from sleepkd.losses.objective import Objective
