@@ -1,4 +1,4 @@
-"""The kinds of signals (EEG, ECG, heartbeats, …): unit, stored rate, conditioning, normalisation. Add one by an entry."""
+"""The kinds of signals (EEG, ECG, heartbeats, …): unit, stored rate, conditioning, normalisation. One entry each.
 
 A kind's name is the name of the signal everywhere: `signals:` of a dataset YAML, the file in the store, `stage.inputs`,
 and the key in a batch.
