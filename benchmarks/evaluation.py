@@ -26,15 +26,15 @@ import numpy as np
 
 from sleepkd.data.hypnogram import CLASS_NAMES
 from sleepkd.evaluation.predictions import read_predictions, write_predictions
-from sleepkd.evaluation.scores.comparison import paired_intervals
-from sleepkd.evaluation.scores.night import NightPredictions
-from sleepkd.evaluation.scores.statistics import (
+from sleepkd.evaluation.scores.bootstrap import (
     LEVEL,
+    bootstrap_intervals,
     expanded_interval,
-    intervals,
     resample_subjects,
-    statistics_of,
+    summary_statistics,
 )
+from sleepkd.evaluation.scores.comparison import paired_intervals
+from sleepkd.evaluation.scores.night_predictions import NightPredictions
 
 K = 4
 STATISTICS = ("mean", "median", "pooled")
@@ -76,11 +76,11 @@ def coverage(
     """Share of simulated cohorts whose 95 % interval of kappa covers the truth: {statistic: {expanded, percentile}}."""
     rng = np.random.default_rng(seed)
     population = simulated_cohort(rng, POPULATION, most_recordings)[0][0]
-    truth = statistics_of(population, np.ones((1, len(population))))
+    truth = summary_statistics(population, np.ones((1, len(population))))
     hits = {statistic: {"expanded": 0, "percentile": 0} for statistic in STATISTICS}
     for cohort in range(cohorts):
         (matrices,), of = simulated_cohort(rng, subjects, most_recordings)
-        drawn = statistics_of(matrices, resample_subjects(of, draws, seed=cohort))
+        drawn = summary_statistics(matrices, resample_subjects(of, draws, seed=cohort))
         for statistic in STATISTICS:
             values, target = drawn[statistic]["kappa"], truth[statistic]["kappa"][0]
             plain = np.nanquantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
@@ -200,7 +200,7 @@ def print_speed(n: int) -> None:
     nights = stored_nights(n)
     matrices, subjects = np.array([night.confusion for night in nights]), [night.subject for night in nights]
     start = time.perf_counter()
-    intervals(matrices, subjects)
+    bootstrap_intervals(matrices, subjects)
     seconds = time.perf_counter() - start
     print(f"bootstrap, 10,000 draws, {n} nights, mean, median and pooled of 5 scores: {seconds:.2f} s\n")
     with tempfile.TemporaryDirectory() as folder:

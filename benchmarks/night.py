@@ -24,17 +24,17 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.training import RESULTS, anonymous_mb, machine, make_store, timed
 from evaluate import windows_of
+from sleepkd.checkpoints.trained import load_trained
 from sleepkd.data.hypnogram import EPOCH_SECONDS
 from sleepkd.data.inputs import BeatsInput, SignalInput
-from sleepkd.settings import load_config
-from sleepkd.checkpoints.trained import load_trained
 from sleepkd.distributed import Processes
 from sleepkd.evaluation.inference import predict
 from sleepkd.evaluation.pictures import palette
+from sleepkd.evaluation.scores.bootstrap import expanded_interval, resample_subjects, weighted_mean
 from sleepkd.evaluation.scores.metrics import scores
-from sleepkd.evaluation.scores.statistics import expanded_interval, resample_subjects, weighted_mean
 from sleepkd.files import write_text_atomically
 from sleepkd.models import build_network, network_settings
+from sleepkd.settings import load_config
 from train_ddp import train
 
 HOURS, RATE = 8, 200.0

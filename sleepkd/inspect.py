@@ -8,7 +8,7 @@ from sleepkd.cohorts.remarks import joined
 from sleepkd.data.store import Store
 from sleepkd.errors import EXIT_USER_ERROR, UserError, run_command
 from sleepkd.files import write_text_atomically
-from sleepkd.inspection.facts import all_facts, balance, lines, totals
+from sleepkd.inspection.store_summary import all_facts, balance, lines, totals
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
         rows = [[*row[:-1], f.channels, joined(f.warnings)] for row, f in zip(table[1:], facts, strict=True)]
         write_text_atomically(args.tsv, "".join("\t".join(row) + "\n" for row in [header, *rows]))
     if args.html:
-        from sleepkd.inspection.page import write_page  # here: a table needs no drawing library
+        from sleepkd.inspection.store_page import write_page  # here: a table needs no drawing library
 
         print(write_page(store, facts, damaged, parts, args.html, args.most))
     return EXIT_USER_ERROR if damaged else 0

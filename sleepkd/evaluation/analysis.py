@@ -7,21 +7,21 @@ import numpy as np
 
 from sleepkd.errors import UserError
 from sleepkd.evaluation.pictures.bland_altman import bland_altman_figure
-from sleepkd.evaluation.pictures.figures import Picture, confusion_figure, hypnogram_figure
+from sleepkd.evaluation.pictures.drawing import Picture
+from sleepkd.evaluation.pictures.hypnogram_figure import hypnogram_figure
+from sleepkd.evaluation.pictures.matrix_figures import confusion_difference_figure, confusion_figure, transitions_figure
 from sleepkd.evaluation.pictures.summary_figures import (
-    confusion_difference_figure,
     gains_figure,
     recordings_figure,
     reliability_figure,
     risk_coverage_figure,
-    transitions_figure,
 )
+from sleepkd.evaluation.scores.bootstrap import DRAWS, bootstrap_intervals
 from sleepkd.evaluation.scores.calibration import calibration_of
 from sleepkd.evaluation.scores.groups import by_group
-from sleepkd.evaluation.scores.night import NightPredictions
-from sleepkd.evaluation.scores.scorers import scorers_of
+from sleepkd.evaluation.scores.inter_rater_agreement import inter_rater_scores
+from sleepkd.evaluation.scores.night_predictions import NightPredictions
 from sleepkd.evaluation.scores.sleep_medicine import sleep_medicine_of
-from sleepkd.evaluation.scores.statistics import DRAWS, intervals
 from sleepkd.evaluation.scores.summary import Analysis, confusions_of, json_safe, metrics_of
 
 
@@ -36,17 +36,17 @@ def analyse(
 ) -> Analysis:
     """Score a set of nights in every way this folder knows.
 
-    metrics: those of `metrics_of`, and intervals (see statistics.intervals), groups (groups.by_group), calibration
-    (calibration.calibration_of), scorers (scorers.scorers_of) and sleep_medicine (sleep_medicine.sleep_medicine_of,
+    metrics: those of `metrics_of`, and intervals (see bootstrap.bootstrap_intervals), groups (groups.by_group), calibration
+    (calibration.calibration_of), scorers (inter_rater_agreement.inter_rater_scores) and sleep_medicine (sleep_medicine.sleep_medicine_of,
     with the statistics of each recording under by_recording; or {"missing": why}, since one odd night should not take
     the scores along).
     """
     metrics = metrics_of(nights, class_names)
     subjects = [night.subject for night in nights]
-    metrics["intervals"] = intervals(confusions_of(nights, len(class_names)), subjects, draws=draws, seed=seed)
+    metrics["intervals"] = bootstrap_intervals(confusions_of(nights, len(class_names)), subjects, draws=draws, seed=seed)
     metrics["groups"] = by_group(nights, class_names, participants, draws=draws, seed=seed)
     metrics["calibration"] = calibration_of(nights)
-    metrics["scorers"] = scorers_of(nights)
+    metrics["scorers"] = inter_rater_scores(nights)
     statistics = None
     try:
         medicine = sleep_medicine_of(nights, class_names)

@@ -10,7 +10,7 @@ from sleepkd.data.hypnogram import merge_labels
 from sleepkd.data.segments import Batch, Segments
 from sleepkd.data.store import Night
 from sleepkd.distributed import Processes
-from sleepkd.evaluation.scores.night import NightPredictions
+from sleepkd.evaluation.scores.night_predictions import NightPredictions
 
 
 @torch.inference_mode()

@@ -9,7 +9,7 @@ import numpy as np
 
 from sleepkd.data.hypnogram import UNSCORED, UNSCORED_NAME
 from sleepkd.errors import UserError
-from sleepkd.evaluation.scores.night import NightPredictions
+from sleepkd.evaluation.scores.night_predictions import NightPredictions
 from sleepkd.files import write_text_atomically
 
 INDEX_NAME = "recordings.csv"

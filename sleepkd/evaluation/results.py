@@ -12,12 +12,13 @@ from sleepkd.data.hypnogram import CLASS_NAMES
 from sleepkd.evaluation.analysis import Analysis, analyse, draw, draw_comparison, draw_together
 from sleepkd.evaluation.pages.page import interval, number
 from sleepkd.evaluation.pages.report import Provenance, write_report
-from sleepkd.evaluation.pictures.figures import Picture, hypnogram_figure
+from sleepkd.evaluation.pictures.drawing import Picture
+from sleepkd.evaluation.pictures.hypnogram_figure import hypnogram_figure
 from sleepkd.evaluation.predictions import write_predictions
 from sleepkd.evaluation.runs import Again, Protocol, Run, by_seed
-from sleepkd.evaluation.scores.calibration import with_temperature_applied
+from sleepkd.evaluation.scores.calibration import temperature_scaled_night
 from sleepkd.evaluation.scores.comparison import compare
-from sleepkd.evaluation.scores.night import NightPredictions
+from sleepkd.evaluation.scores.night_predictions import NightPredictions
 from sleepkd.evaluation.scores.summary import json_safe, write_metrics
 from sleepkd.evaluation.teacher_student.inside import Evaluated
 from sleepkd.evaluation.teacher_student.trio import Trio, distillation_of, draw_distillation
@@ -91,7 +92,7 @@ def write_run(
     """
     names = CLASS_NAMES[run.trained.config.data.classes]
     if temperature != 1:
-        nights = [with_temperature_applied(night, temperature) for night in nights]
+        nights = [temperature_scaled_night(night, temperature) for night in nights]
     participants, draws, seed = protocol.participants, protocol.draws, protocol.seed
     analysis = analyse(run.name, nights, names, participants=participants, draws=draws, seed=seed)
     about = {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sleepkd.checkpoints.trained import TrainedNetwork
 from sleepkd.errors import UserError
-from sleepkd.evaluation.scores.statistics import DRAWS
+from sleepkd.evaluation.scores.bootstrap import DRAWS
 
 
 @dataclass(frozen=True, eq=False)

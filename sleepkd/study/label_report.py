@@ -13,9 +13,9 @@ from sleepkd.data.store import Night, Store
 from sleepkd.evaluation.pages import page
 from sleepkd.evaluation.pages.page import MISSING
 from sleepkd.evaluation.pages.report import report_versions
-from sleepkd.evaluation.pictures.label_figure import label_figure
-from sleepkd.evaluation.scores.night import NightPredictions
-from sleepkd.evaluation.scores.scorers import consensus
+from sleepkd.evaluation.pictures.label_efficiency_figure import label_efficiency_figure
+from sleepkd.evaluation.scores.inter_rater_agreement import consensus
+from sleepkd.evaluation.scores.night_predictions import NightPredictions
 from sleepkd.files import write_text_atomically
 from sleepkd.study.label_plan import ALONE, LABEL_ROWS, PLAIN
 from sleepkd.study.paper_report import ReportBlock, markdown, spread
@@ -91,7 +91,7 @@ def write_label_table(
     blocks.append(ReportBlock(heading="To reproduce", code=command))
     write_text_atomically(folder / "labels.md", markdown(blocks))
     first = next(iter(tables.values()))
-    label_figure(first, tuple(LABEL_ROWS), folder / "labels.png")
+    label_efficiency_figure(first, tuple(LABEL_ROWS), folder / "labels.png")
 
 
 def _blocks(where: str, table: Mapping[int, dict]) -> list[ReportBlock]:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from sleepkd.errors import UserError
-from sleepkd.evaluation.scores.statistics import DRAWS
+from sleepkd.evaluation.scores.bootstrap import DRAWS
 
 EXIT_FAILED = 1  # a run failed: the table lacks it
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from sleepkd.evaluation.scores.bootstrap import DRAWS
 from sleepkd.evaluation.scores.comparison import compare
 from sleepkd.evaluation.scores.metrics import batch_scores
-from sleepkd.evaluation.scores.night import NightPredictions
-from sleepkd.evaluation.scores.statistics import DRAWS
+from sleepkd.evaluation.scores.night_predictions import NightPredictions
 from sleepkd.evaluation.scores.summary import confusions_of, json_safe
 
 # {class names: {row: {training seed: the nights it was tested on}}}

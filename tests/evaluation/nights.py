@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sleepkd.evaluation.scores.night import NightPredictions
+from sleepkd.evaluation.scores.night_predictions import NightPredictions
 
 
 def made_up_night(

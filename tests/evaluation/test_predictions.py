@@ -6,7 +6,7 @@ import pytest
 
 from sleepkd.errors import UserError
 from sleepkd.evaluation.predictions import read_csv, read_predictions, write_csv, write_predictions
-from sleepkd.evaluation.scores.night import NightPredictions
+from sleepkd.evaluation.scores.night_predictions import NightPredictions
 from tests.evaluation.nights import made_up_night
 
 NAMES = ("W", "light", "deep", "REM")

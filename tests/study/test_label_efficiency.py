@@ -13,7 +13,7 @@ from sleepkd.data.hypnogram import merge_labels
 from sleepkd.data.store import Night, Store
 from sleepkd.errors import UserError
 from sleepkd.evaluation.predictions import read_predictions
-from sleepkd.evaluation.scores.night import NightPredictions
+from sleepkd.evaluation.scores.night_predictions import NightPredictions
 from sleepkd.study.label_plan import LabelStudy, jobs_for_store
 from sleepkd.study.label_report import against_consensus
 from sleepkd.study.label_splits import draw_labelled, split_names, write_labelled

@@ -8,7 +8,7 @@ from html import escape
 
 from PIL import Image
 
-from sleepkd.evaluation.pictures.figures import DPI, Picture
+from sleepkd.evaluation.pictures.drawing import DPI, Picture
 from sleepkd.evaluation.pictures.palette import FAINT_INK, GRID, INK, NEGATIVE, POSITIVE, UNSCORED_FILL
 
 MISSING = "–"

@@ -18,7 +18,7 @@ from sleepkd.evaluation.pages.page import (
     pictures,
     side_by_side,
 )
-from sleepkd.evaluation.pictures.figures import Picture
+from sleepkd.evaluation.pictures.drawing import Picture
 from sleepkd.evaluation.scores.metrics import SCALAR_SCORES
 from sleepkd.evaluation.scores.sleep_medicine import DESCRIPTIONS
 from sleepkd.evaluation.scores.summary import Analysis

@@ -12,7 +12,7 @@ from sklearn.metrics import brier_score_loss, log_loss
 
 from sleepkd.errors import UserError
 from sleepkd.evaluation.scores.metrics import batch_scores, confusion_matrix
-from sleepkd.evaluation.scores.night import NightPredictions
+from sleepkd.evaluation.scores.night_predictions import NightPredictions
 
 BINS = 15
 KEPT_SHARES = np.linspace(0.05, 1.0, 20)
@@ -111,7 +111,7 @@ def risk_coverage(
     return curve
 
 
-def with_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+def temperature_scaled(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     """softmax(logits / T) from softmax(logits), (N, K): p^(1/T), normalised. T > 1 makes a model less sure.
 
     Guo et al. 2017, eq. 9. The most probable class never changes.
@@ -132,14 +132,14 @@ def fit_temperature(nights: Sequence[NightPredictions]) -> dict:
         raise UserError("no temperature can be fitted: none of these nights has a scored sleep epoch")
     # Over log T: the loss is convex in 1 / T, so the one minimum within the bounds is found from anywhere.
     found = minimize_scalar(
-        lambda log_t: _nll(labels, with_temperature(probabilities, np.exp(log_t))),
+        lambda log_t: _nll(labels, temperature_scaled(probabilities, np.exp(log_t))),
         bounds=tuple(np.log(TEMPERATURES)),
         method="bounded",
         options={"xatol": 1e-6},
     )
     temperature = float(np.exp(found.x))
     before = calibration_of(nights)
-    after = calibration_of([with_temperature_applied(night, temperature) for night in nights])
+    after = calibration_of([temperature_scaled_night(night, temperature) for night in nights])
     return {
         "temperature": temperature,
         "n": len(labels),
@@ -147,10 +147,10 @@ def fit_temperature(nights: Sequence[NightPredictions]) -> dict:
     }
 
 
-def with_temperature_applied(night: NightPredictions, temperature: float) -> NightPredictions:
+def temperature_scaled_night(night: NightPredictions, temperature: float) -> NightPredictions:
     """The same night with its probabilities at another temperature."""
     return dataclasses.replace(
-        night, probabilities=with_temperature(night.probabilities.astype(np.float64), temperature).astype(np.float32)
+        night, probabilities=temperature_scaled(night.probabilities.astype(np.float64), temperature).astype(np.float32)
     )
 
 

@@ -6,23 +6,23 @@ import numpy as np
 from scipy import stats
 
 from sleepkd.errors import UserError
-from sleepkd.evaluation.scores.metrics import SCALAR_SCORES, batch_scores
-from sleepkd.evaluation.scores.night import NightPredictions
-from sleepkd.evaluation.scores.statistics import (
+from sleepkd.evaluation.scores.bootstrap import (
     DRAWS,
     LEVEL,
+    attach_intervals,
     pooled_scores,
     resample_subjects,
     weighted_mean,
     weighted_median,
-    with_intervals,
 )
+from sleepkd.evaluation.scores.metrics import SCALAR_SCORES, batch_scores
+from sleepkd.evaluation.scores.night_predictions import NightPredictions
 from sleepkd.evaluation.scores.summary import confusions_of
 
 Statistics = dict[str, dict[str, np.ndarray]]
 
 
-def matched(
+def match_nights(
     a: Sequence[NightPredictions], b: Sequence[NightPredictions]
 ) -> list[tuple[NightPredictions, NightPredictions]]:
     """The nights that both sets hold, paired by recording, in A's order, each with the sleep epochs that both hold.
@@ -77,12 +77,12 @@ def compare(
       difference}, means over seeds.
     - confusion_difference: (K, K) counts, B minus A, summed over seeds: which stages moved where.
 
-    Raises UserError where no seed is in both, and as `matched` does.
+    Raises UserError where no seed is in both, and as `match_nights` does.
     """
     seeds = [key for key in runs_a if key in runs_b]
     if not seeds:
         raise UserError(f"nothing to compare: A has seeds {sorted(map(str, runs_a))}, B {sorted(map(str, runs_b))}")
-    pairs = {key: matched(runs_a[key], runs_b[key]) for key in seeds}
+    pairs = {key: match_nights(runs_a[key], runs_b[key]) for key in seeds}
     k = len(class_names)
     matrices = {key: tuple(confusions_of(side, k) for side in zip(*pairs[key], strict=True)) for key in seeds}
     nights = [night_a for key in seeds for night_a, _ in pairs[key]]
@@ -136,7 +136,7 @@ def paired_intervals(
     weights = np.split(resample_subjects(subjects, draws, seed), np.cumsum(counts)[:-1], axis=1)
     as_is = [_one_seed(a, b, np.ones((1, len(a)))) for a, b in matrices]
     drawn = [_one_seed(a, b, part) for (a, b), part in zip(matrices, weights, strict=True)]
-    differences = with_intervals(_over_seeds(as_is), _over_seeds(drawn), len(set(subjects)))
+    differences = attach_intervals(_over_seeds(as_is), _over_seeds(drawn), len(set(subjects)))
     if len(matrices) == 1:
         return differences
     for statistic, by_score in differences.items():

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sleepkd.errors import UserError
-from sleepkd.evaluation.scores.night import NightPredictions
-from sleepkd.evaluation.scores.statistics import DRAWS, intervals
+from sleepkd.evaluation.scores.bootstrap import DRAWS, bootstrap_intervals
+from sleepkd.evaluation.scores.night_predictions import NightPredictions
 from sleepkd.evaluation.scores.summary import confusions_of
 
 MISSING = "n/a"
@@ -95,7 +95,7 @@ def by_group(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> dict[str, dict[str, dict]]:
-    """{column: {group: `intervals` of its recordings}}, for every column of `grouping` in which the nights differ."""
+    """{column: {group: `bootstrap_intervals` of its recordings}}, for every column of `grouping` in which the nights differ."""
     matrices = confusions_of(nights, len(class_names))
     found: dict[str, dict[str, dict]] = {}
     for column, values in grouping(nights, participants).items():
@@ -105,7 +105,7 @@ def by_group(
         for group in _in_order(set(values)):
             chosen = [r for r, value in enumerate(values) if value == group]
             subjects = [nights[r].subject for r in chosen]
-            found[column][group] = intervals(matrices[chosen], subjects, draws=draws, seed=seed)
+            found[column][group] = bootstrap_intervals(matrices[chosen], subjects, draws=draws, seed=seed)
     return found
 
 

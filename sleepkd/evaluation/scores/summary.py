@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sleepkd.evaluation.scores.metrics import SCALAR_SCORES, batch_scores, scores
-from sleepkd.evaluation.scores.night import NightPredictions
+from sleepkd.evaluation.scores.night_predictions import NightPredictions
 from sleepkd.files import write_text_atomically
 
 if TYPE_CHECKING:  # training imports this file, and has no pandas

@@ -7,9 +7,9 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
-from sleepkd.evaluation.scores.comparison import matched
+from sleepkd.evaluation.scores.comparison import match_nights
 from sleepkd.evaluation.scores.metrics import batch_scores, confusion_matrix
-from sleepkd.evaluation.scores.night import NightPredictions
+from sleepkd.evaluation.scores.night_predictions import NightPredictions
 
 CONFIDENCE_GROUPS = 5
 TSNE_COMPONENTS = 50
@@ -83,7 +83,7 @@ def telling_examples(
     Per scored class the `per_class` clearest of each kind: those where the probabilities of the scored class lie
     furthest apart. These are picked to show, and prove nothing: `contested` counts them all.
     """
-    pairs = matched(baseline, distilled)
+    pairs = match_nights(baseline, distilled)
     found: dict[str, list[tuple[float, Example]]] = {"distilled_right": [], "baseline_right": []}
     for night_a, night_b in pairs:
         right_a, right_b = night_a.predictions == night_a.labels, night_b.predictions == night_b.labels
@@ -144,7 +144,7 @@ def project(features: Mapping[str, np.ndarray], method: str = "tsne", seed: int 
 
 def _stacked(a: Sequence[NightPredictions], b: Sequence[NightPredictions]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Labels (N,) and both models' probabilities (N, K) of the scored sleep epochs of the nights of both."""
-    pairs = matched(a, b)
+    pairs = match_nights(a, b)
     labels = np.concatenate([night_a.labels[night_a.scored] for night_a, _ in pairs]).astype(np.int64)
     stacks = [np.concatenate([pair[side].probabilities[pair[side].scored] for pair in pairs]) for side in (0, 1)]
     return labels, stacks[0], stacks[1]

@@ -12,7 +12,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from sleepkd.data.hypnogram import EPOCH_SECONDS
-from sleepkd.evaluation.pictures.figures import STYLE, save
+from sleepkd.evaluation.pictures.drawing import STYLE, save_png
 from sleepkd.evaluation.pictures.palette import (
     FAINT_INK,
     INK,
@@ -59,7 +59,7 @@ def attention_figure(examples: Sequence[AttentionExample], path: str | Path) -> 
         rows[0, 1].set_title("student, ECG", fontsize=9.5, fontweight="normal", color=FAINT_INK, loc="right")
         for axes in rows[-1]:
             axes.set_xlabel("seconds", color=FAINT_INK)
-        save(figure, path)
+        save_png(figure, path)
 
 
 def _draw_attended(axes: Axes, signal: np.ndarray, attention: np.ndarray, seconds: float) -> None:
@@ -98,7 +98,7 @@ def projection_figure(
         for k in display_order(class_names):
             panels[0].scatter([], [], s=36, c=STAGE_COLOURS[class_names[k]], label=class_names[k])
         figure.legend(loc="outside lower center", ncols=len(class_names), handletextpad=0.2)
-        save(figure, path)
+        save_png(figure, path)
 
 
 def examples_figure(
@@ -126,7 +126,7 @@ def examples_figure(
         rows[0, 0].set_title("EEG", fontsize=9.5, fontweight="normal", color=FAINT_INK, loc="right")
         rows[0, 1].set_title("ECG", fontsize=9.5, fontweight="normal", color=FAINT_INK, loc="right")
         rows[0, 2].set_title("probabilities", fontsize=9.5, fontweight="normal", color=FAINT_INK)
-        save(figure, path)
+        save_png(figure, path)
 
 
 def _draw_votes(axes: Axes, example: Example, class_names: Sequence[str], order: Sequence[int]) -> None:
@@ -163,4 +163,4 @@ def confidence_figure(rows: Sequence[dict], path: str | Path) -> None:
         axes.set_xlabel("teacher's confidence, in groups of equally many sleep epochs", color=FAINT_INK)
         axes.set_ylabel("kappa against the scoring", color=FAINT_INK)
         axes.legend()
-        save(figure, path)
+        save_png(figure, path)

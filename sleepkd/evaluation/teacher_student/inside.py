@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sleepkd.checkpoints.trained import NETWORK, TrainedNetwork
 from sleepkd.data.segments import Batch, Segments
-from sleepkd.evaluation.scores.night import NightPredictions
+from sleepkd.evaluation.scores.night_predictions import NightPredictions
 
 _SECONDS_AT_A_TIME = 3600.0  # of signal
 

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from sleepkd.data.hypnogram import CLASS_NAMES, EPOCH_SECONDS
 from sleepkd.errors import UserError
-from sleepkd.evaluation.pictures.figures import Picture
+from sleepkd.evaluation.pictures.drawing import Picture
 from sleepkd.evaluation.pictures.palette import display_order
-from sleepkd.evaluation.scores.comparison import matched
-from sleepkd.evaluation.scores.night import NightPredictions
+from sleepkd.evaluation.scores.comparison import match_nights
+from sleepkd.evaluation.scores.night_predictions import NightPredictions
 from sleepkd.evaluation.teacher_student.agreement import (
     by_teacher_confidence,
     contested,
@@ -51,7 +51,7 @@ class Trio:
     def __post_init__(self) -> None:
         for part, model in self.members.items():
             try:
-                matched(self.shared(self.student), self.shared(model))
+                match_nights(self.shared(self.student), self.shared(model))
             except UserError as error:
                 raise UserError(f"{model.trained.path}: cannot be the {part} of this evaluation: {error}") from None
 
@@ -110,7 +110,7 @@ def draw_distillation(name: str, trio: Trio, found: dict, folder: Path, seed: in
 
 
 def _attention_examples(trio: Trio, class_names: Sequence[str]) -> list[AttentionExample]:
-    pairs = matched(trio.shared(trio.teacher), trio.shared(trio.student))
+    pairs = match_nights(trio.shared(trio.teacher), trio.shared(trio.student))
     surest = [_surest(pairs, label) for label in display_order(class_names)]
     chosen = [place for place in surest if place]
     eeg, teacher_maps = look_inside(trio.teacher, chosen, _energy)

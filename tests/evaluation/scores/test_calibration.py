@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from sleepkd.checkpoints.temperature import read_temperature, write_temperature
 from sleepkd.errors import UserError
 from sleepkd.evaluation.scores.calibration import (
     calibration_of,
@@ -10,11 +11,10 @@ from sleepkd.evaluation.scores.calibration import (
     fit_temperature,
     reliability,
     risk_coverage,
-    with_temperature,
-    with_temperature_applied,
+    temperature_scaled,
+    temperature_scaled_night,
 )
 from sleepkd.evaluation.scores.metrics import batch_scores
-from sleepkd.checkpoints.temperature import read_temperature, write_temperature
 from tests.evaluation.nights import made_up_night
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -69,7 +69,7 @@ def test_temperature_is_found_again(true_temperature):
     night = dataclasses.replace(
         made_up_night(n=len(labels)),
         labels=labels.astype(np.int8),
-        probabilities=with_temperature(honest, 1 / true_temperature).astype(np.float32),
+        probabilities=temperature_scaled(honest, 1 / true_temperature).astype(np.float32),
     )
     fitted = fit_temperature([night])
     assert fitted["temperature"] == pytest.approx(true_temperature, rel=0.03)
@@ -82,9 +82,9 @@ def test_temperature_is_softmax_of_divided_logits_and_keeps_predictions():
     logits = np.random.default_rng(0).normal(size=(50, 4))
     softmax = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     cooler = np.exp(logits / 3) / np.exp(logits / 3).sum(1, keepdims=True)
-    np.testing.assert_allclose(with_temperature(softmax, 3.0), cooler, atol=1e-12)
+    np.testing.assert_allclose(temperature_scaled(softmax, 3.0), cooler, atol=1e-12)
     night = made_up_night()
-    np.testing.assert_array_equal(with_temperature_applied(night, 3.0).predictions, night.predictions)
+    np.testing.assert_array_equal(temperature_scaled_night(night, 3.0).predictions, night.predictions)
 
 
 def test_risk_coverage_keeps_the_surest():

@@ -3,8 +3,8 @@ import pytest
 
 from sleepkd.data.hypnogram import CLASS_NAMES
 from sleepkd.errors import UserError
+from sleepkd.evaluation.scores.bootstrap import bootstrap_intervals
 from sleepkd.evaluation.scores.groups import by_group, grouping, read_participants
-from sleepkd.evaluation.scores.statistics import intervals
 from tests.evaluation.nights import made_up_night
 
 NAMES = CLASS_NAMES[4]
@@ -27,7 +27,7 @@ def test_groups_from_participants(tmp_path):
     table = by_group(nights, NAMES, participants, draws=200)
     assert set(table) == {"age", "sex", "ahi"}  # all nights are of one standard and one subset
     assert table["sex"]["F"]["recordings"] == 2
-    alone = intervals(np.array([nights[1].confusion]), ["b"], draws=200)
+    alone = bootstrap_intervals(np.array([nights[1].confusion]), ["b"], draws=200)
     assert table["sex"]["M"]["pooled"]["kappa"]["value"] == alone["pooled"]["kappa"]["value"]
 
 

@@ -14,7 +14,7 @@ class NightPredictions:
 
     onset_s, duration_s: (N,) float64, seconds from the start of the recording; durations as scored (30 s, or R&K's 20).
     labels: (N,) int8, class index or -1 (unscored). probabilities: (N, K) float32, rows sum to 1. others: (S, N) int8,
-    the labels of further scorers, none of whom is scored against but by `scorers_of`.
+    the labels of further scorers, none of whom is scored against but by `inter_rater_scores`.
     """
 
     recording: str

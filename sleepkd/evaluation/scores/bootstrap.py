@@ -75,7 +75,7 @@ def pooled_scores(matrices: np.ndarray, weights: np.ndarray) -> dict[str, np.nda
     return batch_scores((weights @ matrices.reshape(r, k * k).astype(np.float64)).reshape(-1, k, k))
 
 
-def statistics_of(matrices: np.ndarray, weights: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
+def summary_statistics(matrices: np.ndarray, weights: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
     """{"mean" | "median" | "pooled": {score: (B,)}}: over recordings, and of all sleep epochs together, per draw."""
     by_recording, pooled = batch_scores(matrices), pooled_scores(matrices, weights)
     return {
@@ -85,7 +85,7 @@ def statistics_of(matrices: np.ndarray, weights: np.ndarray) -> dict[str, dict[s
     }
 
 
-def with_intervals(
+def attach_intervals(
     values: dict[str, dict[str, np.ndarray]], drawn: dict[str, dict[str, np.ndarray]], n_subjects: int
 ) -> dict[str, dict[str, dict[str, float]]]:
     """{statistic: {score: {value, low, high}}} from the statistics as they are, (1,) each, and as drawn, (B,) each."""
@@ -98,13 +98,13 @@ def with_intervals(
     return found
 
 
-def intervals(matrices: np.ndarray, subjects: Sequence[str], *, draws: int = DRAWS, seed: int = 0) -> dict:
+def bootstrap_intervals(matrices: np.ndarray, subjects: Sequence[str], *, draws: int = DRAWS, seed: int = 0) -> dict:
     """Mean and median over recordings, and pooled value, of every score, each with its 95 % interval.
 
     matrices: (R, K, K) confusion matrices; subjects: (R,) whose they are. Returns recordings and subjects (how many),
     and mean, median, pooled: {score: {value, low, high}}. The same seed gives the same numbers.
     """
     n_subjects = len(set(subjects))
-    values = statistics_of(matrices, np.ones((1, len(matrices))))
-    drawn = statistics_of(matrices, resample_subjects(subjects, draws, seed))
-    return {"recordings": len(matrices), "subjects": n_subjects, **with_intervals(values, drawn, n_subjects)}
+    values = summary_statistics(matrices, np.ones((1, len(matrices))))
+    drawn = summary_statistics(matrices, resample_subjects(subjects, draws, seed))
+    return {"recordings": len(matrices), "subjects": n_subjects, **attach_intervals(values, drawn, n_subjects)}

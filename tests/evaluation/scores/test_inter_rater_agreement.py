@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from sleepkd.evaluation.scores.night import NightPredictions
-from sleepkd.evaluation.scores.scorers import consensus, scorers_of
+from sleepkd.evaluation.scores.inter_rater_agreement import consensus, inter_rater_scores
+from sleepkd.evaluation.scores.night_predictions import NightPredictions
 from tests.evaluation.nights import made_up_night
 
 
@@ -36,7 +36,7 @@ def test_consensus(labels: list, expected: list) -> None:
 
 def test_each_mean_and_consensus_are_pooled_scores() -> None:
     nights = [with_others(made_up_night(f"r{i}", seed=i), 2, i) for i in range(3)]
-    found = scorers_of(nights)
+    found = inter_rater_scores(nights)
     assert (found["nights"], found["scorers"]) == (3, 3)
     truths = [np.concatenate([np.concatenate([n.labels[None], n.others])[s] for n in nights]) for s in range(3)]
     said = np.concatenate([n.predictions for n in nights])
@@ -54,8 +54,8 @@ def test_each_mean_and_consensus_are_pooled_scores() -> None:
 
 def test_nights_of_one_scorer_are_left_out() -> None:
     alone, two = made_up_night("r0", seed=0), with_others(made_up_night("r1", seed=1), 1)
-    assert scorers_of([alone]) is None
-    assert scorers_of([alone, two]) == scorers_of([two])
+    assert inter_rater_scores([alone]) is None
+    assert inter_rater_scores([alone, two]) == inter_rater_scores([two])
 
 
 def test_some_of_a_night_keeps_what_others_said_of_it() -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 from sleepkd.cohorts.remarks import parts_of
 from sleepkd.data.store import Store
 from sleepkd.evaluation.pages.page import grid, heading, page, paragraph, pictures
-from sleepkd.evaluation.pictures.figures import Picture
+from sleepkd.evaluation.pictures.drawing import Picture
 from sleepkd.files import write_text_atomically
-from sleepkd.inspection.facts import Facts, lines, totals
-from sleepkd.inspection.picture import night_picture
+from sleepkd.inspection.recording_figure import night_picture
+from sleepkd.inspection.store_summary import Facts, lines, totals
 
 INDEX = "index.html"
 

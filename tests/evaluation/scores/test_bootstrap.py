@@ -1,15 +1,15 @@
 import numpy as np
 import pytest
 
-from sleepkd.evaluation.scores.metrics import SCALAR_SCORES, batch_scores
-from sleepkd.evaluation.scores.statistics import (
+from sleepkd.evaluation.scores.bootstrap import (
+    bootstrap_intervals,
     expanded_interval,
-    intervals,
     resample_subjects,
-    statistics_of,
+    summary_statistics,
     weighted_mean,
     weighted_median,
 )
+from sleepkd.evaluation.scores.metrics import SCALAR_SCORES, batch_scores
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -48,7 +48,7 @@ def test_nothing_defined_has_no_mean_and_no_median():
 def test_pooled_statistics_are_scores_of_the_summed_matrices():
     matrices = np.random.default_rng(0).integers(0, 30, size=(5, 4, 4))
     weights = np.array([[1.0, 1, 1, 1, 1], [2, 0, 0, 1, 0]])
-    table = statistics_of(matrices, weights)
+    table = summary_statistics(matrices, weights)
     for score in SCALAR_SCORES:
         drawn = 2 * matrices[0] + matrices[3]
         expected = [batch_scores(matrices.sum(0))[score], batch_scores(drawn)[score]]
@@ -66,7 +66,7 @@ def test_expanded_interval_of_a_mean_is_students():
 
 def test_one_subject_has_values_but_no_interval():
     matrices = np.array([[[5, 1], [1, 3]], [[6, 0], [2, 2]]])
-    table = intervals(matrices, ["s", "s"], draws=100)
+    table = bootstrap_intervals(matrices, ["s", "s"], draws=100)
     assert (table["recordings"], table["subjects"]) == (2, 1)
     kappa = table["mean"]["kappa"]
     assert kappa["value"] == pytest.approx(batch_scores(matrices)["kappa"].mean())
@@ -76,21 +76,21 @@ def test_one_subject_has_values_but_no_interval():
 def test_intervals_hold_their_value_and_are_seeded():
     matrices = np.random.default_rng(0).integers(5, 60, size=(12, 4, 4)) + 80 * np.eye(4, dtype=int)
     subjects = [f"s{i // 2}" for i in range(12)]
-    table = intervals(matrices, subjects, draws=2000, seed=3)
+    table = bootstrap_intervals(matrices, subjects, draws=2000, seed=3)
     for statistic in ("mean", "median", "pooled"):
         for score in SCALAR_SCORES:
             entry = table[statistic][score]
             assert entry["low"] < entry["value"] < entry["high"]
-    assert table == intervals(matrices, subjects, draws=2000, seed=3)
+    assert table == bootstrap_intervals(matrices, subjects, draws=2000, seed=3)
 
 
 def test_nights_of_one_person_widen_the_interval():
     """Ten subjects with two equal nights each know no more than ten nights."""
     matrices = np.random.default_rng(0).integers(5, 60, size=(10, 3, 3))
     twice = np.repeat(matrices, 2, axis=0)
-    alone = intervals(matrices, [str(i) for i in range(10)], seed=1)
-    doubled = intervals(twice, [str(i // 2) for i in range(20)], seed=1)
-    pretended = intervals(twice, [str(i) for i in range(20)], seed=1)
+    alone = bootstrap_intervals(matrices, [str(i) for i in range(10)], seed=1)
+    doubled = bootstrap_intervals(twice, [str(i // 2) for i in range(20)], seed=1)
+    pretended = bootstrap_intervals(twice, [str(i) for i in range(20)], seed=1)
     width = [t["mean"]["kappa"]["high"] - t["mean"]["kappa"]["low"] for t in (alone, doubled, pretended)]
     assert width[1] == pytest.approx(width[0], rel=1e-9)
     assert width[2] < 0.8 * width[0]

@@ -8,7 +8,8 @@ from PIL import Image
 
 from sleepkd.data.hypnogram import CLASS_NAMES
 from sleepkd.evaluation.pictures.confusion_image import confusion_image
-from sleepkd.evaluation.pictures.figures import confusion_figure, hypnogram_figure
+from sleepkd.evaluation.pictures.hypnogram_figure import hypnogram_figure
+from sleepkd.evaluation.pictures.matrix_figures import confusion_figure
 from sleepkd.evaluation.pictures.palette import STAGE_COLOURS, display_order, rgb
 from tests.evaluation.nights import made_up_night
 

@@ -12,7 +12,8 @@ from matplotlib.ticker import MaxNLocator
 from sleepkd.data.beats import plausible_intervals
 from sleepkd.data.hypnogram import SLEEP_STAGES
 from sleepkd.data.store import Night
-from sleepkd.evaluation.pictures.figures import HOUR, STYLE, draw_hypnogram, save
+from sleepkd.evaluation.pictures.drawing import STYLE, save_png
+from sleepkd.evaluation.pictures.hypnogram_figure import HOUR, draw_hypnogram
 from sleepkd.evaluation.pictures.palette import (
     FAINT_INK,
     INK,
@@ -59,7 +60,7 @@ def night_picture(night: Night, path: Path) -> None:
         for axes in rows:
             axes.tick_params(length=0)
             axes.spines[["left", "bottom"]].set_visible(False)
-        save(figure, path)
+        save_png(figure, path)
 
 
 def _shade(axes: Axes, night: Night) -> None:

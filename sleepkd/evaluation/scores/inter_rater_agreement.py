@@ -7,10 +7,10 @@ import numpy as np
 
 from sleepkd.data.hypnogram import UNSCORED
 from sleepkd.evaluation.scores.metrics import SCALAR_SCORES, batch_scores, confusion_matrix
-from sleepkd.evaluation.scores.night import NightPredictions
+from sleepkd.evaluation.scores.night_predictions import NightPredictions
 
 
-def scorers_of(nights: Sequence[NightPredictions]) -> dict | None:
+def inter_rater_scores(nights: Sequence[NightPredictions]) -> dict | None:
     """Scores of the sleep epochs of all nights pooled, for nights with more than one scorer; None where there is none.
 
     Returns nights, scorers; each: a list of {score: value} by scorer, the default one first; mean: over these;

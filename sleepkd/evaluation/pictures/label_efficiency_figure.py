@@ -1,0 +1,38 @@
+"""Label efficiency as PNG: kappa against the number of labelled training nights, one line per model."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from sleepkd.evaluation.pictures.drawing import new_figure
+from sleepkd.evaluation.pictures.palette import FAINT_INK, INK, MODEL_COLOURS
+
+DRAWN = ("student", "kd", "yasa", "ensemble", "self", "night_eeg")
+"""Rows drawn in colour and named in the legend."""
+ZERO_NIGHTS_AT = 2.0
+"""Position of 0 labelled nights on the logarithmic axis."""
+
+
+def label_efficiency_figure(table: Mapping[int, dict], rows: Sequence[str], path: str | Path) -> None:
+    """Draw kappa against the number of labelled nights to a PNG; rows that are not in DRAWN are faint.
+
+    table: {number of labelled nights: {row: {kappa: {mean, sd}}}}, over seeds.
+    """
+    with new_figure(path, 7.2, 4.4) as figure:
+        axes = figure.add_subplot()
+        numbers = sorted(table)
+        colours = dict(zip(DRAWN, (*MODEL_COLOURS, INK), strict=False))
+        for row in rows:
+            points = [(max(n, ZERO_NIGHTS_AT), table[n][row]["kappa"]) for n in numbers if row in table[n]]
+            if not points:
+                continue
+            x, means = [n for n, _ in points], [kappa["mean"] for _, kappa in points]
+            if row in colours:
+                spreads = [kappa["sd"] or 0 for _, kappa in points]
+                axes.errorbar(x, means, spreads, marker="o", capsize=2, color=colours[row], label=row)
+            elif not row.startswith("night_eeg"):
+                axes.plot(x, means, marker=".", lw=0.8, color=FAINT_INK, alpha=0.6)
+        axes.set_xscale("log")
+        axes.set_xticks([max(n, ZERO_NIGHTS_AT) for n in numbers], [str(n) for n in numbers], minor=False)
+        axes.minorticks_off()
+        axes.set(xlabel="labelled nights", ylabel="kappa by night, mean over seeds")
+        axes.legend(loc="lower right")
