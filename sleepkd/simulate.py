@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from sleepkd.errors import run_command
-from sleepkd.simulation.cohort import CHANNEL_SETS, write_cohort
+from sleepkd.extras import require_extra
+from sleepkd.simulation.mass_layout import CHANNEL_SETS
 from sleepkd.simulation.population import Population, read_population
 
 DESCRIPTION = """Simulated whole-night polysomnography in the layout of MASS: EDF+ recordings with scored sleep stages,
@@ -15,6 +16,9 @@ participants.tsv, and truth/ with the true heartbeats and sleep stages."""
 def main(arguments: list[str] | None = None) -> int:
     """Write a simulated cohort and print its folder."""
     args = _parse(arguments)
+    require_extra("edfio", "evaluate", "sleepkd simulate")
+    from sleepkd.simulation.cohort import write_cohort  # --help needs no EDF library
+
     population = read_population(args.population) if args.population else Population()
     if args.difficulty is not None:
         population = replace(population, difficulty=args.difficulty)

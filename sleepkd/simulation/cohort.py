@@ -19,13 +19,12 @@ from sleepkd.simulation.ecg import artifact_free, simulate_ecg
 from sleepkd.simulation.eeg import simulate_eeg, simulate_eeg_sources
 from sleepkd.simulation.eog_emg import ocular_artifact, simulate_emg, simulate_eog, simulate_eye_movements
 from sleepkd.simulation.inter_rater import scorer_labels
-from sleepkd.simulation.mass_layout import PlannedRecording, plan_recordings
+from sleepkd.simulation.mass_layout import CHANNEL_SETS, PlannedRecording, plan_recordings
 from sleepkd.simulation.noise import mains
 from sleepkd.simulation.population import Population
 from sleepkd.simulation.simulated_night import SimulatedNight, simulate_night
 from sleepkd.simulation.sleep_architecture import SLEEP_EPOCH_SECONDS
 
-CHANNEL_SETS = ("beats", "needed", "full")
 UNFINISHED = ".unfinished"
 PARTICIPANTS = "participants.tsv"
 ORIGIN = "simulated"  # a column of participants.tsv, so that no result passes for one of real people
@@ -72,9 +71,15 @@ def write_cohort(
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
         write = partial(
-            write_simulated_recording, unfinished, seed=seed, hours=hours, channels=channels, rate=rate, scorers=scorers,
+            write_simulated_recording,
+            unfinished,
+            seed=seed,
+            hours=hours,
+            channels=channels,
+            rate=rate,
+            scorers=scorers,
             population=population,
-        )  # fmt: skip
+        )
         if jobs == 1:
             rows = [write(recording) for recording in recordings]
         else:

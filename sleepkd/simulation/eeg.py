@@ -138,7 +138,7 @@ def _amplitudes(night: SimulatedNight, frames: int) -> dict[str, np.ndarray]:
 
 
 def add_waves(signal: np.ndarray, onsets: np.ndarray, waves: list[np.ndarray], rate: int) -> None:
-    """Add each wave to `signal` at its onset in seconds (k,), in place; a wave that outlasts the signal is truncated."""
+    """Add each wave to `signal` at its onset in seconds (k,), in place; waves end with the signal at the latest."""
     for start, wave in zip((onsets * rate).astype(int), waves, strict=True):
         end = min(start + len(wave), len(signal))
         signal[start:end] += wave[: end - start]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sleepkd.simulation.noise import generator
 
+CHANNEL_SETS = ("beats", "needed", "full")
 NIGHTS_BY_SUBSET = {"SS1": 53, "SS2": 19, "SS3": 62, "SS4": 40, "SS5": 26}
 STANDARD = {"SS1": "aasm", "SS2": "rk", "SS3": "aasm", "SS4": "rk", "SS5": "rk"}
 # CLE: computed linked ears; LER: linked ears.

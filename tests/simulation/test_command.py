@@ -37,6 +37,15 @@ def test_error_is_one_line_with_exit_code_2(tmp_path, arguments, word):
     assert not (tmp_path / "raw").exists()
 
 
+def test_help_works_without_edfio_and_a_run_names_the_extra(monkeypatch, capsys, tmp_path):
+    monkeypatch.setitem(sys.modules, "edfio", None)
+    with pytest.raises(SystemExit) as stop:
+        command.main(["--help"])
+    assert stop.value.code == 0 and "sleepkd simulate" in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"edfio is not installed; pip install 'sleepkd\[evaluate\]'"):
+        command.main(["--out", str(tmp_path / "raw")])
+
+
 def test_heartbeats_and_scorings_without_signals_can_be_prepared(tmp_path):
     arguments = ["--nights", "3", "--hours", "4", "--channels", "beats", "--scorers", "3", "--apnea", "1"]
     assert command.main(["--out", str(tmp_path / "raw"), *arguments]) == 0
