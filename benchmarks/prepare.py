@@ -28,8 +28,10 @@ from sleepkd.cohorts.pairing import aligned, check_pairing
 from sleepkd.cohorts.signals import SIGNALS
 from sleepkd.data.beats import plausible_intervals
 from sleepkd.data.hypnogram import Hypnogram
+from sleepkd.data.recording_info import RecordingInfo, SignalInfo
 from sleepkd.data.splits import write_split
-from sleepkd.data.store import RecordingInfo, SignalInfo, Store, StoreSettings, create_store, write_recording
+from sleepkd.data.store import Store, StoreSettings
+from sleepkd.data.store_writing import create_store, write_recording
 
 RATE = 200.0
 MANY = 10_000

@@ -33,10 +33,12 @@ from sleepkd.checkpoints.trained import untrained
 from sleepkd.data.data_settings import DataConfig, Source
 from sleepkd.data.hypnogram import Hypnogram
 from sleepkd.data.nights import open_nights
+from sleepkd.data.recording_info import BeatsInfo, RecordingInfo, SignalInfo
 from sleepkd.data.segments import Batch, Segments
 from sleepkd.data.splits import write_split
 from sleepkd.data.stage_inputs import resolve
-from sleepkd.data.store import BeatsInfo, RecordingInfo, SignalInfo, Store, StoreSettings, create_store, write_recording
+from sleepkd.data.store import Store, StoreSettings
+from sleepkd.data.store_writing import create_store, write_recording
 from sleepkd.distributed import Processes
 from sleepkd.files import write_text_atomically
 from sleepkd.provenance import launch_command

@@ -14,7 +14,8 @@ from sleepkd.cohorts.ingest import Options
 from sleepkd.cohorts.layout import NONE, load_cohort
 from sleepkd.cohorts.remarks import warnings_of
 from sleepkd.data.splits import PARTS, draw_split, write_split
-from sleepkd.data.store import Store, StoreSettings, create_store, read_settings, write_settings
+from sleepkd.data.store import Store, StoreSettings, read_settings
+from sleepkd.data.store_writing import create_store, write_settings
 from sleepkd.errors import EXIT_USER_ERROR, UserError, run_command
 from sleepkd.files import write_bytes_atomically
 

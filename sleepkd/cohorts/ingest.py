@@ -17,8 +17,10 @@ from sleepkd.cohorts.pairing import aligned, check_pairing
 from sleepkd.cohorts.remarks import WARNING, joined
 from sleepkd.cohorts.signals import SIGNALS, DerivedSignal, SignalFile
 from sleepkd.cohorts.signals.derivation import find_channels
-from sleepkd.data.hypnogram import UNSCORED, Hypnogram, unscored_night
-from sleepkd.data.store import RecordingInfo, SignalInfo, StoreSettings, digest, to_int16, write_recording
+from sleepkd.data.hypnogram import UNSCORED, Hypnogram, unscored_hypnogram
+from sleepkd.data.recording_info import RecordingInfo, SignalInfo, digest
+from sleepkd.data.store import StoreSettings
+from sleepkd.data.store_writing import to_int16, write_recording
 from sleepkd.errors import UserError
 
 # The interquartile range of a scalp EEG over a night; outside it, the unit in the file's header is in doubt.
@@ -66,7 +68,7 @@ def ingest(store: Path, options: Options, files: RecordingFiles) -> str:
         remarks += more
         others = {path.name: _other_scoring(cohort, files, path, start, seconds, hypnogram) for path in other_files}
     else:
-        hypnogram = unscored_night(seconds, files.epoch_seconds)
+        hypnogram = unscored_hypnogram(seconds, files.epoch_seconds)
         if not len(hypnogram):
             raise UserError(f"{files.signals}: lasts {seconds:g} s, less than a sleep epoch")
 

@@ -7,7 +7,8 @@ import numpy as np
 from sleepkd.cohorts.beats.detect import FoundBeats, find_beats
 from sleepkd.cohorts.condition import night_statistics
 from sleepkd.cohorts.remarks import joined
-from sleepkd.data.store import Night, Store, add_to_recording
+from sleepkd.data.store import Night, Store
+from sleepkd.data.store_writing import add_to_recording
 
 
 def mend_recording(store: Store, recording: str, beats: bool) -> str | None:

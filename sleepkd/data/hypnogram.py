@@ -1,9 +1,12 @@
-"""Sleep stages, the class schemes that merge them, and the scored night."""
+"""Sleep stages, the class schemes that merge them, and the hypnogram of a night."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
+
+from sleepkd.errors import UserError
 
 Standard = Literal["aasm", "rk"]
 
@@ -11,7 +14,7 @@ SLEEP_STAGES = ("W", "N1", "N2", "N3", "REM")
 UNSCORED = -1
 UNSCORED_NAME = "unscored"  # in dataset YAMLs, stores and predictions
 EPOCH_SECONDS = 30.0
-"""Seconds of signal a network sees per sleep epoch, whatever the standard; R&K's 20-s ones are widened to it."""
+"""Length of the input for one sleep epoch in view `epochs`; R&K sleep epochs of 20 s are widened to it."""
 
 CLASS_NAMES: dict[int, tuple[str, ...]] = {
     3: ("W", "NREM", "REM"),
@@ -23,18 +26,19 @@ _MERGED: dict[int, tuple[int, ...]] = {3: (0, 1, 1, 1, 2), 4: (0, 1, 1, 2, 3), 5
 
 
 def merge_labels(labels: np.ndarray, classes: int) -> np.ndarray:
-    """Five-class labels (any shape, int, -1 unscored) as labels of a 3-, 4- or 5-class scheme; unscored stays so."""
+    """Five-class labels (any shape, int, -1 unscored) merged to 3, 4 or 5 classes, int8; unscored stays -1."""
     lookup = np.array([*_MERGED[classes], UNSCORED], dtype=np.int8)  # index -1 reaches the last entry
     return lookup[labels]
 
 
 @dataclass(frozen=True)
 class Hypnogram:
-    """The sleep epochs of one night, in time order; all unscored where nobody scored it.
+    """The sleep epochs of one night in time order; all are unscored in an unlabelled recording.
 
     onset_s: (N,) float64, seconds from the first sample of the recording, fractions kept.
     duration_s: (N,) float64, 30 for AASM and 20 for most R&K nights.
     labels: (N,) int8, index into `SLEEP_STAGES`, or `UNSCORED`.
+    Raises ValueError: columns of different lengths, sleep epochs out of order.
     """
 
     onset_s: np.ndarray
@@ -51,9 +55,32 @@ class Hypnogram:
         return len(self.labels)
 
 
-def unscored_night(seconds: float, epoch_seconds: float) -> Hypnogram:
-    """The hypnogram of a night without labels: whole sleep epochs from its first sample to its end, all unscored."""
+def unscored_hypnogram(seconds: float, epoch_seconds: float) -> Hypnogram:
+    """The hypnogram of an unlabelled recording: complete sleep epochs from the first sample on, all unscored."""
     n = int(seconds / epoch_seconds + 1e-6)
     return Hypnogram(
         np.arange(n) * float(epoch_seconds), np.full(n, float(epoch_seconds)), np.full(n, UNSCORED, np.int8)
     )
+
+
+def write_hypnogram(path: Path, hypnogram: Hypnogram) -> None:
+    """Write hypnogram.tsv of a store; onsets and durations are read back to the last bit."""
+    lines = ["onset_s\tduration_s\tsleep_stage"]
+    for onset, duration, label in zip(hypnogram.onset_s, hypnogram.duration_s, hypnogram.labels, strict=True):
+        name = UNSCORED_NAME if label == UNSCORED else SLEEP_STAGES[label]
+        lines.append(f"{float(onset)!r}\t{float(duration)!r}\t{name}")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def read_hypnogram(path: Path) -> Hypnogram:
+    """Read hypnogram.tsv of a store. Raises UserError where it is damaged."""
+    label_of = {name: k for k, name in enumerate(SLEEP_STAGES)} | {UNSCORED_NAME: UNSCORED}
+    try:
+        lines = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()[1:]]
+        return Hypnogram(
+            onset_s=np.array([float(line[0]) for line in lines]),
+            duration_s=np.array([float(line[1]) for line in lines]),
+            labels=np.array([label_of[line[2]] for line in lines], dtype=np.int8),
+        )
+    except (OSError, ValueError, KeyError, IndexError) as error:
+        raise UserError(f"{path}: cannot be read as a hypnogram: {error}") from None

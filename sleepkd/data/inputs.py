@@ -17,8 +17,9 @@ from scipy.signal import resample
 from sleepkd.data import beats as heartbeats
 from sleepkd.data.augment import Augment
 from sleepkd.data.data_settings import Alignment, DataConfig, Normalisation, Polarity
+from sleepkd.data.recording_info import SignalInfo
 from sleepkd.data.signal_kinds import SignalKind
-from sleepkd.data.store import Night, SignalInfo
+from sleepkd.data.store import Night
 from sleepkd.errors import UserError
 
 

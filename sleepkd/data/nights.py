@@ -34,7 +34,7 @@ def open_nights(sources: Sequence[Source], part: str) -> tuple[Night, ...]:
                 empty.append(split.where(part))
         for recording in recordings:
             night = store.open(recording, number)
-            night = night if source.labels else night.unscored()
+            night = night if source.labels else night.without_labels()
             if (other := nights.setdefault(night.key, night)) is not night:
                 raise UserError(
                     f"{night.folder}: cohort {night.cohort} has a recording of this name in {other.folder} too; "

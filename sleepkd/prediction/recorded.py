@@ -13,9 +13,10 @@ from sleepkd.cohorts.ingest import UNITS, stored_signal
 from sleepkd.cohorts.signals import SIGNALS, Derivation, DerivedSignal, SignalFile
 from sleepkd.cohorts.signals.table import TableFile
 from sleepkd.data.beats import median_interval
-from sleepkd.data.hypnogram import EPOCH_SECONDS, Hypnogram, unscored_night
+from sleepkd.data.hypnogram import EPOCH_SECONDS, Hypnogram, unscored_hypnogram
 from sleepkd.data.inputs import InputSpec, SignalInput
-from sleepkd.data.store import BeatsInfo, Night, RecordingInfo, SignalInfo, StoreSettings
+from sleepkd.data.recording_info import BeatsInfo, RecordingInfo, SignalInfo
+from sleepkd.data.store import Night, StoreSettings
 from sleepkd.errors import UserError
 from sleepkd.prediction.beat_files import is_beat_file, read_beats
 from sleepkd.prediction.heart import Heart, flat_or_clipped, heart_of
@@ -132,7 +133,7 @@ def _night(
     start_s: float,
     gaps: tuple[tuple[float, float], ...] = (),
 ) -> Night:
-    grid = unscored_night(seconds - start_s, EPOCH_SECONDS)
+    grid = unscored_hypnogram(seconds - start_s, EPOCH_SECONDS)
     hypnogram = Hypnogram(grid.onset_s + start_s, grid.duration_s, grid.labels)
     maps, beats = dict(stored), None
     if heart:

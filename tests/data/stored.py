@@ -1,12 +1,13 @@
 """Stores made up for the tests: every stored sample is known."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from sleepkd.data.hypnogram import UNSCORED, Hypnogram
-from sleepkd.data.store import RecordingInfo, SignalInfo, Store, StoreSettings, create_store, write_recording
+from sleepkd.data.recording_info import RecordingInfo, SignalInfo
+from sleepkd.data.store import Store, StoreSettings
+from sleepkd.data.store_writing import create_store, write_recording
 
 
 def signal_info(samples: np.ndarray, rate_hz: float, **changes) -> SignalInfo:
@@ -51,14 +52,3 @@ def made_store(
         )  # fmt: skip
         write_recording(path, info, signals, night)
     return Store(path)
-
-
-def as_format_1(store: Path) -> None:
-    """Turn a store into what the version before wrote: statistics of the scored part alone, no length, no beats."""
-    for path in store.glob("recordings/*/recording.json"):
-        facts = json.loads(path.read_text())
-        for signal in facts["signals"].values():
-            signal |= {"median": signal.pop("scored_median"), "iqr": signal.pop("scored_iqr")}
-        path.write_text(json.dumps({k: v for k, v in facts.items() if k not in ("seconds", "beats")}))
-    settings = json.loads((store / "store.json").read_text())
-    (store / "store.json").write_text(json.dumps(settings | {"format": 1}))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sleepkd.data.hypnogram import CLASS_NAMES, SLEEP_STAGES, UNSCORED, Hypnogram, merge_labels, unscored_night
+from sleepkd.data.hypnogram import CLASS_NAMES, SLEEP_STAGES, UNSCORED, Hypnogram, merge_labels, unscored_hypnogram
 
 MERGED_BY_NAME = {
     5: {"W": "W", "N1": "N1", "N2": "N2", "N3": "N3", "REM": "REM"},
@@ -50,7 +50,7 @@ def test_a_hypnogram_is_in_time_order_and_of_one_length():
 
 @pytest.mark.parametrize(("seconds", "epoch_seconds", "n"), [(90, 30, 3), (89.99, 30, 2), (95.5, 20, 4), (29, 30, 0)])
 def test_a_night_without_labels_has_a_grid(seconds, epoch_seconds, n):
-    grid = unscored_night(seconds, epoch_seconds)
+    grid = unscored_hypnogram(seconds, epoch_seconds)
     np.testing.assert_array_equal(grid.onset_s, np.arange(n) * float(epoch_seconds), strict=True)
     assert grid.duration_s.tolist() == [epoch_seconds] * n
     assert grid.labels.tolist() == [UNSCORED] * n and grid.labels.dtype == np.int8

@@ -15,7 +15,7 @@ X = np.arange(600, dtype=np.int16)
 
 @pytest.fixture
 def many(tmp_path, monkeypatch) -> Store:
-    monkeypatch.setattr(rooms, "MANY", 3)
+    monkeypatch.setattr(rooms, "MIN_INDEXED", 3)
     nights = {f"n{k}": hypnogram(0.25 + 30.0 * np.arange(k + 1), labels=np.arange(k + 1) % 5) for k in range(4)}
     return made_store(tmp_path, nights, {"ecg": X}, 10)
 
@@ -30,7 +30,7 @@ def same(a, b) -> None:
 def test_from_the_index_and_from_the_files_is_the_same(many, monkeypatch):
     first = [many.open(name) for name in many.recordings]  # writes the index
     assert (many.path / "index.json").is_file()
-    monkeypatch.setattr(rooms, "_read_hypnogram", None)  # from now on no file is read
+    monkeypatch.setattr(rooms, "read_hypnogram", None)  # from now on no file is read
     again = [Store(many.path).open(name) for name in many.recordings]
     monkeypatch.undo()
     plain = [Store(many.path).open(name) for name in many.recordings]

@@ -8,7 +8,9 @@ import pytest
 from sleepkd.config import to_dict
 from sleepkd.data.inputs import BeatsInput, SignalInput, input_spec, resolve
 from sleepkd.data.data_settings import DataConfig
-from sleepkd.data.store import BeatsInfo, RecordingInfo, StoreSettings, create_store, write_recording
+from sleepkd.data.recording_info import BeatsInfo, RecordingInfo
+from sleepkd.data.store import StoreSettings
+from sleepkd.data.store_writing import create_store, write_recording
 from sleepkd.data.store import Store as OpenedStore
 from sleepkd.data.segments import Segments
 from sleepkd.errors import UserError

@@ -5,20 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sleepkd.data.hypnogram import unscored_night
-from sleepkd.data.store import (
-    BeatsInfo,
-    Store,
-    StoreSettings,
-    add_to_recording,
-    create_store,
-    read_settings,
-    to_int16,
-    write_recording,
-    write_settings,
-)
+from sleepkd.data.hypnogram import unscored_hypnogram
+from sleepkd.data.recording_info import BeatsInfo
+from sleepkd.data.store import Store, StoreSettings, read_settings
+from sleepkd.data.store_writing import create_store, to_int16, write_recording
 from sleepkd.errors import UserError
-from tests.data.stored import as_format_1, hypnogram, made_store
+from tests.data.stored import hypnogram, made_store
 
 SIGNALS = {"eeg": np.arange(-500, 500, dtype=np.int16), "ecg": np.arange(1000, dtype=np.int16)}
 NIGHT = hypnogram([0.1 + 0.2, 1 / 3 + 30, 62.0], [30.0, 29.999, 30.0], [0, -1, 4])
@@ -75,35 +67,11 @@ def test_beats_are_written_and_read(small):
 
 
 def test_a_night_without_labels_is_a_night(tmp_path):
-    store = made_store(tmp_path / "store", {"a": unscored_night(95.0, 30.0)}, SIGNALS)
+    store = made_store(tmp_path / "store", {"a": unscored_hypnogram(95.0, 30.0)}, SIGNALS)
     night = store.open("a")
     assert not night.has_labels
     assert night.hypnogram.onset_s.tolist() == [0, 30, 60]
     assert night.hypnogram.labels.tolist() == [-1] * 3
-
-
-def test_facts_and_beats_are_added_in_place(small):
-    before = {p.name: (p.read_bytes(), p.stat().st_mtime_ns) for p in (small.path / "recordings" / "a").iterdir()}
-    night = small.open("a")
-    beats, quality = np.array([0.5, 1.5]), np.zeros(3)
-    add_to_recording(night.folder, replace(night.info, beats=BeatsInfo("sleepecg", 2, 1.0)), beats, quality)
-    assert small.info("a").beats == BeatsInfo("sleepecg", 2, 1.0)
-    np.testing.assert_array_equal(small.open("a").beats(), beats)
-    after = {p.name: (p.read_bytes(), p.stat().st_mtime_ns) for p in night.folder.iterdir()}
-    assert {name for name in before if after[name] != before[name]} == {"recording.json"}
-    assert litter(small) == []
-
-
-def test_a_store_of_the_version_before_is_read_but_not_added_to(tmp_path):
-    store = made_store(tmp_path / "store", {"a": NIGHT}, SIGNALS, median=3.0, iqr=2.0)
-    as_format_1(store.path)
-    eeg = Store(store.path).info("a").signals["eeg"]
-    assert (eeg.median, eeg.iqr, eeg.scored_median, eeg.scored_iqr) == (None, None, 3.0, 2.0)
-    assert Store(store.path).info("a").seconds == 10.0
-    with pytest.raises(UserError, match=rf"mend it first: python -m sleepkd\.prepare --mend {store.path}"):
-        create_store(store.path, store.settings)
-    write_settings(store.path, store.settings)
-    create_store(store.path, store.settings)
 
 
 def test_signals_are_mapped_not_loaded(small):
@@ -158,7 +126,7 @@ def test_a_store_is_started_once(tmp_path):
         StoreSettings("mass", 200.0, "each_window"),
     ):
         with pytest.raises(
-            UserError, match=f"s: holds .*'mass'.* this asks for .*{other.cohort}.*choose another --out"
+            UserError, match=f"s: holds .*'mass'.* this command asks for .*{other.cohort}.*choose another --out"
         ):
             create_store(tmp_path / "s", other)
 
@@ -173,13 +141,13 @@ def test_a_store_cannot_be_made_below_a_file(tmp_path):
 def test_no_such_store(tmp_path):
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "none", tmp_path, tmp_path / "file"):
-        with pytest.raises(UserError, match=f"{path.name}: no such store; run python -m sleepkd.prepare"):
+        with pytest.raises(UserError, match=f"{path.name}: no such store; run sleepkd prepare"):
             Store(path)
 
 
 def test_a_store_of_no_recording(tmp_path):
     create_store(tmp_path / "s", StoreSettings("mass"))
-    with pytest.raises(UserError, match="s: the store holds no recording"):
+    with pytest.raises(UserError, match="s: holds no recording; run sleepkd prepare"):
         Store(tmp_path / "s")
 
 

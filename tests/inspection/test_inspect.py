@@ -7,7 +7,9 @@ import pytest
 
 from sleepkd import inspect, prepare
 from sleepkd.data.hypnogram import Hypnogram
-from sleepkd.data.store import BeatsInfo, RecordingInfo, Store, StoreSettings, create_store, write_recording
+from sleepkd.data.recording_info import BeatsInfo, RecordingInfo
+from sleepkd.data.store import Store, StoreSettings
+from sleepkd.data.store_writing import create_store, write_recording
 from sleepkd.inspection.store_summary import facts_of
 from tests.cohorts.mass import night, sleep_epochs
 from tests.data.stored import signal_info

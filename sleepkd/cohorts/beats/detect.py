@@ -9,7 +9,7 @@ from sleepkd.cohorts.condition import resample_night
 from sleepkd.cohorts.remarks import WARNING
 from sleepkd.data.beats import beat_quality, median_interval
 from sleepkd.data.hypnogram import Hypnogram
-from sleepkd.data.store import BeatsInfo, digest
+from sleepkd.data.recording_info import BeatsInfo, digest
 
 BLOCK_SECONDS, MARGIN_SECONDS = 300, 10
 SLOWEST_HZ, ADVISED_HZ, DENSE_HZ = 30, 100, 200

@@ -1,0 +1,113 @@
+"""What a store knows of a recording without reading its signals: recording.json as dataclasses."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class SignalInfo:
+    """One stored signal: physical value = scale * stored value + offset, in `unit`.
+
+    derivation: the channels that it was computed from.
+    recorded_hz, rate_hz: samples per second in the file and in the store. samples: stored ones.
+    median, iqr: median and interquartile range of the physical signal over the night; no label enters them.
+    scored_median, scored_iqr: the same over the scored part of the night; None for a night without labels.
+    polarity: -1 where the recorded signal is inverted; applied when the signal is read.
+    digest: of the recorded samples; recordings that share one are the same night. "" in older stores.
+    """
+
+    derivation: str
+    unit: str
+    recorded_hz: float
+    rate_hz: float
+    samples: int
+    scale: float
+    offset: float
+    median: float
+    iqr: float
+    scored_median: float | None = None
+    scored_iqr: float | None = None
+    polarity: int = 1
+    digest: str = ""
+
+
+@dataclass(frozen=True)
+class BeatsInfo:
+    """The heartbeats of a recording: source, count, and the median plausible RR interval of the night, s.
+
+    source: the file of the heartbeats, or the name of the R-peak detector. digest: as in `SignalInfo`.
+    """
+
+    source: str
+    count: int
+    median_s: float
+    digest: str = ""
+
+
+@dataclass(frozen=True)
+class RecordingInfo:
+    """One recording: its subject, its files, how it was scored, its signals by name, its heartbeats.
+
+    recording, subject, subset: names. standard: scoring standard, "aasm" or "rk".
+    source, scoring: names of the files of signals and of labels; scoring is "" for a night without labels.
+    seconds: from the first sample to the last.
+    ignored_annotations: {text: count} of annotations of the scoring file that are no sleep stage.
+    gaps: (start, end), s, of interruptions; nothing that overlaps one is read.
+    note: the line that `prepare` printed. other_scorings: names of the files of further scorers.
+    """
+
+    recording: str
+    subject: str
+    subset: str
+    standard: str
+    source: str
+    scoring: str
+    seconds: float
+    signals: dict[str, SignalInfo]
+    ignored_annotations: dict[str, int]
+    beats: BeatsInfo | None = None
+    gaps: tuple[tuple[float, float], ...] = ()
+    note: str = ""
+    other_scorings: tuple[str, ...] = ()
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Names of its signals and, if it has heartbeats, "beats": keys of `SIGNAL_KINDS`."""
+        return (*self.signals, *(["beats"] if self.beats else []))
+
+    @property
+    def digests(self) -> frozenset[str]:
+        """The digests of its signals and heartbeats: a copy of the recording under another name shares them."""
+        beats = [self.beats.digest] if self.beats else []
+        return frozenset(filter(None, [*beats, *(signal.digest for signal in self.signals.values())]))
+
+    def clear_of_gaps(self, start_s: np.ndarray, end_s: np.ndarray) -> np.ndarray:
+        """Bool, of the shape of start_s: whether the time from start_s to end_s holds no gap."""
+        clear = np.ones(np.broadcast(start_s, end_s).shape, dtype=bool)
+        for begin, end in self.gaps:
+            clear &= (end_s <= begin + 1e-6) | (start_s >= end - 1e-6)
+        return clear
+
+
+def digest(samples: np.ndarray) -> str:
+    """A hash of samples (samples,) rounded to float32, which the last bit of a change of unit does not alter."""
+    return hashlib.blake2b(np.ascontiguousarray(samples, dtype=np.float32).data, digest_size=12).hexdigest()
+
+
+def to_json(info: RecordingInfo) -> str:
+    """The content of recording.json."""
+    return json.dumps(asdict(info), indent=1) + "\n"
+
+
+def from_json(content: dict[str, Any]) -> RecordingInfo:
+    """The recording of a parsed recording.json. Raises KeyError, TypeError or AttributeError where it is damaged."""
+    content = dict(content)
+    content["signals"] = {name: SignalInfo(**signal) for name, signal in content["signals"].items()}
+    content["beats"] = BeatsInfo(**content["beats"]) if content.get("beats") else None
+    content["other_scorings"] = tuple(content.get("other_scorings", ()))
+    content["gaps"] = tuple((float(start), float(end)) for start, end in content.get("gaps", ()))
+    return RecordingInfo(**content)
