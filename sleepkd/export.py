@@ -1,13 +1,12 @@
-"""python -m sleepkd.export --checkpoint best.pt --out model.onnx: a night network for use without this project.
+"""Export of a night network to ONNX or to torch.export, for use without sleepkd.
 
-Its inputs are what the checkpoint's network sees, of any number of 10-s tokens; its metadata say how they are made, the
-classes and the temperature, and so does model.onnx.json beside it, for where metadata cannot be read (a browser). It is
-checked against PyTorch on whole nights. A model card, model.md, lies beside it. Without --checkpoint it is the network
-that comes with sleepkd.
+    sleepkd export --inputs beats --out examples/web/night.onnx                  # the network that ships with sleepkd
+    sleepkd export --checkpoint best.pt --out model.onnx --int8 --store store    # smaller and faster
+    sleepkd export --checkpoint best.pt --out model.pt2 --format torch           # torch.export
 
-    python -m sleepkd.export --inputs beats --out examples/web/night.onnx
-    python -m sleepkd.export --checkpoint best.pt --out model.onnx --int8 --store store     # smaller and faster
-    python -m sleepkd.export --checkpoint best.pt --out model.pt2 --format torch            # torch.export
+The exported network takes nights of any length. model.onnx holds the classes, the preprocessing of its inputs and the
+temperature as metadata, and model.onnx.json holds the same for programs that cannot read them, such as browsers. The
+file is checked against PyTorch on whole nights. model.md is its model card.
 """
 
 import argparse
@@ -15,7 +14,6 @@ import json
 import tempfile
 import time
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -26,93 +24,112 @@ from sleepkd.data.data_settings import Source
 from sleepkd.data.hypnogram import UNSCORED
 from sleepkd.data.nights import open_nights
 from sleepkd.data.segments import Segments
+from sleepkd.data.views import TOKEN_SECONDS
 from sleepkd.errors import UserError, run_command
 from sleepkd.evaluation.scores.metrics import batch_scores, confusion_matrix
+from sleepkd.extras import require_extra
 from sleepkd.files import write_text_atomically
-from sleepkd.prediction.model import Model, load
+from sleepkd.prediction.model import SHIPPED, Model, load_model
 from sleepkd.provenance import commit
 
 CALIBRATION_NIGHTS = 8
-AS_TEXT = ("about", "sleepkd")
-"""Metadata that are no JSON."""
+PLAIN_TEXT = ("about", "sleepkd")
+"""Metadata that are not JSON."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the file, and its card."""
+    """Write the exported network and its model card."""
     args = _parse(arguments)
-    if args.format == "onnx" and any(find_spec(name) is None for name in ("onnx", "onnxruntime", "onnxscript")):
-        raise UserError("--format onnx: needs onnx, onnxruntime and onnxscript; pip install them")
-    model = load(args.checkpoint)
+    if args.format == "onnx":
+        for module in ("onnx", "onnxruntime", "onnxscript"):
+            require_extra(module, "export", "sleepkd export --format onnx")
+    model = load_model(args.checkpoint)
     if args.inputs:
         model = replace(model, trained=model.trained.with_inputs(args.inputs))
-    lines = _to_torch(model.trained, args.out) if args.format == "torch" else _to_onnx(model, args)
+    if args.format == "torch":
+        line = export_torch(model.trained, args.out)
+    elif args.int8:
+        line = export_int8(model, args.out, args.store)
+    else:
+        line = export_float(model, args.out)
     card = args.out.with_suffix(".md")
-    write_text_atomically(card, model_card(model, lines, args.metrics))
-    print("\n".join([*lines, str(card)]))
+    write_text_atomically(card, model_card(model, line, args.metrics))
+    print(f"{line}\n{card}")
     return 0
 
 
-def _to_onnx(model: Model, args: argparse.Namespace) -> list[str]:
-    from sleepkd.prediction.onnx_file import facts_of, quantise, write_onnx  # here: torch.export needs none of it
+def export_float(model: Model, path: Path) -> str:
+    """Write a float32 ONNX file; returns a line with its size and its difference from PyTorch."""
+    from sleepkd.prediction.onnx_file import onnx_metadata, write_onnx  # imports onnx
 
-    trained, facts = model.trained, facts_of(model, str(commit()))
-    if not args.int8:
-        difference = write_onnx(trained, args.out, facts)
-        _write_beside(args.out, facts)
-        size = args.out.stat().st_size
-        return [f"{args.out}: {size / 1e6:.2f} MB, at most {difference:.1g} from PyTorch's logits on whole nights"]
-    segments = _nights(trained, args.store)
+    metadata = onnx_metadata(model, str(commit()))
+    difference = write_onnx(model.trained, path, metadata)
+    _write_metadata_json(path, metadata)
+    size = path.stat().st_size / 1e6
+    return f"{path}: {size:.2f} MB; logits differ from PyTorch's by at most {difference:.1g} on whole nights"
+
+
+def export_int8(model: Model, path: Path, store: str) -> str:
+    """Write an int8 ONNX file; returns a line with its size, speed and kappa beside those of float32.
+
+    store: its validation nights give the quantization ranges and the kappa.
+    """
+    from sleepkd.prediction.onnx_file import onnx_metadata, quantize, write_onnx  # imports onnx
+
+    metadata, segments = onnx_metadata(model, str(commit())), _validation_nights(model.trained, store)
     with tempfile.TemporaryDirectory() as folder:
-        whole = Path(folder) / "float.onnx"
-        write_onnx(trained, whole, facts)
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        quantise(whole, args.out, segments)
-        _write_beside(args.out, facts)
-        (kappa, seconds), (kappa8, seconds8) = _measured(whole, segments), _measured(args.out, segments)
-        sizes = whole.stat().st_size, args.out.stat().st_size
-    return [
-        f"{args.out}: {sizes[1] / 1e6:.2f} MB of {sizes[0] / 1e6:.2f}, {seconds8:.3f} s a night of {seconds:.3f}, "
-        f"kappa {kappa8:.3f} of {kappa:.3f} on {len(segments)} nights of the validation part"
-    ]
+        float_path = Path(folder) / "float.onnx"
+        write_onnx(model.trained, float_path, metadata)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        quantize(float_path, path, segments)
+        _write_metadata_json(path, metadata)
+        kappa, seconds = _kappa_and_seconds(float_path, segments)
+        kappa8, seconds8 = _kappa_and_seconds(path, segments)
+        size, size8 = float_path.stat().st_size / 1e6, path.stat().st_size / 1e6
+    return (
+        f"{path}: {size8:.2f} MB (float32: {size:.2f}), {seconds8:.3f} s per night ({seconds:.3f}), "
+        f"kappa {kappa8:.3f} ({kappa:.3f}) on {len(segments)} validation nights"
+    )
 
 
-def _write_beside(path: Path, facts: dict[str, str]) -> None:
-    """The metadata as JSON, once the file that they are of is there."""
-    described = {key: text if key in AS_TEXT else json.loads(text) for key, text in facts.items()}
-    write_text_atomically(Path(f"{path}.json"), json.dumps(described, indent=1) + "\n")
-
-
-def _to_torch(trained: TrainedNetwork, path: Path) -> list[str]:
-    """torch.export's program, by inputs as they are named."""
+def export_torch(trained: TrainedNetwork, path: Path) -> str:
+    """Write a torch.export program that takes a dict of inputs; returns a line with its size and largest difference."""
     tokens = torch.export.Dim("tokens", min=2, max=100_000)
     inputs, shapes = {}, {}
     for name, item in trained.inputs.items():
         inputs[name] = torch.randn(1, 1, *item.shape(600.0))
-        shapes[name] = {inputs[name].dim() - 1: round(10 * item.rate) * tokens}
+        shapes[name] = {inputs[name].dim() - 1: item.shape(TOKEN_SECONDS)[-1] * tokens}
     program = torch.export.export(trained.network.eval(), (inputs,), dynamic_shapes=(shapes,))
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.export.save(program, path)
-    longer = {name: torch.randn(1, 1, *item.shape(8 * 3600.0)) for name, item in trained.inputs.items()}
+    night = {name: torch.randn(1, 1, *item.shape(8 * 3600.0)) for name, item in trained.inputs.items()}
     with torch.no_grad():
-        difference = (program.module()(longer) - trained.network(longer)).abs().max()
-    return [f"{path}: {path.stat().st_size / 1e6:.2f} MB, at most {difference:.1g} from the network's logits on 8 h"]
+        difference = (program.module()(night) - trained.network(night)).abs().max()
+    size = path.stat().st_size / 1e6
+    return f"{path}: {size:.2f} MB; logits differ from the network's by at most {difference:.1g} on 8 h"
 
 
-def _nights(trained: TrainedNetwork, store: str) -> Segments:
-    """Some validation nights with labels, to take ranges from and to score."""
+def _write_metadata_json(path: Path, metadata: dict[str, str]) -> None:
+    """Write the metadata of an ONNX file as JSON beside it."""
+    content = {key: text if key in PLAIN_TEXT else json.loads(text) for key, text in metadata.items()}
+    write_text_atomically(Path(f"{path}.json"), json.dumps(content, indent=1) + "\n")
+
+
+def _validation_nights(trained: TrainedNetwork, store: str) -> Segments:
+    """The first labelled validation nights of a store."""
     nights = [night for night in open_nights((Source(store),), "validation") if night.has_labels][:CALIBRATION_NIGHTS]
     return Segments(nights, trained.readers, trained.config.data.whole_nights(), scored_only=False)
 
 
-def _measured(path: Path, segments: Segments) -> tuple[float, float]:
-    """Kappa over all sleep epochs, and seconds a night."""
-    from sleepkd.prediction.onnx_file import predictor, rows_of
+def _kappa_and_seconds(path: Path, segments: Segments) -> tuple[float, float]:
+    """Kappa of an ONNX file over all sleep epochs of some nights, and its seconds per night."""
+    from sleepkd.prediction.onnx_file import inputs_of_nights, onnx_predictor
 
-    stage, classes, seconds = predictor(path), segments.data.classes, 0.0
+    predict, classes, seconds = onnx_predictor(path), segments.data.classes, 0.0
     confusion = np.zeros((classes, classes), dtype=np.int64)
-    for row, inputs in enumerate(rows_of(segments)):
+    for row, inputs in enumerate(inputs_of_nights(segments)):
         started = time.perf_counter()
-        logits = torch.from_numpy(stage(inputs))
+        logits = torch.from_numpy(predict(inputs))
         seconds += time.perf_counter() - started
         batch = segments[np.array([row])]
         predicted = batch.per_sleep_epoch(logits).argmax(-1).numpy()
@@ -121,24 +138,27 @@ def _measured(path: Path, segments: Segments) -> tuple[float, float]:
     return float(batch_scores(confusion)["kappa"]), seconds / len(segments)
 
 
-def model_card(model: Model, lines: list[str], metrics: Path | None) -> str:
-    """What the model is, what it saw, and how it did, from the JSON of an evaluation."""
+def model_card(model: Model, file_line: str, metrics: Path | None) -> str:
+    """A model card in Markdown: inputs, classes, training data, scores.
+
+    file_line: about the exported file. metrics: the metrics.json of an evaluation.
+    """
     config, inputs = model.trained.config, model.trained.inputs
     parts = [
         f"# {config.stage.name}",
         "Sleep stages from " + " and ".join(inputs) + ".",
         *model.about,
-        "## The file",
-        *lines,
+        "## File",
+        file_line,
         f"Classes: {config.data.classes}. Temperature: {model.temperature:g}. Inputs: "
         + "; ".join(f"{name}, {item}" for name, item in inputs.items()),
         "## Training",
         f"Stores: {', '.join(source.store for source in config.data.sources)}; stage `{config.stage.name}`, "
-        f"teacher {config.stage.teacher or 'none'}; {config.train.epochs} epochs, seed {config.train.seed}.",
-        "## How it does",
+        f"teacher {config.stage.teacher or 'none'}; {config.train.epochs} training epochs, seed {config.train.seed}.",
+        "## Scores",
     ]
     if metrics is None:
-        return "\n\n".join([*parts, "Not given: --metrics names the metrics.json of an evaluation."]) + "\n"
+        return "\n\n".join([*parts, "Not given: --metrics takes the metrics.json of an evaluation."]) + "\n"
     found = json.loads(metrics.read_text(encoding="utf-8"))
     overall = found["overall"]
     parts.append(
@@ -151,20 +171,22 @@ def model_card(model: Model, lines: list[str], metrics: Path | None) -> str:
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m sleepkd.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="sleepkd export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--checkpoint", type=Path, help="a trained network (best.pt); default: the one of sleepkd")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--inputs", nargs="+", metavar="INPUT", help="export it seeing these of its inputs only")
-    parser.add_argument("--format", default="onnx", choices=("onnx", "torch"))
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="output: model.onnx or model.pt2")
     parser.add_argument(
-        "--int8", action="store_true", help="static quantisation, ranges from the store's validation nights"
+        "--checkpoint", type=Path, metavar="FILE", help=f"trained network (best.pt); default: {SHIPPED}, which ships"
     )
-    parser.add_argument("--store", default="", help="for --int8")
-    parser.add_argument("--metrics", type=Path, help="metrics.json of an evaluation, for the card")
+    parser.add_argument("--inputs", nargs="+", metavar="INPUT", help="inputs to keep, of those of the network")
+    parser.add_argument("--format", default="onnx", choices=("onnx", "torch"), help="file format; default: onnx")
+    parser.add_argument("--int8", action="store_true", help="static quantization to int8 (ONNX)")
+    parser.add_argument(
+        "--store", default="", metavar="FOLDER", help="store whose validation nights give the ranges for --int8"
+    )
+    parser.add_argument("--metrics", type=Path, metavar="FILE", help="metrics.json of an evaluation, for the card")
     args = parser.parse_args(arguments)
     if args.int8 and (not args.store or args.format != "onnx"):
-        raise UserError("--int8: goes with --format onnx and needs --store, to take its ranges from")
+        raise UserError("--int8: needs --format onnx and a --store for the quantization ranges")
     if args.metrics and not args.metrics.is_file():
         raise UserError(f"{args.metrics}: no such file")
     return args

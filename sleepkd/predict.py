@@ -1,77 +1,80 @@
-"""python -m sleepkd.predict NIGHT [NIGHT …] --out DIR: stage anyone's recording.
+"""Sleep staging of recordings: ECG, heartbeats or heart rate in, hypnogram and sleep statistics out.
 
-A NIGHT is an EDF, EDF+ or BDF file, a WFDB header, a table (CSV, TSV, npz) of samples or of beats, an export of Polar
-or of Apple Health, or a folder of these. No labels and no EEG are needed. Each night gets a folder with hypnogram.csv,
-hypnogram.edf (EDF+ annotations), summary.json and night.png; index.html shows all. A file that cannot be staged is
-named with the reason, and the others go on.
+    sleepkd predict night.edf --out staged                      # by the network that ships with sleepkd
+    sleepkd predict night.edf --out staged --checkpoint runs/4class/night_ecg/best.pt
+    sleepkd predict ecg.csv --fs 250 --channel ecg --out staged
+    sleepkd predict rr.csv --beats --out staged --abstain-below 0.6
 
-    python -m sleepkd.predict night.edf --out staged                            # by the network that comes with it
-    python -m sleepkd.predict night.edf --out staged --checkpoint runs/4class/night_ecg/best.pt
-    python -m sleepkd.predict ecg.csv --fs 250 --channel ecg --out staged
-    python -m sleepkd.predict rr.csv --beats --out staged --abstain-below 0.6
+A recording is an EDF, EDF+ or BDF file, a WFDB header, a table (CSV, TSV, npz) of samples or of beats, an export of
+Polar or Apple Health, or a folder of these. No labels and no EEG are needed. Each night gets a folder with
+hypnogram.csv, hypnogram.edf (EDF+ annotations), summary.json and night.png; index.html shows all nights. A file that
+cannot be staged is reported with the reason, and the others are staged. Not a medical device.
 """
 
 import argparse
 import os
-import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING
 
 from sleepkd.errors import EXIT_USER_ERROR, UserError, run_command
+from sleepkd.extras import require_extra
 from sleepkd.files import write_text_atomically
-from sleepkd.prediction.model import Model, load
+from sleepkd.prediction.model import SHIPPED, Model, load_model
 from sleepkd.prediction.recorded import FORMATS, Reading, read_recording
+from sleepkd.progress import print_beside, track
 
-OF_FOLDERS = {suffix for suffix in FORMATS if suffix != ".txt"} | {".xml"}
+if TYPE_CHECKING:
+    from sleepkd.prediction.outputs import NightReport
+
+SUFFIXES = sorted({suffix for suffix in FORMATS if suffix != ".txt"} | {".xml"})
+"""Files of a folder that are staged. Many other things are .txt, so those are given by name."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Stage every night; exit code 2 where none could be, 1 where some could not."""
+    """Stage every recording; exit code 2 if none could be staged, 1 if some could not."""
     args = _parse(arguments)
-    model = load(args.checkpoint)
-    reading = Reading(args.channel or args.column, args.fs, args.beats, args.start)
-    paths = list(_files(args.nights))
-    named = _folders(paths)
-    done, refused = [], {}
-    for path in tqdm(paths, desc="predict", unit="night", disable=None):
+    for module in ("edfio", "matplotlib", "yasa"):
+        require_extra(module, "evaluate", "sleepkd predict")
+    model = load_model(args.checkpoint)
+    reading = Reading(args.channel, args.fs, args.beats, args.start)
+    paths = list(_files(args.recordings))
+    folders = _folder_names(paths)
+    staged: list[NightReport] = []
+    rejected: dict[str, str] = {}
+    for path in track(paths, "predict", len(paths), "night"):
         try:
-            done.append(_one(path, model, reading, args.out / named[path], args.abstain_below))
+            staged.append(_stage_file(path, model, reading, args.out / folders[path], args.abstain_below))
         except UserError as error:
-            refused[str(path)] = str(error).removeprefix(f"{path}: ")
-            tqdm.write(f"error: {error}", file=sys.stderr)
-    if done:
-        from sleepkd.prediction.outputs import index_page
+            rejected[str(path)] = str(error).removeprefix(f"{path}: ")
+            print_beside(f"error: {error}")
+    if staged:
+        from sleepkd.prediction.outputs import index_page  # imports matplotlib
 
-        write_text_atomically(args.out / "index.html", index_page(done, refused, model.about))
+        write_text_atomically(args.out / "index.html", index_page(staged, rejected, model.about))
         print("\n".join(model.about))
-        print(f"{len(done)} of {len(paths)} staged; {args.out / 'index.html'}")
-    return (1 if done else EXIT_USER_ERROR) if refused else 0
+        print(f"{len(staged)} of {len(paths)} staged; {args.out / 'index.html'}")
+    return (1 if staged else EXIT_USER_ERROR) if rejected else 0
 
 
-def _one(path: Path, model: Model, reading: Reading, folder: Path, abstain_below: float) -> tuple:
-    """Stage one file and write its folder: what the page says of it."""
-    from sleepkd.prediction.outputs import (
-        summary_of,
-        write_night,
-    )  # with YASA and matplotlib, after what can be refused
+def _stage_file(path: Path, model: Model, reading: Reading, folder: Path, abstain_below: float) -> "NightReport":
+    """Stage one recording and write its folder."""
+    from sleepkd.prediction.outputs import write_night  # imports matplotlib and YASA
 
     recorded = read_recording(path, model.trained.inputs, reading)
     staged = model.stage(recorded.night, abstain_below)
     about = {"source": path.name, "model": model.trained.path.name, "about": model.about}
-    picture = write_night(folder, staged, recorded, about)
-    return folder.name, summary_of(staged), picture
+    return write_night(folder, staged, recorded, about)
 
 
-def _files(given: list[Path]) -> Iterator[Path]:
-    """The files given, and those of known kinds in the folders given. Raises UserError where one is not there."""
+def _files(given: Sequence[Path]) -> Iterator[Path]:
+    """The files given, and the recordings in the folders given. Raises UserError: no such file, an empty folder."""
     for path in given:
         if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in OF_FOLDERS and file.is_file())
+            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
             if not found:
-                raise UserError(f"{path}: holds no recording ({', '.join(sorted(OF_FOLDERS))})")
+                raise UserError(f"{path}: holds no recording ({', '.join(SUFFIXES)})")
             yield from found
         elif path.is_file():
             yield path
@@ -79,37 +82,43 @@ def _files(given: list[Path]) -> Iterator[Path]:
             raise UserError(f"{path}: no such file or folder")
 
 
-def _folders(paths: list[Path]) -> dict[Path, str]:
-    """What each night's folder is called: by its file, and by its folders too where two have one name."""
+def _folder_names(paths: Sequence[Path]) -> dict[Path, str]:
+    """The output folder of each recording: the file's stem, or its relative path if two files share a stem."""
     stems = Counter(path.stem for path in paths)
-    above = Path(os.path.commonpath([path.parent.resolve() for path in paths]))
+    parent = Path(os.path.commonpath([path.parent.resolve() for path in paths]))
 
-    def whole(path: Path) -> str:
-        return "-".join(path.resolve().relative_to(above).parts)
+    def relative(path: Path) -> str:
+        return "-".join(path.resolve().relative_to(parent).parts)
 
-    return {path: path.stem if stems[path.stem] == 1 else whole(path) for path in paths}
+    return {path: path.stem if stems[path.stem] == 1 else relative(path) for path in paths}
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m sleepkd.predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="sleepkd predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("nights", nargs="+", type=Path, metavar="NIGHT", help="a file, or a folder of files")
-    parser.add_argument("--out", type=Path, required=True, help="a folder per night, and index.html")
+    parser.add_argument("recordings", nargs="+", type=Path, metavar="FILE", help="recording, or folder of recordings")
     parser.add_argument(
-        "--checkpoint", type=Path, help="a trained network (best.pt), or one of sleepkd's: night, tuned"
+        "--out", type=Path, required=True, metavar="FOLDER", help="output: a folder per night, and index.html"
     )
-    parser.add_argument("--channel", default="", help="the ECG's channel or column: a name, or a regular expression")
-    parser.add_argument("--column", default="", help="the same as --channel, for tables")
-    parser.add_argument("--fs", type=float, help="samples per second, for tables without a column of times")
-    parser.add_argument("--beats", action="store_true", help="the files hold beat times, RR intervals or heart rate")
-    parser.add_argument("--start", type=float, default=0.0, help="second of the recording where sleep epochs begin")
+    parser.add_argument(
+        "--checkpoint", type=Path, metavar="FILE", help=f"trained network (best.pt); default: {SHIPPED}, which ships"
+    )
+    parser.add_argument(
+        "--channel", default="", metavar="NAME", help="channel or column of the ECG: name, or regular expression"
+    )
+    parser.add_argument("--column", dest="channel", metavar="NAME", help="the same as --channel")
+    parser.add_argument("--fs", type=float, metavar="HZ", help="sampling rate of a table without a column of times, Hz")
+    parser.add_argument("--beats", action="store_true", help="files of beat times, RR intervals or heart rate")
+    parser.add_argument(
+        "--start", type=float, default=0.0, metavar="SECONDS", help="onset of the first sleep epoch, s; default: 0"
+    )
     parser.add_argument(
         "--abstain-below",
         type=float,
         default=0.0,
-        metavar="P",
-        help="leave unscored what is less sure than this (0 to 1)",
+        metavar="CONFIDENCE",
+        help="confidence, 0 to 1, below which a sleep epoch is left unscored; default: 0",
     )
     args = parser.parse_args(arguments)
     if args.fs is not None and not args.fs > 0:

@@ -1,15 +1,18 @@
-"""python -m sleepkd.pseudo_label STORE: let another library's stager stage a store's nights, and see how well it does.
+"""Pseudo-labels for a store by an external model (YASA on the EEG), and their agreement with the labels.
 
-Its answers are kept in the store, for `stage.teacher: yasa` on machines that need not have the library. Scored nights
-say how far to trust it: kappa, F1 by class, calibration, and the kappa of what it is sure of.
+    sleepkd pseudo-label store
+    sleepkd pseudo-label store --copy-to store32 --out results    # a store of the same nights at another rate, too
+
+The pseudo-labels are kept in the store; `stage.teacher: yasa` trains with them, also on machines without the library.
+Labelled nights are scored: kappa, F1 by class, calibration, and accuracy by confidence (selective prediction).
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from sleepkd.data.data_settings import Source
 from sleepkd.data.hypnogram import CLASS_NAMES
@@ -20,69 +23,78 @@ from sleepkd.errors import UserError, run_command
 from sleepkd.evaluation.inference import predictions_of
 from sleepkd.evaluation.predictions import write_predictions
 from sleepkd.evaluation.scores.calibration import calibration_of, fit_temperature
-from sleepkd.evaluation.scores.night import NightPredictions
+from sleepkd.evaluation.scores.night_predictions import NightPredictions
 from sleepkd.evaluation.scores.summary import metrics_of, write_metrics
-from sleepkd.settings import STAGER_NAMES
-from sleepkd.teachers.external import answers, classes_of, compute_answers, keep_answers, path_of
+from sleepkd.progress import Progress
+from sleepkd.teachers import EXTERNAL
+from sleepkd.teachers.external import compute_pseudo_labels
+from sleepkd.teachers.pseudo_labels import (
+    merge_probabilities,
+    pseudo_label_path,
+    read_pseudo_labels,
+    write_pseudo_labels,
+)
 
-SURE = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9)
+CONFIDENCES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Stage what is not staged yet; print and write the scores of the nights that are scored."""
+    """Compute missing pseudo-labels; print and write the scores of the labelled nights."""
     args = _parse(arguments)
+    teacher, names = EXTERNAL[args.model], CLASS_NAMES[args.classes]
     nights = open_nights((Source(args.store, args.split_name),), args.split)
-    left = sum(not path_of(args.stager, night).is_file() for night in nights)
-    with tqdm(total=left, desc=args.stager, unit="night", disable=None) as bar:
-        compute_answers(args.stager, nights, Processes("cpu"), bar.update)
-    print(f"{args.store}: {args.stager} has staged {left} nights now, {len(nights) - left} before")
-    for other in args.into:
-        print(f"{other}: has the answers to {hand_over(args.stager, nights, Store(other))} of these nights")
-    scored = [predictions(args.stager, night, args.classes) for night in nights if night.has_labels]
-    if not scored:
-        print("nobody scored any of them: how well it does is not known")
+    missing = sum(not pseudo_label_path(args.model, night).is_file() for night in nights)
+    with Progress(args.model, missing, "night") as progress:
+        compute_pseudo_labels(teacher, nights, Processes("cpu"), progress.advance)
+    print(f"{args.store}: pseudo-labels by {args.model} for {missing} nights; {len(nights) - missing} had them before")
+    for store in args.copy_to:
+        copied = copy_pseudo_labels(args.model, nights, Store(store))
+        print(f"{store}: pseudo-labels copied for {copied} nights")
+    labelled = [predictions(args.model, night, args.classes) for night in nights if night.has_labels]
+    if not labelled:
+        print("no labelled nights: agreement with labels is unknown")
         return 0
-    names = CLASS_NAMES[args.classes]
-    metrics = metrics_of(scored, names) | {
-        "calibration": calibration_of(scored),
-        "temperature": fit_temperature(scored),
+    metrics = metrics_of(labelled, names) | {
+        "calibration": calibration_of(labelled),
+        "temperature": fit_temperature(labelled),
     }
-    print("\n".join(said(metrics, scored, names)))
+    print("\n".join(score_lines(metrics, labelled, names)))
     if args.out:
-        write_predictions(scored, args.out / "predictions", names)
+        write_predictions(labelled, args.out / "predictions", names)
         write_metrics(args.out / "metrics.json", metrics)
         print(args.out / "metrics.json")
     return 0
 
 
-def hand_over(stager: str, nights: Sequence[Night], store: Store) -> int:
-    """Copy the answers to those nights that another store holds too, at another rate, say; returns how many.
+def copy_pseudo_labels(model: str, nights: Sequence[Night], store: Store) -> int:
+    """Copy pseudo-labels to another store that holds the same nights, at another rate say; returns their number.
 
-    Raises UserError where a night is there with other sleep epochs.
+    Raises UserError for a night with other sleep epochs there.
     """
-    held = [night for night in nights if night.info.recording in store.recordings]
-    for night in held:
+    shared = [night for night in nights if night.info.recording in store.recordings]
+    for night in shared:
         other = store.open(night.info.recording)
         same = [
             np.array_equal(getattr(night.hypnogram, x), getattr(other.hypnogram, x)) for x in ("onset_s", "duration_s")
         ]
         if not all(same):
-            raise UserError(f"{other.folder}: has other sleep epochs than {night.folder}; it is not the same night")
-        keep_answers(stager, other, answers(stager, night))
-    return len(held)
+            raise UserError(f"{other.folder}: has other sleep epochs than {night.folder}, so it is another night")
+        write_pseudo_labels(model, other, read_pseudo_labels(model, night))
+    return len(shared)
 
 
-def predictions(stager: str, night: Night, classes: int) -> NightPredictions:
-    """What it says of a night, beside what was scored."""
+def predictions(model: str, night: Night, classes: int) -> NightPredictions:
+    """The pseudo-labels of a night as predictions beside its labels."""
     every = np.arange(len(night.hypnogram))
-    return predictions_of(night, night.info.recording, every, classes_of(answers(stager, night), classes), classes)
+    probabilities = merge_probabilities(read_pseudo_labels(model, night), classes)
+    return predictions_of(night, night.info.recording, every, probabilities, classes)
 
 
-def said(metrics: dict, nights: Sequence[NightPredictions], names: Sequence[str]) -> list[str]:
-    """Its scores in a few lines: overall, by class, and of the sleep epochs that it is sure of."""
+def score_lines(metrics: Mapping[str, Any], nights: Sequence[NightPredictions], names: Sequence[str]) -> list[str]:
+    """The scores in a few lines: overall, F1 by class, and accuracy above each confidence."""
     overall, calibration = metrics["overall"], metrics["calibration"]
     lines = [
-        f"{len(nights)} scored nights, {overall['n']} sleep epochs: kappa {overall['kappa']:.3f} "
+        f"{len(nights)} labelled nights, {overall['n']} sleep epochs: kappa {overall['kappa']:.3f} "
         f"(median night {metrics['over_recordings']['median']['kappa']:.3f}), "
         f"accuracy {overall['accuracy']:.3f}, calibration error {calibration['ece']:.3f}, "
         f"fitted temperature {metrics['temperature']['temperature']:.2f}"
@@ -90,27 +102,42 @@ def said(metrics: dict, nights: Sequence[NightPredictions], names: Sequence[str]
     lines.append("  F1 " + ", ".join(f"{name} {overall['per_class'][name]['f1']:.2f}" for name in names))
     probabilities = np.concatenate([night.probabilities[night.scored] for night in nights])
     labels = np.concatenate([night.labels[night.scored] for night in nights])
-    for least in SURE:
-        kept = probabilities.max(axis=1) >= least
-        right = (probabilities.argmax(axis=1) == labels)[kept].mean() if kept.any() else float("nan")
-        lines.append(f"  at least {least:.1f} sure: {kept.mean():.1%} of sleep epochs, {right:.1%} of them right")
+    correct = probabilities.argmax(axis=1) == labels
+    for confidence in CONFIDENCES:
+        kept = probabilities.max(axis=1) >= confidence
+        accuracy = correct[kept].mean() if kept.any() else float("nan")
+        lines.append(
+            f"  confidence {confidence:.1f} or more: {kept.mean():.1%} of sleep epochs, accuracy {accuracy:.1%}"
+        )
     return lines
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m sleepkd.pseudo_label", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="sleepkd pseudo-label", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("store", help="a prepared store")
-    parser.add_argument("--stager", default=STAGER_NAMES[0], choices=STAGER_NAMES)
-    parser.add_argument("--split", default=ALL, choices=("train", "validation", "test", ALL), help="which part of it")
-    parser.add_argument("--split-name", default="default", help="of which split")
-    parser.add_argument("--classes", type=int, default=4, choices=(3, 4, 5))
+    parser.add_argument("store", metavar="STORE", help="folder of a prepared store")
+    parser.add_argument("--model", default="yasa", choices=tuple(EXTERNAL), help="external model; default: yasa")
+    parser.add_argument("--stager", dest="model", default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # version 0.1
     parser.add_argument(
-        "--into", nargs="+", default=[], metavar="STORE", help="stores of the same nights that get the answers, too"
+        "--split",
+        default=ALL,
+        choices=("train", "validation", "test", ALL),
+        help=f"part of the split to label; default: {ALL}",
     )
-    parser.add_argument("--out", type=Path, help="folder for metrics.json and predictions/")
-    return parser.parse_args(arguments)
+    parser.add_argument("--split-name", default="default", metavar="NAME", help="split of the store; default: default")
+    parser.add_argument(
+        "--classes", type=int, default=4, choices=(3, 4, 5), help="number of classes of the scores; default: 4"
+    )
+    parser.add_argument(
+        "--copy-to", nargs="+", default=[], metavar="STORE", help="stores of the same nights that get copies"
+    )
+    parser.add_argument("--into", dest="copy_to", nargs="+", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="output: metrics.json and predictions/")
+    args = parser.parse_args(arguments)
+    if args.model not in EXTERNAL:
+        parser.error(f"--stager: {args.model} is not one of {', '.join(EXTERNAL)}")
+    return args
 
 
 if __name__ == "__main__":

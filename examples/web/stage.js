@@ -1,9 +1,9 @@
-// From beats to a hypnogram with an exported model: the same steps as sleepkd/data/beats.py and examples/onnx_only.py.
+// Sleep staging of heartbeats with an exported model; the same steps as sleepkd/data/beats.py and examples/onnx_only.py.
 
 const SHORTEST_S = 0.3, LONGEST_S = 2.0, ECTOPIC = 0.2, NEIGHBOURS = 11;
 const SLOW_SECONDS = 25, RELATIVE = 0.1, FAST = 0.05, EPOCH_SECONDS = 30;
 
-/** Beat times, s, from the text of a CSV: RR intervals in ms or s, or the times of beats where the numbers rise. */
+/** Times of heartbeats, s, from the text of a CSV: RR intervals in ms or s, or beat times (rising numbers). */
 export function beatsOf(text) {
   const rows = text.split(/\r?\n/).filter((line) => line.trim() && !line.trim().startsWith("#")).map((line) => line.split(/[,;\t]/));
   if (!rows.length) throw new Error("the file is empty");
@@ -11,15 +11,15 @@ export function beatsOf(text) {
   const names = named ? rows.shift().map((cell) => cell.trim().replaceAll('"', "").toLowerCase()) : [];
   const rr = names.findIndex((name) => /^(rr|ibi|nn|r-r)/.test(name));
   const time = names.findIndex((name) => /^(time|t|beat|seconds)/.test(name));
-  if (named && rr < 0 && time < 0) throw new Error(`none of its columns is called rr or time: ${names.join(", ")}`);
+  if (named && rr < 0 && time < 0) throw new Error(`no column is named rr or time: ${names.join(", ")}`);
   const column = Math.max(0, rr >= 0 ? rr : time);
   const values = rows.map((row) => Number(row[column] || NaN));
   const bad = values.findIndex((x) => !Number.isFinite(x));
-  if (bad >= 0) throw new Error(`line ${bad + 1 + named}: ${rows[bad][column]} is no number`);
+  if (bad >= 0) throw new Error(`line ${bad + 1 + named}: ${rows[bad][column]} is not a number`);
   const rising = values.length > 2 && values.every((x, i) => !i || x > values[i - 1]);
   const isTimes = rr < 0 && (time >= 0 || rising);
   if (isTimes) {
-    if (!rising) throw new Error("the times of its beats do not rise");
+    if (!rising) throw new Error("the beat times do not rise");
     const unit = median(values.slice(1).map((x, i) => x - values[i])) > 10 ? 1000 : 1;
     return values.map((x) => (x - values[0]) / unit);
   }
@@ -29,23 +29,23 @@ export function beatsOf(text) {
   return beats;
 }
 
-/** Stages of a night: [{onset, stage, probabilities, quality}]; stage "unscored" where the beats are not usable. */
+/** Stages of a night: [{onset, stage, probabilities, quality}]; "unscored" is a sleep epoch without usable heartbeats. */
 export async function stageBeats(ort, session, facts, beats) {
   const seconds = beats.at(-1);
-  if (!(seconds >= 600)) throw new Error(`lasts ${(seconds / 60).toFixed(1)} min, too short to be staged`);
+  if (!(seconds >= 600)) throw new Error(`lasts ${(seconds / 60).toFixed(1)} min, too short: staging needs 10 min`);
   const of = facts.inputs.beats, classes = facts.classes;
   const epochs = Math.floor(seconds / EPOCH_SECONDS + 1e-6), perEpoch = EPOCH_SECONDS / facts.token_seconds;
   const tokens = perEpoch * Math.ceil(seconds / EPOCH_SECONDS - 1e-9), samples = of.samples_per_token * tokens;
-  const believed = plausible(beats);
-  if (!believed.includes(true)) throw new Error("holds no beats that a heart could have made");
-  const series = beatSeries(beats, believed, of.rate, samples);
+  const plausible = plausibleIntervals(beats);
+  if (!plausible.includes(true)) throw new Error("holds no plausible RR interval");
+  const series = beatSeries(beats, plausible, of.rate, samples);
   const whole = Math.floor(seconds / facts.token_seconds + 1e-6) * of.samples_per_token;
   for (let channel = 0; channel < 3; channel++) series.fill(0, channel * samples + whole, (channel + 1) * samples);
   const feeds = { beats: new ort.Tensor("float32", series, [1, 1, 3, samples]) };
   for (const [name, other] of Object.entries(facts.inputs))
-    if (name !== "beats") // absent
+    if (name !== "beats") // a missing input is zero
       feeds[name] = new ort.Tensor("float32", new Float32Array(other.samples_per_token * tokens), [1, 1, other.samples_per_token * tokens]);
-  const logits = (await session.run(feeds)).logits.data, quality = qualityOf(beats, believed, epochs);
+  const logits = (await session.run(feeds)).logits.data, quality = qualityOf(beats, plausible, epochs);
   return Array.from({ length: epochs }, (_, epoch) => {
     const mean = classes.map((_, k) => {
       let sum = 0;
@@ -58,8 +58,8 @@ export async function stageBeats(ort, session, facts, beats) {
   });
 }
 
-/** Which intervals to believe: what a heart can make, within a fifth of the median of the eleven around it. */
-function plausible(beats) {
+/** Which RR intervals are plausible: 0.3 to 2 s, and within 20 % of the median of the eleven around it. */
+function plausibleIntervals(beats) {
   const intervals = beats.slice(1).map((x, i) => x - beats[i]);
   const possible = intervals.map((x) => x >= SHORTEST_S && x <= LONGEST_S), half = (NEIGHBOURS - 1) / 2;
   return intervals.map((x, i) => {
@@ -71,11 +71,11 @@ function plausible(beats) {
   });
 }
 
-/** (3, samples): log interval over the night's median, its fast part, 1 within an interval to be believed. */
-function beatSeries(beats, believed, rate, samples) {
+/** The input (3, samples): log RR interval relative to the night's median, its fast part, and 1 in a plausible interval. */
+function beatSeries(beats, plausible, rate, samples) {
   const middles = [], intervals = [];
-  for (let i = 0; i < believed.length; i++)
-    if (believed[i]) {
+  for (let i = 0; i < plausible.length; i++)
+    if (plausible[i]) {
       middles.push((beats[i] + beats[i + 1]) / 2);
       intervals.push(beats[i + 1] - beats[i]);
     }
@@ -97,15 +97,15 @@ function beatSeries(beats, believed, rate, samples) {
     series[k] = relative[k + half] / RELATIVE;
     series[samples + k] = (relative[k + half] - mean) / FAST;
     while (beat < beats.length && beats[beat] <= k / rate) beat++;
-    series[2 * samples + k] = beat > 0 && beat - 1 < believed.length && believed[beat - 1] ? 1 : 0;
+    series[2 * samples + k] = beat > 0 && beat - 1 < plausible.length && plausible[beat - 1] ? 1 : 0;
   }
   return series;
 }
 
-/** The share of each 30 s that lies within an interval to be believed. */
-function qualityOf(beats, believed, epochs) {
+/** The share of each 30 s that lies within a plausible RR interval. */
+function qualityOf(beats, plausible, epochs) {
   const quality = new Float64Array(epochs);
-  believed.forEach((good, i) => {
+  plausible.forEach((good, i) => {
     if (!good) return;
     for (let epoch = Math.floor(beats[i] / EPOCH_SECONDS); epoch < epochs && epoch * EPOCH_SECONDS < beats[i + 1]; epoch++)
       quality[epoch] += (Math.min(beats[i + 1], (epoch + 1) * EPOCH_SECONDS) - Math.max(beats[i], epoch * EPOCH_SECONDS)) / EPOCH_SECONDS;

@@ -1,7 +1,7 @@
-"""A network that stages nights, with what there is to say of it."""
+"""The model that `sleepkd.load()` returns: sleep stages from an ECG or from heartbeats."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,73 +11,87 @@ import numpy as np
 from sleepkd.checkpoints.temperature import read_temperature, temperature_path
 from sleepkd.checkpoints.trained import TrainedNetwork, load_trained
 from sleepkd.cohorts.signals.derivation import DerivedSignal
+from sleepkd.data.hypnogram import UNSCORED_NAME
 from sleepkd.data.store import Night
 from sleepkd.errors import UserError
 from sleepkd.prediction.recorded import night_of_beats, night_of_signal
-from sleepkd.prediction.staged import Staged, stage_night
+from sleepkd.prediction.staged import StagedNight, stage_night
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
-OWN = ("night", "tuned")
-"""The networks that come with sleepkd (`scripts/weights.py`), the default first."""
-UNNAMED = Path("the signal")
+SHIPPED = "night"
+"""The name of the network that ships with sleepkd."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """trained: the network; temperature: of its probabilities; card: what it was trained on and how it did."""
+    """A trained network, the temperature of its probabilities, and its model card.
+
+    card: `card.json` beside the checkpoint (`scripts/weights.py` writes one), {} without.
+    """
 
     trained: TrainedNetwork
     temperature: float
     card: dict[str, Any]
 
-    def stage(self, night: Night, abstain_below: float = 0.0) -> Staged:
+    def stage(self, night: Night, abstain_below: float = 0.0) -> StagedNight:
         """Stage a night, as `stage_night` does."""
         return stage_night(self.trained, night, self.temperature, abstain_below)
 
-    def predict(self, signal: np.ndarray, fs: float) -> tuple[list[str], np.ndarray]:
-        """Sleep stages and probabilities (N, K) of every 30 s of an ECG (samples,) at fs; or of an EEG in µV.
+    def predict(self, signal: np.ndarray | Sequence[float], fs: float) -> tuple[list[str], np.ndarray]:
+        """Sleep stages (N,) and probabilities (N, K) of every 30 s of an ECG.
 
-        "unscored" where no heart is usable. Raises UserError where it is no ECG, or too short.
+        signal: (samples,), in mV; in any unit if the network normalises by the night, as the shipped one does. For a
+        network that sees EEG: an EEG in µV. fs: samples per second.
+        A sleep epoch without usable heartbeats is "unscored".
+        Raises UserError for a signal that is not an ECG, or is shorter than ten minutes.
         """
         name = "eeg" if "eeg" in self.trained.inputs else "ecg"
         samples = np.asarray(signal, dtype=np.float64)
         derived = DerivedSignal(samples, float(fs), name.upper(), "uV" if name == "eeg" else "mV")
-        return self._labels(lambda: night_of_signal(UNNAMED, name, derived, self.trained.inputs))
+        return self._stages(lambda: night_of_signal(Path("the signal"), name, derived, self.trained.inputs))
 
-    def predict_beats(self, times: np.ndarray) -> tuple[list[str], np.ndarray]:
-        """The same of the times of beats (beats,), s."""
+    def predict_beats(self, times: np.ndarray | Sequence[float]) -> tuple[list[str], np.ndarray]:
+        """Sleep stages (N,) and probabilities (N, K) of every 30 s from heartbeats.
+
+        times: (beats,), s from the start of the recording, in any order.
+        Raises UserError for beats without plausible intervals, or of less than ten minutes.
+        """
         beats = np.unique(np.asarray(times, dtype=np.float64))
-        return self._labels(lambda: night_of_beats(Path("the beats"), beats))
+        return self._stages(lambda: night_of_beats(Path("the beats"), beats))
 
-    def _labels(self, night: Callable[[], Night]) -> tuple[list[str], np.ndarray]:
+    def _stages(self, night: Callable[[], Night]) -> tuple[list[str], np.ndarray]:
         staged = self.stage(night())
-        names = [*staged.class_names, "unscored"]
+        names = [*staged.class_names, UNSCORED_NAME]
         return [names[k] for k in staged.stages], staged.predicted.probabilities
 
     @property
     def about(self) -> list[str]:
-        """What every output says of it."""
-        trained_on = self.card.get("trained_on", "What it was trained on: see the checkpoint's config.")
-        real = self.card.get("real_hearts", "How it does on real hearts is not known here.")
+        """What the network was trained on and how well it works, as every output states it."""
+        trained_on = self.card.get("trained_on", "Its training recordings are in the config of the checkpoint.")
+        real = self.card.get("real_recordings", "Its performance on real recordings is unknown.")
         return [f"Staged by {self.trained.path.name}. {trained_on} {real}", "Not a medical device."]
 
 
-def load(checkpoint: str | Path | None = None) -> Model:
-    """The model of a checkpoint, or one that comes with sleepkd: "night" (the default) or "tuned".
-
-    Raises UserError where there is none.
-    """
-    path = Path(checkpoint or OWN[0])
-    if str(path) in OWN and not path.is_file():
-        path = own_weights(str(path))
+def load_model(checkpoint: str | Path | None = None) -> Model:
+    """The model of a checkpoint; without one, the network that ships with sleepkd. Raises UserError: no such file."""
+    path = Path(checkpoint or SHIPPED)
+    if str(path) == SHIPPED and not path.is_file():
+        path = shipped_checkpoint()
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint")
     trained = load_trained(path)
     temperature = read_temperature(path) if temperature_path(path).is_file() else 1.0
-    card = path.with_name("card.json")
-    return Model(trained, temperature, json.loads(card.read_text(encoding="utf-8")) if card.is_file() else {})
+    return Model(trained, temperature, read_card(path.with_name("card.json")))
 
 
-def own_weights(name: str) -> Path:
-    """Where a network that comes with sleepkd lies."""
+def read_card(path: Path) -> dict[str, Any]:
+    """The model card in a JSON file, {} where there is no file. Keys of version 0.1 get their current names."""
+    if not path.is_file():
+        return {}
+    content: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return {{"real_hearts": "real_recordings"}.get(key, key): value for key, value in content.items()}
+
+
+def shipped_checkpoint(name: str = SHIPPED) -> Path:
+    """The path of a network that ships with sleepkd."""
     return WEIGHTS / name / f"{name}.pt"

@@ -1,90 +1,115 @@
-"""The files of a staged night: hypnogram.csv and .edf, summary.json, a figure; and a page of all nights."""
+"""Write a staged night: hypnogram.csv, hypnogram.edf, summary.json and night.png; and index.html of all nights."""
 
 import csv
 import io
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import edfio
 import numpy as np
-from edfio import Edf, EdfAnnotation, Recording
-from matplotlib import rc_context
-from matplotlib.figure import Figure
 
 from sleepkd.cohorts.clock import Start
 from sleepkd.data.beats import plausible_intervals
 from sleepkd.data.hypnogram import UNSCORED, UNSCORED_NAME
 from sleepkd.errors import UserError
 from sleepkd.evaluation.pages import page
-from sleepkd.evaluation.pictures.figures import HOUR, STYLE, Picture, draw_density, draw_hypnogram, save
+from sleepkd.evaluation.pictures.drawing import Picture, new_figure
+from sleepkd.evaluation.pictures.hypnogram_figure import HOUR, draw_density, draw_hypnogram
 from sleepkd.evaluation.pictures.palette import FAINT_INK, INK, display_order
 from sleepkd.evaluation.scores.sleep_medicine import hypnograms
 from sleepkd.evaluation.scores.summary import json_safe
 from sleepkd.files import write_bytes_atomically, write_text_atomically
 from sleepkd.prediction.recorded import Recorded
-from sleepkd.prediction.staged import Staged
+from sleepkd.prediction.staged import StagedNight
 
-QUALITY = ("quality", "beats", "flat", "clipped")
-EDF_NAMES = {"W": "W", "N1": "1", "N2": "2", "N3": "3", "REM": "R", "light": "2", "deep": "3", "NREM": "2"}
-"""As EDF+ has sleep stages ("Sleep stage 2"); of a class of several stages, one of them."""
+QUALITY_COLUMNS = ("quality", "beats", "flat", "clipped")
+EDF_STAGES = {"W": "W", "N1": "1", "N2": "2", "N3": "3", "REM": "R", "light": "2", "deep": "3", "NREM": "2"}
+"""Texts of EDF+ for each class ("Sleep stage 2"); one of the stages that a merged class holds."""
+STATISTICS = {
+    "TST": "total sleep time, min",
+    "SE": "sleep efficiency, %",
+    "WASO": "wake after sleep onset, min",
+    "SOL": "sleep onset latency, min",
+}
+"""Sleep statistics in the table of index.html, by YASA's name."""
 
 
-def write_night(folder: Path, staged: Staged, recorded: Recorded, about: dict) -> Picture:
-    """Write a night's files; returns its picture."""
+@dataclass(frozen=True)
+class NightReport:
+    """What index.html shows of a staged night: its name, the content of its summary.json, and its figure."""
+
+    name: str
+    summary: Mapping[str, Any]
+    picture: Picture
+
+
+def write_night(folder: Path, staged: StagedNight, recorded: Recorded, about: Mapping[str, Any]) -> NightReport:
+    """Write the files of a staged night into its folder. about: further entries of summary.json."""
     beats = recorded.night.beats() if recorded.night.info.beats else None
+    name = staged.predicted.recording
     write_text_atomically(folder / "hypnogram.csv", hypnogram_csv(staged, beats, recorded.lost))
     write_bytes_atomically(folder / "hypnogram.edf", hypnogram_edf(staged, recorded.start))
-    summary = {"recording": staged.predicted.recording, **summary_of(staged), **about}
+    summary = {"recording": name, **summary_of(staged), **about}
     write_text_atomically(folder / "summary.json", json.dumps(json_safe(summary), indent=1) + "\n")
     night_figure(staged, beats, folder / "night.png")
-    name = staged.predicted.recording
-    return Picture(folder / "night.png", f"{name}: hypnogram, probabilities, heart rate. Gaps: left unscored.")
+    rate = ", heart rate" if beats is not None else ""
+    caption = f"{name}: hypnogram, stage probabilities{rate}. Gaps in the hypnogram are unscored."
+    return NightReport(folder.name, summary, Picture(folder / "night.png", caption))
 
 
-def hypnogram_csv(staged: Staged, beats: np.ndarray | None = None, lost: np.ndarray | None = None) -> str:
-    """onset, duration, stage, p_<class> …, quality, and what there is to judge it by: a line per sleep epoch.
+def hypnogram_csv(staged: StagedNight, beats: np.ndarray | None = None, lost: np.ndarray | None = None) -> str:
+    """A CSV with a line per sleep epoch: onset, duration, stage, p_<class> …, quality, beats, flat, clipped.
 
-    beats: their times (beats,), s, which are counted. lost: (N, 2) shares flat and clipped.
+    beats: (beats,) s, counted per sleep epoch. lost: (N, 2), which shares of the ECG are flat and clipped.
     """
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["onset", "duration", "stage", *(f"p_{name}" for name in staged.class_names), *QUALITY])
+    rows.writerow(["onset", "duration", "stage", *(f"p_{name}" for name in staged.class_names), *QUALITY_COLUMNS])
     names, night = [*staged.class_names, UNSCORED_NAME], staged.predicted
     ends = night.onset_s + night.duration_s
     counts = None if beats is None else np.searchsorted(beats, ends) - np.searchsorted(beats, night.onset_s)
     for i, stage in enumerate(staged.stages):
-        quality = "" if math.isnan(staged.quality[i]) else f"{staged.quality[i]:.3f}"
+        times = [f"{night.onset_s[i]:g}", f"{night.duration_s[i]:g}"]
         probabilities = [f"{p:.4f}" for p in night.probabilities[i]]
-        judged = ["" if counts is None else counts[i], *(["", ""] if lost is None else (f"{x:.3f}" for x in lost[i]))]
-        times = f"{night.onset_s[i]:g}", f"{night.duration_s[i]:g}"
-        rows.writerow([*times, names[stage], *probabilities, quality, *judged])
+        quality = "" if math.isnan(staged.quality[i]) else f"{staged.quality[i]:.3f}"
+        count = "" if counts is None else str(counts[i])
+        shares = ["", ""] if lost is None else [f"{share:.3f}" for share in lost[i]]
+        rows.writerow([*times, names[stage], *probabilities, quality, count, *shares])
     return text.getvalue()
 
 
-def hypnogram_edf(staged: Staged, start: Start | None) -> bytes:
-    """An EDF+ file of annotations, "Sleep stage W" …, with the recording's date and time where they are known."""
+def hypnogram_edf(staged: StagedNight, start: Start | None) -> bytes:
+    """An EDF+ file with annotations "Sleep stage W" …; "Sleep stage ?" for unscored sleep epochs.
+
+    start: date and time of the recording, written into the header if known.
+    """
     names, night = staged.class_names, staged.predicted
-    later = start.offset_s if start else 0.0  # EDF+ counts from the header's time
+    offset_s = start.offset_s if start else 0.0  # EDF+ counts from the header's time
     annotations = [
-        EdfAnnotation(float(onset) + later, float(duration), f"Sleep stage {EDF_NAMES[names[k]] if k >= 0 else '?'}")
+        edfio.EdfAnnotation(
+            float(onset) + offset_s, float(duration), f"Sleep stage {EDF_STAGES[names[k]] if k >= 0 else '?'}"
+        )
         for onset, duration, k in zip(night.onset_s, night.duration_s, staged.stages, strict=True)
     ]
     header: dict[str, Any] = {}
     if start is not None and start.time is not None:
         header["starttime"] = start.time
     if start is not None and start.date is not None:
-        header["recording"] = Recording(startdate=start.date)
+        header["recording"] = edfio.Recording(startdate=start.date)
     content = io.BytesIO()
-    Edf([], annotations=annotations, **header).write(content)
+    edfio.Edf([], annotations=annotations, **header).write(content)
     return content.getvalue()
 
 
-def summary_of(staged: Staged) -> dict[str, Any]:
-    """How much was staged, and YASA's sleep statistics of it, {} where there is too little sleep for them."""
+def summary_of(staged: StagedNight) -> dict[str, Any]:
+    """Sleep epochs by stage, mean confidence, and YASA's sleep statistics ({} for a night with too little sleep)."""
     scored = staged.stages != UNSCORED
     counts = {name: int((staged.stages == k).sum()) for k, name in enumerate(staged.class_names)}
+    confidence = staged.predicted.probabilities.max(axis=1)[scored]
     try:
         _, predicted = hypnograms(staged.as_scored(), staged.class_names)
         statistics = predicted.sleep_statistics()
@@ -94,23 +119,24 @@ def summary_of(staged: Staged) -> dict[str, Any]:
         "sleep_epochs": len(scored),
         "staged": int(scored.sum()),
         "stages": counts,
-        "mean_confidence": float(staged.predicted.probabilities.max(axis=1)[scored].mean()) if scored.any() else None,
+        "mean_confidence": float(confidence.mean()) if len(confidence) else None,
         "sleep_statistics": {name: float(value) for name, value in statistics.items()},
     }
 
 
-def night_figure(staged: Staged, beats: np.ndarray | None, path: Path) -> None:
-    """Hypnogram over probabilities over heart rate, in hours from the start of the recording."""
+def night_figure(staged: StagedNight, beats: np.ndarray | None, path: Path) -> None:
+    """Draw hypnogram, stage probabilities and heart rate over hours from the start of the recording, as a PNG.
+
+    beats: (beats,) s; without them there is no heart rate.
+    """
     night, order = staged.as_scored(), display_order(staged.class_names)
     rows = 2 if beats is None else 3
-    with rc_context(STYLE):
-        figure = Figure(figsize=(11, 1.7 * rows + 0.6), layout="constrained")
+    with new_figure(path, 11, 1.7 * rows + 0.6) as figure:
         axes = figure.subplots(rows, 1, sharex=True)
         draw_hypnogram(axes[0], night, staged.stages, staged.class_names, order)
         draw_density(axes[1], night, staged.class_names, order)
         if beats is not None:
-            believed = plausible_intervals(beats)
-            rate = np.where(believed, 60 / np.maximum(np.diff(beats), 1e-3), np.nan)
+            rate = np.where(plausible_intervals(beats), 60 / np.maximum(np.diff(beats), 1e-3), np.nan)
             axes[2].plot(beats[1:] / HOUR, rate, color=INK, linewidth=0.4)
             axes[2].set_ylabel("heart rate, 1/min", color=FAINT_INK)
         for row in axes:
@@ -118,35 +144,25 @@ def night_figure(staged: Staged, beats: np.ndarray | None, path: Path) -> None:
             row.spines[["left", "bottom"]].set_visible(False)
         axes[-1].set_xlabel("hours from the start of the recording", color=FAINT_INK)
         axes[0].set_xlim(night.onset_s[0] / HOUR, (night.onset_s[-1] + night.duration_s[-1]) / HOUR)
+        share = f"{(staged.stages != UNSCORED).mean():.0%} of sleep epochs staged"
         axes[0].set_title(night.recording)
-        axes[0].set_title(
-            f"{(staged.stages != UNSCORED).mean():.0%} staged", fontsize=9.5, color=FAINT_INK, loc="right"
-        )
-        save(figure, path)
+        axes[0].set_title(share, fontsize=9.5, fontweight="normal", color=FAINT_INK, loc="right")
 
 
-def index_page(
-    nights: Sequence[tuple[str, Mapping[str, Any], Picture]], refused: Mapping[str, str], about: Sequence[str]
-) -> str:
-    """One page over all nights. nights: (name, summary, picture); refused: why, by file."""
-    said = {
-        "TST": "asleep, min",
-        "SE": "efficiency, %",
-        "WASO": "awake after sleep onset, min",
-        "SOL": "to fall asleep, min",
-    }
+def index_page(nights: Sequence[NightReport], rejected: Mapping[str, str], about: Sequence[str]) -> str:
+    """The HTML page of all nights. rejected: the reason by file. about: what every output states of the network."""
     rows = [
         [
-            name,
-            f"{summary['staged']} of {summary['sleep_epochs']}",
-            *(page.number(summary["sleep_statistics"].get(key), 0) for key in said),
+            night.name,
+            f"{night.summary['staged']} of {night.summary['sleep_epochs']}",
+            *(page.number(night.summary["sleep_statistics"].get(key), 0) for key in STATISTICS),
         ]
-        for name, summary, _ in nights
+        for night in nights
     ]
     body = [page.heading("Staged nights", 1), *(page.paragraph(line, "quiet") for line in about)]
-    body.append(page.grid(["night", "sleep epochs staged", *said.values()], rows))
-    if refused:
-        body += [page.heading("Not staged"), page.grid(["file", "why"], list(refused.items()), (1,))]
-    for name, _, picture in nights:
-        body += [page.heading(name, 3), page.pictures([picture])]
+    body.append(page.table(["night", "sleep epochs staged", *STATISTICS.values()], rows))
+    if rejected:
+        body += [page.heading("Not staged"), page.table(["file", "reason"], list(rejected.items()), (1,))]
+    for night in nights:
+        body += [page.heading(night.name, 3), page.pictures([night.picture])]
     return page.page("Staged nights", body)

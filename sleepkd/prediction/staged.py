@@ -1,4 +1,4 @@
-"""A night staged by a trained network, and what of it is left unscored."""
+"""Stage a night with a trained network; sleep epochs without usable heartbeats stay unscored."""
 
 from dataclasses import dataclass, replace
 
@@ -12,19 +12,22 @@ from sleepkd.data.store import Night
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError
 from sleepkd.evaluation.inference import predict
-from sleepkd.evaluation.scores.calibration import with_temperature_applied
-from sleepkd.evaluation.scores.night import NightPredictions
+from sleepkd.evaluation.scores.calibration import temperature_scaled_night
+from sleepkd.evaluation.scores.night_predictions import NightPredictions
 from sleepkd.prediction.heart import USABLE
 
-LEAST_STAGED = 0.2
-"""Of the sleep epochs of a night; fewer with a usable heart, and there is no night to speak of."""
+MIN_USABLE_SHARE = 0.2
+"""A night with a smaller share of sleep epochs with usable heartbeats is not staged."""
 
 
 @dataclass(frozen=True)
-class Staged:
-    """predicted: probabilities (N, K) of every sleep epoch. quality: (N,) share between plausible beats, NaN where the
-    network sees no heart. stages: (N,) int8, class index or -1 where it is left unscored, because the heart is not
-    usable there or the network is less sure than asked for."""
+class StagedNight:
+    """The predicted stages of a night.
+
+    predicted: probabilities (N, K) of every sleep epoch.
+    quality: (N,) share of each sleep epoch between plausible heartbeats, NaN without heartbeats.
+    stages: (N,) int8, class index, or -1 for a sleep epoch left unscored: no usable heartbeats, or low confidence.
+    """
 
     predicted: NightPredictions
     quality: np.ndarray
@@ -32,35 +35,41 @@ class Staged:
     class_names: tuple[str, ...]
 
     def as_scored(self) -> NightPredictions:
-        """The night with its stages where labels are: for what describes scored nights."""
+        """The night with its predicted stages as labels, for functions that describe scored nights."""
         return replace(self.predicted, labels=self.stages)
 
 
-def stage_night(trained: TrainedNetwork, night: Night, temperature: float = 1.0, abstain_below: float = 0.0) -> Staged:
-    """Stage a night with what it has of the network's inputs.
+def stage_night(
+    trained: TrainedNetwork, night: Night, temperature: float = 1.0, abstain_below: float = 0.0
+) -> StagedNight:
+    """Stage a night with those of the network's inputs that it holds.
 
-    Raises UserError: nothing the network sees, too little of the night usable.
+    temperature: divides the logits. abstain_below: confidence, 0 to 1, below which a sleep epoch stays unscored.
+    Raises UserError: none of the network's inputs, or usable heartbeats in less than a fifth of the sleep epochs.
     """
     held = {*night.info.signals, *(["beats"] if night.info.beats else [])}
     seen = [name for name in trained.inputs if name in held]
     if not seen:
-        raise UserError(f"{night.folder}: holds none of what the network sees: {', '.join(trained.inputs)}")
+        raise UserError(f"{night.folder}: holds none of the network's inputs: {', '.join(trained.inputs)}")
     network = trained.with_inputs(seen) if len(seen) < len(trained.inputs) else trained
-    segments = Segments([night], network.readers, trained.config.data.whole_nights(), scored_only=False, unlabelled=True)
+    segments = Segments(
+        [night], network.readers, trained.config.data.whole_nights(), scored_only=False, unlabelled=True
+    )
     (predicted,) = predict(network, segments, Processes("cpu"), 1)
     if temperature != 1.0:
-        predicted = with_temperature_applied(predicted, temperature)
+        predicted = temperature_scaled_night(predicted, temperature)
     if night.info.beats:
-        # A causal network's answers are final: so is what is said of the beats they rest on.
+        # The stages of a causal network are final, so their quality may not depend on later beats either.
         causal = bool(getattr(trained.config.model, "causal", False))
         quality = beat_quality(night.beats(), predicted.onset_s, predicted.duration_s, causal)
     else:
         quality = np.full(len(predicted), np.nan, dtype=np.float32)
     usable = ~(quality < USABLE)
-    if usable.mean() < LEAST_STAGED:
+    if usable.mean() < MIN_USABLE_SHARE:
         raise UserError(
-            f"{night.folder}: only {usable.sum()} of {len(usable)} sleep epochs have a usable heart; a loose electrode?"
+            f"{night.folder}: only {usable.sum()} of {len(usable)} sleep epochs have usable heartbeats; "
+            "was an electrode loose?"
         )
-    sure = predicted.probabilities.max(axis=1) >= abstain_below
-    stages = np.where(usable & sure, predicted.predictions, UNSCORED).astype(np.int8)
-    return Staged(predicted, quality, stages, CLASS_NAMES[trained.config.data.classes])
+    confident = predicted.probabilities.max(axis=1) >= abstain_below
+    stages = np.where(usable & confident, predicted.predictions, UNSCORED).astype(np.int8)
+    return StagedNight(predicted, quality, stages, CLASS_NAMES[trained.config.data.classes])
