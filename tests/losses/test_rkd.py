@@ -1,10 +1,10 @@
-"""RelationalLoss distillation against loops over pairs and triples in numpy."""
+"""Relational distillation against loops over pairs and triples in numpy."""
 
 import numpy as np
 import pytest
 
 from sleepkd.losses.rkd import RelationalDistillation, RelationalDistillationSettings
-from tests.distillation.terms.made_up import ONE_TAP, by_row, check_feature_term, ragged_features
+from tests.losses.synthetic import ONE_TAP, by_segment, check_feature_loss, ragged_features
 
 
 def smooth_l1(x: np.ndarray) -> np.ndarray:
@@ -29,9 +29,9 @@ def angles(z: np.ndarray) -> np.ndarray:
 def test_distances_and_angles(max_sleep_epochs: int, step: int) -> None:
     student, teacher, present = ragged_features()
     expected = 0.0
-    for own, other in zip(by_row(student, present), by_row(teacher, present), strict=True):
+    for own, other in zip(by_segment(student, present), by_segment(teacher, present), strict=True):
         if len(own) > 1:
             s, t = own[::step], other[::step]
             expected += 25 * smooth_l1(distances(s) - distances(t)).mean() + 3 * smooth_l1(angles(s) - angles(t)).mean()
-    term = RelationalDistillation(RelationalDistillationSettings(1.0, "a", "b", 25.0, 3.0, max_sleep_epochs), ONE_TAP)
-    check_feature_term(term, expected, 3, every=step)
+    loss = RelationalDistillation(RelationalDistillationSettings(1.0, "a", "b", 25.0, 3.0, max_sleep_epochs), ONE_TAP)
+    check_feature_loss(loss, expected, 3, every=step)

@@ -1,4 +1,4 @@
-"""The night network: answers of any length, its size, and what padding, absence and the future may change."""
+"""The night network: output lengths, size, and the effect of padding, absent inputs and later signal."""
 
 from dataclasses import replace
 
@@ -23,31 +23,31 @@ def spec(*names: str, rate: float = 64, causal: bool = False) -> InputSpec:
     return {name: BeatsInput(causal=causal) if name == "beats" else signal for name in names}
 
 
-def night(inputs: InputSpec, token_spans: int, rows: int = 1, seed: int = 0) -> dict[str, Tensor]:
+def night(inputs: InputSpec, tokens: int, segments: int = 1, seed: int = 0) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    shapes = {name: (rows, 1, *item.shape(10 * token_spans)) for name, item in inputs.items()}
+    shapes = {name: (segments, 1, *item.shape(10 * tokens)) for name, item in inputs.items()}
     return {name: torch.randn(*shape, generator=generator, dtype=torch.float64) for name, shape in shapes.items()}
 
 
 def network(settings: NightSettings, inputs: InputSpec, classes: int = 4) -> NightNetwork:
     torch.manual_seed(0)
     made = build_network(settings, classes, inputs, "night").double().eval()
-    for absent in made.fuse.absent.values():  # zeros at first: any would do for what is tested here
+    for absent in made.fuse.absent.values():  # initially 0, which would hide mistakes
         torch.nn.init.normal_(absent)
     return made.requires_grad_(False)
 
 
 @pytest.mark.parametrize("names", [("ecg",), ("beats",), ("ecg", "beats"), ("eeg",)], ids="+".join)
 @pytest.mark.parametrize("rate", [32, 64, 100, 128, 200, 256])
-def test_an_answer_for_every_ten_seconds(names: tuple[str, ...], rate: float) -> None:
+def test_one_output_per_ten_seconds(names: tuple[str, ...], rate: float) -> None:
     inputs = spec(*names, rate=rate)
     made = network(SMALL, inputs, classes=3)
-    for token_spans in (1, 4, 31):
-        assert made(night(inputs, token_spans, rows=2)).shape == (2, token_spans, 3)
+    for tokens in (1, 4, 31):
+        assert made(night(inputs, tokens, segments=2)).shape == (2, tokens, 3)
 
 
 @pytest.mark.parametrize(("names", "parameters", "flops"), [("beats", 0.7e6, 30e6), ("ecg beats", 2e6, 260e6)])
-def test_it_is_as_small_as_promised(names: str, parameters: float, flops: float) -> None:
+def test_parameters_and_flops_are_as_documented(names: str, parameters: float, flops: float) -> None:
     inputs = spec(*names.split(), rate=200)
     made = network(NightSettings(), inputs)
     assert 0.5e6 < sum(p.numel() for p in made.parameters()) < parameters
@@ -57,7 +57,7 @@ def test_it_is_as_small_as_promised(names: str, parameters: float, flops: float)
 
 
 @pytest.mark.parametrize("settings", [SMALL, CAUSAL, replace(CAUSAL, lookahead_minutes=0.5)])
-def test_a_longer_neighbour_in_the_batch_changes_nothing(settings: NightSettings) -> None:
+def test_padding_to_a_longer_segment_changes_nothing(settings: NightSettings) -> None:
     inputs = spec("ecg", "beats", causal=settings.causal)
     made, short = network(settings, inputs), night(inputs, 20)
     long = night(inputs, 50, seed=1)
@@ -67,41 +67,43 @@ def test_a_longer_neighbour_in_the_batch_changes_nothing(settings: NightSettings
     torch.testing.assert_close(both[1:], made(long), rtol=1e-9, atol=1e-9)
 
 
-def test_an_input_that_is_missing_is_one_that_is_zero() -> None:
+def test_a_missing_input_equals_a_zero_input() -> None:
     inputs = spec("ecg", "beats")
-    made, seen = network(SMALL, inputs), night(inputs, 20)
-    both = made(seen)
-    for left, out in (("ecg", "beats"), ("beats", "ecg")):
-        alone = made({left: seen[left]})
-        torch.testing.assert_close(alone, made({left: seen[left], out: torch.zeros_like(seen[out])}))
+    made, signals = network(SMALL, inputs), night(inputs, 20)
+    both = made(signals)
+    for present, absent in (("ecg", "beats"), ("beats", "ecg")):
+        alone = made({present: signals[present]})
+        torch.testing.assert_close(alone, made({present: signals[present], absent: torch.zeros_like(signals[absent])}))
         assert (alone - both).abs().max() > 1e-3
 
 
-def changed_after(seen: dict[str, Tensor], cell: int, token_spans: int) -> dict[str, Tensor]:
-    """The same night with another future from the start of a cell on."""
-    other = {name: torch.randn_like(x) for name, x in seen.items()}
-    first = {name: x.shape[-1] * cell // token_spans for name, x in seen.items()}
-    return {name: torch.cat([x[..., : first[name]], other[name][..., first[name] :]], -1) for name, x in seen.items()}
+def changed_after(signals: dict[str, Tensor], token: int, tokens: int) -> dict[str, Tensor]:
+    """The same night with other signal from the start of a token on."""
+    other = {name: torch.randn_like(x) for name, x in signals.items()}
+    first = {name: x.shape[-1] * token // tokens for name, x in signals.items()}
+    return {
+        name: torch.cat([x[..., : first[name]], other[name][..., first[name] :]], -1) for name, x in signals.items()
+    }
 
 
 @pytest.mark.parametrize("lookahead", [0, 0.5, 1])
-def test_a_causal_answer_does_not_depend_on_what_follows(lookahead: float) -> None:
-    inputs, token_spans, change = spec("ecg", "beats", causal=True), 40, 25
-    made, seen = network(replace(CAUSAL, lookahead_minutes=lookahead), inputs), night(inputs, token_spans)
-    differs = (made(seen) != made(changed_after(seen, change, token_spans))).any(-1)[0]
-    first = change - round(6 * lookahead)  # the first token that may know of it
+def test_a_causal_output_does_not_depend_on_later_signal(lookahead: float) -> None:
+    inputs, tokens, change = spec("ecg", "beats", causal=True), 40, 25
+    made, signals = network(replace(CAUSAL, lookahead_minutes=lookahead), inputs), night(inputs, tokens)
+    differs = (made(signals) != made(changed_after(signals, change, tokens))).any(-1)[0]
+    first = change - round(6 * lookahead)  # the first token that may depend on it
     assert not differs[:first].any()
     assert differs[first : first + 5].all()
 
 
-def test_an_answer_that_is_not_causal_does_depend_on_it() -> None:
+def test_an_output_that_is_not_causal_depends_on_later_signal() -> None:
     inputs = spec("ecg", "beats")
-    made, seen = network(SMALL, inputs), night(inputs, 40)
-    assert (made(seen) != made(changed_after(seen, 25, 40))).any(-1)[0, 20:].all()
+    made, signals = network(SMALL, inputs), night(inputs, 40)
+    assert (made(signals) != made(changed_after(signals, 25, 40))).any(-1)[0, 20:].all()
 
 
 @pytest.mark.parametrize("name", ["ecg", "beats"])
-def test_a_causal_network_takes_no_input_that_sees_the_future(name: str) -> None:
+def test_a_causal_network_with_an_input_that_is_not_causal_raises(name: str) -> None:
     with pytest.raises(UserError, match=r"^model.causal: .* set "):
         network(CAUSAL, spec(name))
 
@@ -110,13 +112,13 @@ def test_a_causal_network_takes_no_input_that_sees_the_future(name: str) -> None
     ("samples", "strides"),
     [(2000, (4, 4, 5, 5, 5)), (640, (2, 4, 4, 4, 5)), (40, (2, 4, 5)), (1000, (2, 4, 5, 5, 5)), (70, (2, 5, 7))],
 )
-def test_strides_have_the_samples_of_a_token_as_product(samples: int, strides: tuple[int, ...]) -> None:
+def test_the_product_of_strides_is_the_samples_of_a_token(samples: int, strides: tuple[int, ...]) -> None:
     assert strides_of(samples) == strides
 
 
 @pytest.mark.parametrize("samples", [1, 1700, 2 * 23])
-def test_samples_that_no_strides_divide_are_refused(samples: int) -> None:
-    with pytest.raises(UserError, match="another --rate"):
+def test_samples_that_no_strides_divide_raise(samples: int) -> None:
+    with pytest.raises(UserError, match="prepare the store at another --rate"):
         strides_of(samples)
 
 
@@ -127,7 +129,7 @@ def test_the_norm_is_the_root_mean_square_over_channels() -> None:
     torch.testing.assert_close(norm(x), expected)
 
 
-def test_utime_s_encoder_sees_every_30_s_as_it_was_trained_to() -> None:
+def test_the_utime_encoder_equals_utime_on_every_30_s() -> None:
     sizes = UTimeSettings(filters=(2, 2, 4, 4, 4), bottom_filters=6)
     inputs = spec("ecg", "beats")
     made = network(replace(SMALL, encoder="utime", utime=sizes), inputs)
@@ -161,16 +163,16 @@ def test_utime_s_encoder_sees_every_30_s_as_it_was_trained_to() -> None:
         ({"encoder": "lstm"}, "model.encoder"),
     ],
 )
-def test_impossible_settings_are_refused_by_key(values: dict, key: str) -> None:
+def test_impossible_settings_raise_by_key(values: dict, key: str) -> None:
     with pytest.raises(UserError, match=f"^{key}"):
         network_settings({"name": "night"} | values).check()
 
 
-def test_it_is_for_nights() -> None:
-    with pytest.raises(UserError, match=r"set data.view: night"):
+def test_view_epochs_raises() -> None:
+    with pytest.raises(UserError, match=r"needs data.view: night"):
         build_network(SMALL, 4, spec("ecg"), "epochs")
 
 
-def test_a_rate_of_which_ten_seconds_are_no_whole_number_is_refused() -> None:
+def test_a_rate_at_which_10_s_are_no_whole_number_of_samples_raises() -> None:
     with pytest.raises(UserError, match=r"stage.inputs.ecg.rate: 10 s at 64.03 Hz"):
         network(SMALL, spec("ecg", rate=64.03))
