@@ -1,1 +1,1 @@
-"""What happens once before training (recordings to store), and how training reads it."""
+"""Prepared stores, and how training, evaluation and prediction read them: signals, nights, segments, batches."""

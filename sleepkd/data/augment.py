@@ -1,6 +1,7 @@
-"""Rows of a night made a little different each time a student sees them; a teacher and validation see them as they are.
+"""Augmentation of the student's training segments; the teacher and validation read the same segments unchanged.
 
-What is drawn follows from (seed, epoch of training, row) alone: the same on any number of processes, and after a kill.
+Random draws depend on (seed, training epoch, segment) alone: they are the same on any number of processes and after a
+resume.
 """
 
 from dataclasses import dataclass
@@ -10,36 +11,41 @@ import numpy as np
 from sleepkd.data.beats import RELATIVE
 from sleepkd.data.data_settings import AugmentConfig
 
-LONGEST_LEAD_OFF = 0.25  # of a row
-MARGIN_S = 60.0  # how far around a row beats are changed: what its first and last samples depend on
+MAX_DROPOUT = 0.25
+"""Longest electrode dropout, as a share of the segment."""
+MARGIN_S = 60.0
+"""Heartbeats within this time of a segment are augmented too: its first and last samples depend on them."""
 
 
 @dataclass(frozen=True)
 class Augment:
-    """What is done to one row; rng is the row's own, and draws in the order of the calls.
+    """The augmentation of one segment. rng: the segment's own generator; the order of calls is the order of draws.
 
-    Signals and series that are 0 stay 0: nothing is laid over what is not there.
+    Values of 0 (no signal) stay 0.
     """
 
     settings: AugmentConfig
     rng: np.random.Generator
 
     def signal(self, x_S: np.ndarray) -> np.ndarray:
-        """A normalised signal (samples,), turned, scaled, noisy and off, as drawn."""
+        """A normalised signal, float32 (samples,), with random inversion, gain, additive noise, electrode dropout.
+
+        May change its argument in place.
+        """
         settings, rng = self.settings, self.rng
-        there = x_S != 0
+        present = x_S != 0
         sign = -1 if rng.random() < settings.inversion else 1
         x_S = x_S * np.float32(sign * np.exp(settings.gain * rng.standard_normal()))
         if settings.noise:
-            x_S += np.float32(settings.noise) * rng.standard_normal(len(x_S), dtype=np.float32) * there
+            x_S += np.float32(settings.noise) * rng.standard_normal(len(x_S), dtype=np.float32) * present
         if rng.random() < settings.electrode_dropout:
-            length = round(LONGEST_LEAD_OFF * len(x_S) * rng.random())
+            length = round(MAX_DROPOUT * len(x_S) * rng.random())
             first = rng.integers(0, len(x_S) - length + 1)
             x_S[first : first + length] = 0
         return x_S
 
     def beats(self, beats: np.ndarray, start_s: float, seconds: float) -> np.ndarray:
-        """Beat times around a row, some dropped and some added between others."""
+        """The heartbeats around a segment, s, with some dropped and some added."""
         settings, rng = self.settings, self.rng
         low, high = np.searchsorted(beats, (start_s - MARGIN_S, start_s + seconds + MARGIN_S))
         near = np.asarray(beats[low:high])
@@ -49,13 +55,13 @@ class Augment:
         return np.sort(np.concatenate([kept, added]))
 
     def series(self, x_3S: np.ndarray) -> np.ndarray:
-        """The series of beats (3, samples) with the row's RR intervals longer or shorter by a factor."""
+        """The series of `beats.beat_series` (3, samples), with all RR intervals scaled by one factor, in place."""
         shift = self.settings.rr_scale * self.rng.standard_normal() / RELATIVE
         x_3S[0] += np.float32(shift) * (x_3S != 0).any(axis=0)
         return x_3S
 
-    def left_out(self, names: list[str]) -> str | None:
-        """Which of a row's inputs is left out, if any."""
+    def dropped_input(self, names: list[str]) -> str | None:
+        """The name of the input that is left out of the segment, if any."""
         if self.rng.random() >= self.settings.drop_input:
             return None
         return names[self.rng.integers(len(names))]

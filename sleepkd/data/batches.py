@@ -1,6 +1,6 @@
-"""Which rows make up every update, and the loader that brings one process its share.
+"""Draw the batches of a training epoch, share them among processes, and load them.
 
-The content of every batch follows from (seed, epoch) alone; processes and micro-batches share it out.
+The content of every batch depends on (seed, training epoch) alone; processes and micro-batches share it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,11 +16,11 @@ from sleepkd.errors import UserError
 
 
 def draw_epoch(segments: Segments, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """The row numbers of each update of an epoch, in batches of at most `batch_size`.
+    """Segment indices of each update of a training epoch, at most `batch_size` per update.
 
-    Sizes differ by at most one, so that no update is left with a handful of rows. From one store, or several by their
-    sizes, every row comes once. Else each store has its share of every batch (`shares`), and its rows come in turn, so
-    that none comes twice more often than another of its store.
+    Batch sizes differ by at most one. With one store, or several in proportion to their size, every segment is drawn
+    once. Otherwise every batch holds the `shares` of the stores; the segments of a store are drawn in turn, so that
+    their counts differ by at most one.
     """
     rng = np.random.default_rng([seed, epoch])
     data, total = segments.data, len(segments)
@@ -28,71 +28,72 @@ def draw_epoch(segments: Segments, batch_size: int, seed: int, epoch: int) -> li
         order = rng.permutation(total)
     else:
         source_of = np.array([night.source for night in segments.nights])[segments.table.night]
-        rows = [np.flatnonzero(source_of == number) for number in range(len(data.sources))]
-        order = _interleaved(rows, shares([len(r) for r in rows], data), total, rng)
+        of_store = [np.flatnonzero(source_of == number) for number in range(len(data.sources))]
+        order = _interleaved(of_store, shares([len(indices) for indices in of_store], data), total, rng)
     return np.array_split(order, -(-total // batch_size))
 
 
 def shares(sizes: Sequence[int], data: DataConfig) -> np.ndarray:
-    """(S,) the share of each store in every batch: between by size (mix 0) and alike (mix 1), times its weight.
+    """(S,) the share of each store in every batch. sizes: segments per store; a store without segments has no share.
 
-    A store without rows has none. The one number is that of Perslev et al. (U-Time's multi-sequence training mixes data
-    sets by alpha between size and uniform).
+    Shares lie between proportional to size (mix 0) and uniform (mix 1), times the weights of the stores, as in U-Time's
+    multi-sequence training (Perslev et al.).
     """
     by_size = np.array(sizes) / sum(sizes)
-    alike = (by_size > 0) / np.count_nonzero(by_size)
-    wanted = ((1 - data.mix) * by_size + data.mix * alike) * [source.weight for source in data.sources]
-    return wanted / wanted.sum()
+    uniform = (by_size > 0) / np.count_nonzero(by_size)
+    weighted = ((1 - data.mix) * by_size + data.mix * uniform) * [source.weight for source in data.sources]
+    return weighted / weighted.sum()
 
 
-def _interleaved(rows: Sequence[np.ndarray], wanted: np.ndarray, total: int, rng: np.random.Generator) -> np.ndarray:
-    """`total` rows, so many of each store as wanted, each store's spread evenly over the epoch."""
-    counts = np.floor(wanted * total).astype(int)
-    largest = np.argsort(-(wanted * total - counts), kind="stable")[: total - counts.sum()]
+def _interleaved(
+    of_store: Sequence[np.ndarray], share_of: np.ndarray, total: int, rng: np.random.Generator
+) -> np.ndarray:
+    """`total` segment indices with the given share of each store, spread evenly over the training epoch."""
+    counts = np.floor(share_of * total).astype(int)
+    largest = np.argsort(-(share_of * total - counts), kind="stable")[: total - counts.sum()]
     counts[largest] += 1
     drawn, moments = [], []
-    for own, count in zip(rows, counts, strict=True):
+    for indices, count in zip(of_store, counts, strict=True):
         if count:
-            passes = [rng.permutation(own) for _ in range(-(-count // len(own)))]
+            passes = [rng.permutation(indices) for _ in range(-(-count // len(indices)))]
             drawn.append(np.concatenate(passes)[:count])
             moments.append((np.arange(count) + rng.random()) / count)
     return np.concatenate(drawn)[np.argsort(np.concatenate(moments), kind="stable")]
 
 
-def check_shares(rows: int, batch_size: int, among: int) -> None:
-    """UserError where a batch has fewer rows than there are processes times micro-batches to share it."""
-    smallest = rows // -(-rows // batch_size)
+def check_shares(segments: int, batch_size: int, among: int) -> None:
+    """Raise UserError where the smallest batch has fewer segments than `among`, processes times micro-batches."""
+    smallest = segments // -(-segments // batch_size)
     if smallest < among:
         raise UserError(
-            f"train.batch_size: {among} processes times micro-batches cannot share a batch of {smallest} rows; "
+            f"train.batch_size: {among} processes times micro-batches cannot share a batch of {smallest} segments; "
             "raise it, lower train.accumulate, or start fewer processes"
         )
 
 
 def share(batch: np.ndarray, rank: int, world: int, accumulate: int) -> list[np.ndarray]:
-    """One process's micro-batches of an update; together those of all processes are the batch."""
+    """The micro-batches of one process for an update; those of all processes together are the batch."""
     return [batch[micro * world + rank :: world * accumulate] for micro in range(accumulate)]
 
 
 def load_batches(segments: Segments, chosen: Sequence[np.ndarray], device: torch.device) -> Iterator[Batch]:
-    """The batches of some arrays of row numbers, in order, read ahead of time by `data.workers` processes if any."""
+    """The batches of several arrays of segment indices, in order, read ahead by `data.workers` loader processes."""
     data, on_cuda = segments.data, device.type == "cuda"
     workers = data.workers if data.workers >= 0 else 4 * on_cuda
-    return iter(
-        DataLoader(
-            segments,
-            sampler=chosen,  # type: ignore[arg-type]  # each "sample" is a whole batch of row numbers
-            batch_size=None,
-            num_workers=workers,
-            prefetch_factor=data.prefetch if workers else None,
-            pin_memory=on_cuda if data.pin_memory == "auto" else data.pin_memory == "yes",
-            generator=torch.Generator(),  # the loader draws a seed: not from the stream that dropout draws from
-        )
+    loader: DataLoader[Batch] = DataLoader(
+        segments,
+        sampler=chosen,  # each "sample" is the array of indices of a whole batch
+        batch_size=None,
+        num_workers=workers,
+        prefetch_factor=data.prefetch if workers else None,
+        pin_memory=on_cuda if data.pin_memory == "auto" else data.pin_memory == "yes",
+        generator=torch.Generator(),  # the loader draws a seed: not from the stream that dropout draws from
     )
+    return iter(loader)
 
 
 def each_once(segments: Segments, processes: Processes, batch_size: int) -> Iterator[tuple[np.ndarray, Batch]]:
-    """All rows, once over all processes, none padded: this process's row numbers and their batches."""
+    """Every segment once over all processes, without padding: indices of this process and their batches."""
     mine = np.arange(processes.rank, len(segments), processes.world)
     chosen = [mine[i : i + batch_size] for i in range(0, len(mine), batch_size)]
     return zip(chosen, load_batches(segments, chosen, processes.device), strict=True)

@@ -1,49 +1,48 @@
-"""Heart beats as a signal: which intervals between R peaks to believe, and the series that a network sees.
+"""Heartbeats as a signal: plausible RR intervals, their quality, and the series that a network reads.
 
-Pure functions of beat times (beats,) float64, seconds from the first sample, in time order. Nothing here looks at a
-label, so that a new night gets exactly what training nights got. An interval between two beats is believed where a
-heart can have made it (`SHORTEST_S` to `LONGEST_S`) and where it lies within `ECTOPIC` of the median of its neighbours;
-the others (ectopic beats, missed beats, gaps) are interpolated and marked.
+All functions take the times of R peaks, float64 (beats,), seconds from the first sample, in time order. No label
+enters. An RR interval is plausible if it lasts `MIN_RR_S` to `MAX_RR_S` and differs from the median of its neighbours
+by at most `ECTOPIC`. Other intervals (ectopic beats, missed beats, gaps) are interpolated and marked.
 """
 
 import numpy as np
 
-SHORTEST_S, LONGEST_S = 0.3, 2.0
+MIN_RR_S, MAX_RR_S = 0.3, 2.0
 """30 to 200 beats per minute."""
 ECTOPIC = 0.2
-"""How far an interval may lie from the median of its neighbours, in parts of it: 20 %, as heart rate variability is
-usually cleaned (Task Force of the ESC and NASPE 1996, Circulation 93:1043-1065, leaves the filter open)."""
+"""Largest difference between an interval and the median of its neighbours, as a share of the median: 20 %, a common
+filter of heart rate variability (Task Force of the ESC and NASPE 1996, Circulation 93:1043-1065, leaves it open)."""
 NEIGHBOURS = 11
 SLOW_SECONDS = 25.0
-"""What is slower than this is no part of the fast series: respiration and low-frequency waves (above 0.04 Hz) are."""
+"""Length of the mean that the fast series subtracts; it keeps respiration and low-frequency waves (above 0.04 Hz)."""
 RELATIVE, FAST = 0.1, 0.05
 """Units of the two series, in log interval: 10 % and 5 %, so that both are of the order of 1."""
 CHANNELS = 3
-USUAL_S = 0.9
-"""An interval in sleep as good as any, for a series that may not wait for the night's median."""
+TYPICAL_RR_S = 0.9
+"""A typical RR interval in sleep, in place of the night's median in a causal series."""
 
 
 def plausible_intervals(beats: np.ndarray, causal: bool = False) -> np.ndarray:
-    """(beats - 1,) bool: which of the intervals between successive beats to believe.
+    """Bool (beats - 1,): which RR intervals are physiologically plausible.
 
-    causal: by the intervals before it and its own, in place of those around it.
+    causal: takes the median of an interval and those before it instead of those around it.
     """
     intervals = np.diff(beats)
-    possible = (intervals >= SHORTEST_S) & (intervals <= LONGEST_S)
-    usual = _running_median(np.where(possible, intervals, np.nan), causal)
-    return possible & (np.abs(intervals - usual) <= ECTOPIC * usual)
+    possible = (intervals >= MIN_RR_S) & (intervals <= MAX_RR_S)
+    typical = _running_median(np.where(possible, intervals, np.nan), causal)
+    return possible & (np.abs(intervals - typical) <= ECTOPIC * typical)
 
 
 def median_interval(beats: np.ndarray) -> float:
-    """The median of the plausible intervals, s; NaN where there is none."""
+    """The median of the plausible RR intervals, s; NaN if none is plausible."""
     chosen = np.diff(beats)[plausible_intervals(beats)]
     return float(np.median(chosen)) if len(chosen) else float("nan")
 
 
 def beat_quality(beats: np.ndarray, onset_s: np.ndarray, duration_s: np.ndarray, causal: bool = False) -> np.ndarray:
-    """(N,) float32: which share of each stretch of time lies within a plausible interval between beats.
+    """Float32 (N,): the share of each sleep epoch that lies within plausible RR intervals.
 
-    causal: by the beats until the end of each stretch alone; sequences may not overlap.
+    causal: uses the heartbeats until the end of each sleep epoch alone; sleep epochs may not overlap.
     """
     if causal:
         ends = np.searchsorted(beats, onset_s + duration_s, side="right")
@@ -57,8 +56,8 @@ def beat_quality(beats: np.ndarray, onset_s: np.ndarray, duration_s: np.ndarray,
     return _quality(beats, plausible_intervals(beats), onset_s, duration_s)
 
 
-def _quality(beats: np.ndarray, believed: np.ndarray, onset_s: np.ndarray, duration_s: np.ndarray) -> np.ndarray:
-    covered = np.concatenate([[0.0], np.cumsum(np.diff(beats) * believed)]) if len(beats) else [0.0]
+def _quality(beats: np.ndarray, plausible: np.ndarray, onset_s: np.ndarray, duration_s: np.ndarray) -> np.ndarray:
+    covered = np.concatenate([[0.0], np.cumsum(np.diff(beats) * plausible)]) if len(beats) else [0.0]
 
     def until(t: np.ndarray) -> np.ndarray:
         return np.interp(t, beats, covered) if len(beats) else np.zeros_like(t)
@@ -68,11 +67,11 @@ def _quality(beats: np.ndarray, believed: np.ndarray, onset_s: np.ndarray, durat
 
 
 def beat_series(beats: np.ndarray, median_s: float, start_s: float, samples: int, rate_hz: float) -> np.ndarray:
-    """Three channels on a regular grid, float32 (3, samples); sample k lies at start_s + k / rate_hz seconds.
+    """RR intervals as three series on a regular grid, float32 (3, samples); sample k lies at start_s + k / rate_hz.
 
-    The logarithm of the interval relative to the night's median interval (`median_s`), in units of `RELATIVE`; its fast
-    part, that is without its mean over `SLOW_SECONDS`, in units of `FAST`; and quality, 1 within a plausible interval
-    and 0 elsewhere. All 0 where the stretch and its surroundings hold no plausible interval.
+    Channel 0: the logarithm of the RR interval relative to the median of the night (`median_s`), in units of
+    `RELATIVE`. Channel 1: its fast part, minus its mean over `SLOW_SECONDS`, in units of `FAST`. Channel 2: quality, 1
+    within a plausible interval, else 0. All are 0 if no interval near the segment is plausible.
     """
     series = np.zeros((CHANNELS, samples), dtype=np.float32)
     half = round(SLOW_SECONDS / 2 * rate_hz)
@@ -80,44 +79,45 @@ def beat_series(beats: np.ndarray, median_s: float, start_s: float, samples: int
     # Beyond both ends as far as the mean reaches, and the neighbours of the last interval: as for a whole night.
     near = slice(*(np.searchsorted(beats, (t[0], t[-1])) + np.array([-NEIGHBOURS, NEIGHBOURS])).clip(0, len(beats)))
     beats = np.asarray(beats[near])
-    believed = plausible_intervals(beats)
-    if not believed.any():
+    plausible = plausible_intervals(beats)
+    if not plausible.any():
         return series
-    intervals, middles = np.diff(beats)[believed], (beats[:-1] + beats[1:])[believed] / 2
+    intervals, middles = np.diff(beats)[plausible], (beats[:-1] + beats[1:])[plausible] / 2
     relative = np.interp(t, middles, np.log(intervals / median_s))
     mean = np.convolve(relative, np.full(2 * half + 1, 1 / (2 * half + 1)), mode="valid")
     inside = slice(half, half + samples)
     series[0] = relative[inside] / RELATIVE
     series[1] = (relative[inside] - mean) / FAST
     interval_of = np.searchsorted(beats, t[inside], side="right") - 1
-    within = (interval_of >= 0) & (interval_of < len(believed))
-    series[2, within] = believed[interval_of[within]]
+    within = (interval_of >= 0) & (interval_of < len(plausible))
+    series[2, within] = plausible[interval_of[within]]
     return series
 
 
 def causal_beat_series(beats: np.ndarray, start_s: float, samples: int, rate_hz: float) -> np.ndarray:
-    """The three channels of `beat_series` (3, samples), where a sample knows only the beats up to its own time.
+    """The three channels of `beat_series` (3, samples), each sample from the heartbeats before it alone.
 
-    The last believed interval is held until the next one ends, at most `SLOW_SECONDS`, and is relative to `USUAL_S`,
-    not to a median that a night has only at its end; the fast part is without the mean over the `SLOW_SECONDS` before;
-    quality is 1 where the last interval is believed and no beat is overdue. All 0 where none is held.
+    The last plausible interval is held until the next one ends, at most `SLOW_SECONDS`. It is relative to
+    `TYPICAL_RR_S`, since the median of the night is known only at its end. The fast part is minus the mean over the
+    `SLOW_SECONDS` before. Quality is 1 if the last interval is plausible and no beat is overdue. All are 0 while no
+    interval is held.
     """
     series = np.zeros((CHANNELS, samples), dtype=np.float32)
     behind = round(SLOW_SECONDS * rate_hz)
     t = start_s + np.arange(-behind, samples) / rate_hz
     first, last = np.searchsorted(beats, (t[0] - SLOW_SECONDS, t[-1]))
     beats = np.asarray(beats[max(0, first - NEIGHBOURS - 1) : last + 1])
-    believed = plausible_intervals(beats, causal=True)
-    if not believed.any():
+    plausible = plausible_intervals(beats, causal=True)
+    if not plausible.any():
         return series
-    numbers = np.flatnonzero(believed)
-    ends, logs = beats[numbers + 1], np.log(np.diff(beats)[numbers] / USUAL_S)
+    numbers = np.flatnonzero(plausible)
+    ends, logs = beats[numbers + 1], np.log(np.diff(beats)[numbers] / TYPICAL_RR_S)
     held = np.searchsorted(ends, t, side="right") - 1
     known = (held >= 0) & (t - ends[held] <= SLOW_SECONDS)
     relative = np.where(known, logs[held], 0.0)
     total, count = (np.convolve(x, np.ones(behind + 1), mode="valid") for x in (relative, known.astype(float)))
     newest = np.searchsorted(beats, t, side="right") - 1  # the last beat so far ends the last interval so far
-    good = known & (numbers[held] + 1 == newest) & (t - ends[held] <= LONGEST_S)
+    good = known & (numbers[held] + 1 == newest) & (t - ends[held] <= MAX_RR_S)
     series[0] = relative[behind:] / RELATIVE
     series[1] = np.where(known[behind:], relative[behind:] - total / np.maximum(count, 1), 0) / FAST
     series[2] = good[behind:]
@@ -125,7 +125,7 @@ def causal_beat_series(beats: np.ndarray, start_s: float, samples: int, rate_hz:
 
 
 def _running_median(values: np.ndarray, causal: bool = False) -> np.ndarray:
-    """Median of each value's NEIGHBOURS around it (causal: up to it), NaN left out; NaN where all are."""
+    """Median of the NEIGHBOURS values around each value (causal: up to it), without NaN; NaN where all are NaN."""
     if not len(values):
         return values
     half = NEIGHBOURS // 2
@@ -133,6 +133,6 @@ def _running_median(values: np.ndarray, causal: bool = False) -> np.ndarray:
     around = np.lib.stride_tricks.sliding_window_view(np.pad(values, pad, constant_values=np.nan), NEIGHBOURS)
     ranked = np.sort(around, axis=1)  # NaN sorts last
     count = np.count_nonzero(~np.isnan(ranked), axis=1)
-    rows = np.arange(len(values))
+    every = np.arange(len(values))
     lower, upper = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, NEIGHBOURS - 1)
-    return (ranked[rows, lower] + ranked[rows, upper]) / 2
+    return (ranked[every, lower] + ranked[every, upper]) / 2

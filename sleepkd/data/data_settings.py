@@ -1,4 +1,4 @@
-"""Settings of the data: which nights, which classes, how nights are cut into segments, how signals are scaled."""
+"""Settings of the data: nights, classes, views and segments, normalisation, augmentation, loader."""
 
 import math
 from dataclasses import dataclass, field, fields, replace
@@ -14,9 +14,12 @@ View = Literal["epochs", "night"]
 
 @dataclass(frozen=True)
 class Source:
-    """One entry of `data.nights`: a store, the name of a split or its folder, and the weight of its nights.
+    """One entry of `data.nights`.
 
-    labels: false ignores the labels of its recordings.
+    store: folder of the store.
+    split: name of a split of the store, or a folder.
+    weight: of the store when several stores are mixed, see `data.mix`.
+    labels: false reads its recordings as unlabelled ones.
     """
 
     store: str
@@ -27,14 +30,16 @@ class Source:
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Augmentation of the student's training segments (view `night`). All off by default; `augment.Augment` applies it.
+    """Augmentation of the student's training segments in view `night`; all off by default. See `augment.Augment`.
 
-    Signals: inversion is the probability of random inversion; gain the sd of the logarithm of a random factor; noise the
-    sd of additive white noise, in units of the normalised signal; electrode_dropout the probability of a stretch without
-    signal, up to a quarter of the segment.
-    Beats: dropped_beats and added_beats are shares of all beats; rr_scale is the sd of the logarithm of a random factor
-    on the RR intervals.
-    drop_input: the probability that one of a segment's inputs, drawn at random, is left out.
+    inversion: probability that a signal is inverted.
+    gain: standard deviation of the logarithm of a random factor on a signal.
+    noise: standard deviation of additive white noise, in units of the normalised signal.
+    electrode_dropout: probability that a signal is 0 for a random time, up to a quarter of the segment.
+    dropped_beats: share of the heartbeats that are dropped.
+    added_beats: heartbeats added at random times, as a share of all.
+    rr_scale: standard deviation of the logarithm of a random factor on the RR intervals.
+    drop_input: probability that one of the inputs of a segment, drawn at random, is left out.
     """
 
     inversion: float = 0.0
@@ -57,22 +62,28 @@ class AugmentConfig:
         for item in fields(self):
             value, upper = getattr(self, item.name), 1 if item.name in chances else math.inf
             allowed = "from 0 to 1" if item.name in chances else "0 or more"
-            require(0 <= value <= upper and value < math.inf, f"data.augment.{item.name}", f"must be {allowed}, is {value}")
+            fits = 0 <= value <= upper and value < math.inf
+            require(fits, f"data.augment.{item.name}", f"must be {allowed}, is {value}")
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Which nights are read, and how they are cut into segments and scaled.
+    """The data of a run: stores, classes, view, segments, normalisation, augmentation, loader.
 
+    store: folder of the only store.
+    split: name of its split, or a folder.
+    nights: several stores, in place of `store` and `split`.
+    mix: 0 samples stores in proportion to their size, 1 uniformly; either is multiplied by the weights of the stores.
     classes: 3 for W, NREM, REM; 4 for W, light, deep, REM; 5 for W, N1, N2, N3, REM.
-    nights: several stores; without any, `store` and `split` name the only one.
-    mix: 0 samples stores in proportion to their size, 1 uniformly; either is multiplied by the stores' weights.
     view: "epochs" reads a segment as `sleep_epochs` independent 30-s inputs; "night" reads the continuous signal.
+    sleep_epochs: sleep epochs per segment in view "epochs".
     segment_minutes: length of a training segment in view "night"; 0 is the whole night. Evaluation reads whole nights.
-    context_minutes: longest segment that the network ever sees, in training and evaluation; 0 is no limit.
-    normalisation, clip, ecg_polarity, alignment: defaults for signals whose `stage.inputs` entry leaves them open.
+    context_minutes: longest segment that the network ever reads, in training and evaluation; 0 is no limit.
+    normalisation, clip, alignment: defaults of `stage.inputs`.
+    ecg_polarity: default of `stage.inputs.<signal>.polarity` for signals whose polarity is detected, such as the ECG.
     workers: loader processes per training process; -1 is four on CUDA and none on CPU.
     prefetch: batches that each loader process reads ahead.
+    pin_memory: whether batches are loaded into page-locked memory; auto does on CUDA.
     """
 
     store: str = "store"
@@ -114,7 +125,7 @@ class DataConfig:
         require(self.prefetch >= 1, "data.prefetch", f"must be at least 1, is {self.prefetch}")
         require(self.workers >= -1, "data.workers", f"must be -1 (by device) or more, is {self.workers}")
         require(0 < self.clip < math.inf, "data.clip", f"must be positive, is {self.clip}")
-        require(0 <= self.mix <= 1, "data.mix", f"must lie between 0 (by size) and 1 (alike), is {self.mix}")
+        require(0 <= self.mix <= 1, "data.mix", f"must lie between 0 (by size) and 1 (uniform), is {self.mix}")
         for key in ("segment_minutes", "context_minutes"):
             value = getattr(self, key)
             require(0 <= value < math.inf, f"data.{key}", f"must be 0 or more, is {value}")

@@ -1,10 +1,9 @@
-"""The facts and hypnograms of all recordings of a store in one place, so that 10,000 nights open in a moment.
+"""The index of a large store: recording.json and hypnogram of all recordings in two files, so that it opens fast.
 
-STORE/index.json         each recording's facts, where its sleep epochs are, and when its two files were written
-STORE/index.<token>.npy  float64 (sleep epochs, 3): onset, duration, label of all recordings, one after another
+STORE/index.json      per recording: recording.json, its range of sleep epochs, size and time of its two files
+STORE/index.<id>.npy  float64 (sleep epochs, 3): onset, duration, label of all recordings, concatenated
 
-It is made where it is missing, and made anew where a file that it was made of changed; whoever deletes it loses
-nothing.
+It is written when it is missing, and updated when a file changes. It can be deleted at any time.
 """
 
 import io
@@ -21,17 +20,15 @@ from sleepkd.data.hypnogram import Hypnogram
 from sleepkd.errors import UserError
 from sleepkd.files import write_bytes_atomically, write_text_atomically
 
-FACTS, EPOCHS = "index.json", "index.{}.npy"
+INDEX, EPOCHS = "index.json", "index.{}.npy"
 VERSION = 1
 Entry = tuple[dict[str, Any], Hypnogram]
 
 
-def indexed(
-    store: Path, recordings: Sequence[str], read: Callable[[str], tuple[dict[str, Any], Hypnogram]]
-) -> dict[str, Entry]:
-    """The facts, as JSON has them, and the hypnogram of every recording; read: how to get those of one from its files.
+def indexed(store: Path, recordings: Sequence[str], read: Callable[[str], Entry]) -> dict[str, Entry]:
+    """Parsed recording.json and hypnogram of every recording that can be read; updates the index on disk.
 
-    A recording that cannot be read is left out. A store that cannot be written to goes without an index.
+    read: gets the two from the files of one recording. A store that cannot be written to has no index.
     """
     stamps = {name: _stamp(store / "recordings" / name) for name in recordings}
     entries, arrays = _load(store)
@@ -40,13 +37,13 @@ def indexed(
     for name in recordings:
         entry = entries.get(name)
         if entry and entry["stamp"] == stamps[name]:
-            rows = arrays[entry["first"] : entry["last"]]
-            found[name] = (entry["facts"], Hypnogram(rows[:, 0], rows[:, 1], rows[:, 2].astype(np.int8)))
+            epochs = arrays[entry["first"] : entry["last"]]
+            found[name] = (entry["facts"], Hypnogram(epochs[:, 0], epochs[:, 1], epochs[:, 2].astype(np.int8)))
         else:
             stale = True
             try:
                 found[name] = read(name)
-            except UserError:  # said when it is asked for
+            except UserError:  # raised again when the recording is opened
                 continue
     if stale:
         _write(store, found, stamps)
@@ -54,11 +51,11 @@ def indexed(
 
 
 def _stamp(folder: Path) -> list[int]:
-    """When the two files were last written, and how large they are."""
-    return [value for name in ("recording.json", "hypnogram.tsv") for value in _when(folder / name)]
+    """Time of the last change and size of the two files."""
+    return [value for name in ("recording.json", "hypnogram.tsv") for value in _changed(folder / name)]
 
 
-def _when(path: Path) -> tuple[int, int]:
+def _changed(path: Path) -> tuple[int, int]:
     try:
         stat = os.stat(path)
     except OSError:
@@ -68,7 +65,7 @@ def _when(path: Path) -> tuple[int, int]:
 
 def _load(store: Path) -> tuple[dict[str, Any], np.ndarray]:
     try:
-        content = json.loads((store / FACTS).read_text(encoding="utf-8"))
+        content = json.loads((store / INDEX).read_text(encoding="utf-8"))
         if content["version"] == VERSION:
             return content["recordings"], np.asarray(np.load(store / content["epochs"], mmap_mode="r"))
     except (OSError, ValueError, KeyError, TypeError, EOFError):
@@ -77,7 +74,7 @@ def _load(store: Path) -> tuple[dict[str, Any], np.ndarray]:
 
 
 def _write(store: Path, found: dict[str, Entry], stamps: dict[str, list[int]]) -> None:
-    epochs = EPOCHS.format(secrets.token_hex(4))  # a name of its own: the two files always belong together
+    epochs = EPOCHS.format(secrets.token_hex(4))  # a new name, so that the two files always match
     recordings, columns, first = {}, [np.zeros((0, 3))], 0
     for name, (facts, hypnogram) in found.items():
         last = first + len(hypnogram)
@@ -88,8 +85,8 @@ def _write(store: Path, found: dict[str, Entry], stamps: dict[str, list[int]]) -
     np.save(content, np.concatenate(columns))
     try:
         write_bytes_atomically(store / epochs, content.getvalue())
-        whole = {"version": VERSION, "epochs": epochs, "recordings": recordings}
-        write_text_atomically(store / FACTS, json.dumps(whole))
+        complete = {"version": VERSION, "epochs": epochs, "recordings": recordings}
+        write_text_atomically(store / INDEX, json.dumps(complete))
         for old in store.glob(EPOCHS.format("*")):
             if old.name != epochs:
                 old.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Which nights a part of a split holds, over one store or several; everything behind this file takes nights."""
+"""Open the nights of a part of a split, from one store or several."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,10 +12,10 @@ ALL = "all"
 
 
 def open_nights(sources: Sequence[Source], part: str) -> tuple[Night, ...]:
-    """The nights of one part (train, validation, test) of every source's split, or of "all" of every store.
+    """The nights of a part ("train", "validation", "test") of the split of every source; "all" opens whole stores.
 
-    Raises UserError: a store or split that is not there, a part without recordings in all sources, two nights of the
-    same cohort and name, a subject of one cohort in two parts, one night in two stores.
+    Raises UserError: a missing store or split, a part without recordings in all sources, two nights of one cohort with
+    the same name, a subject of one cohort in two parts, a night in two stores.
     """
     nights: dict[str, Night] = {}
     part_of: dict[tuple[str, str], tuple[str, str]] = {}
@@ -28,7 +28,7 @@ def open_nights(sources: Sequence[Source], part: str) -> tuple[Night, ...]:
         else:
             split = read_split(store, source.split)
             if len(sources) > 1:
-                _check_apart(store, split.parts, part_of, night_of)
+                _check_disjoint(store, split.parts, part_of, night_of)
             recordings = split.parts[part]
             if not recordings:
                 empty.append(split.where(part))
@@ -38,34 +38,34 @@ def open_nights(sources: Sequence[Source], part: str) -> tuple[Night, ...]:
             if (other := nights.setdefault(night.key, night)) is not night:
                 raise UserError(
                     f"{night.folder}: cohort {night.cohort} has a recording of this name in {other.folder} too; "
-                    "name one of the two stores only, or prepare one under another cohort's name"
+                    "use one of the two stores only, or prepare one under another cohort name"
                 )
     if not nights:
         raise UserError(f"{' and '.join(map(str, empty))}: lists no recording; add some, or draw another split")
     return tuple(nights.values())
 
 
-def _check_apart(
+def _check_disjoint(
     store: Store,
     parts: dict[str, tuple[str, ...]],
     part_of: dict[tuple[str, str], tuple[str, str]],
     night_of: dict[str, Path],
 ) -> None:
-    """No subject of a cohort that several stores hold may be in two parts, and no night in two stores under two names.
+    """Raise UserError where a subject of a cohort is in two parts, or a night in two stores under two names.
 
-    Within a store `read_split` sees to it.
+    `read_split` checks both within a store. part_of, night_of: of the stores so far, updated in place.
     """
     for part, recordings in parts.items():
         for recording in recordings:
             info, here = store.info(recording), store.path / "recordings" / recording
             for digest in info.digests:
-                twin = night_of.setdefault(digest, here)
-                if twin.parents[1] != store.path:
-                    raise UserError(f"{here}: is the same night as {twin}, under another name; leave one out")
-            who = (store.settings.cohort, info.subject)
-            other, where = part_of.setdefault(who, (part, str(store.path)))
+                copy = night_of.setdefault(digest, here)
+                if copy.parents[1] != store.path:
+                    raise UserError(f"{here}: is the same night as {copy}, under another name; remove one of them")
+            subject = (store.settings.cohort, info.subject)
+            other, where = part_of.setdefault(subject, (part, str(store.path)))
             if other != part:
                 raise UserError(
-                    f"{store.path}: subject {who[1]} of cohort {who[0]} is in {part} here, in {other} of {where}; "
-                    "give both stores splits that agree"
+                    f"{store.path}: subject {info.subject} of cohort {store.settings.cohort} is in {part} here, in "
+                    f"{other} of {where}; put it in the same part of both splits"
                 )

@@ -1,4 +1,4 @@
-"""Rows of a view, read in batches: what every network of a stage sees of the same stretch of a night."""
+"""Segments of nights, read in batches: the inputs of every network of a stage for the same segment."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,23 +14,26 @@ from torch.utils.data import Dataset
 from sleepkd.data.augment import Augment
 from sleepkd.data.data_settings import DataConfig
 from sleepkd.data.hypnogram import EPOCH_SECONDS
-from sleepkd.data.inputs import InputSpec
+from sleepkd.data.inputs import Input, InputSpec
 from sleepkd.data.store import Night
 from sleepkd.data.views import TOKEN_SECONDS, SegmentTable, segment_table
 from sleepkd.errors import UserError
 
 STUDENT = "student"
 """The reader name of the student in `Segments.readers`."""
+MAX_TOKENS_PER_SLEEP_EPOCH = 12
+"""Two minutes; scorings have sleep epochs of 20 or 30 s."""
 
 
 class Batch(NamedTuple):
-    """B rows of n sleep epochs.
+    """B segments of n sleep epochs.
 
-    inputs: what each reader sees, {reader: {signal: float32}}: (B, n, samples) in view `epochs`, (B, 1, samples) in
-    view `night`; beats have their channels before the samples. labels: int64 (B, n), -1 unscored; present: bool (B, n),
-    false where a row is padded (signal 0, unscored). token_spans: int64 (B, n, 2), first cell and number of token_spans of each
-    sleep epoch (view `night`, else (B, n, 0)); mask: bool (B, C), which token_spans hold signal (else (B, 0)).
-    targets: rows (B, …) of the arrays that `Segments.targets` names, if any.
+    inputs: {reader: {signal: float32}}, (B, n, samples) in view `epochs`, (B, 1, samples) in view `night`; a signal of
+    several channels has them before the samples.
+    labels: int64 (B, n), -1 unscored. present: bool (B, n), false where a segment is padded (signal 0, unscored).
+    token_spans: int64 (B, n, 2), first token and number of tokens of each sleep epoch; (B, n, 0) in view `epochs`.
+    mask: bool (B, T), which tokens hold signal; (B, 0) in view `epochs`.
+    targets: {name: (B, …)}, cached teacher targets, see `Segments.targets`.
     """
 
     inputs: dict[str, dict[str, Tensor]]
@@ -41,49 +44,50 @@ class Batch(NamedTuple):
     targets: dict[str, Tensor]
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "Batch":
-        """The batch on a device, its signals in a dtype; copies from pinned memory do not wait."""
+        """The batch on a device, its signals and targets in a dtype; copies from pinned memory do not block."""
 
         def move(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             return {name: x.to(device, dtype, non_blocking=True) for name, x in tensors.items()}
 
-        inputs = {reader: move(signals) for reader, signals in self.inputs.items()}
-        facts = (x.to(device, non_blocking=True) for x in (self.labels, self.present, self.token_spans, self.mask))
-        return Batch(inputs, *facts, move(self.targets))
+        return Batch(
+            inputs={reader: move(signals) for reader, signals in self.inputs.items()},
+            labels=self.labels.to(device, non_blocking=True),
+            present=self.present.to(device, non_blocking=True),
+            token_spans=self.token_spans.to(device, non_blocking=True),
+            mask=self.mask.to(device, non_blocking=True),
+            targets=move(self.targets),
+        )
 
     def per_sleep_epoch(self, logits: Tensor) -> Tensor:
-        """A network's answers as (B, n, K): on the 10-s grid of view `night`, the mean over the token_spans of each."""
+        """Logits per sleep epoch (B, n, K): in view `night`, the mean over the tokens of each sleep epoch."""
         if not self.token_spans.shape[-1]:
             return logits
         first, count = self.token_spans.unbind(-1)
-        most = MAX_TOKENS
-        step = torch.arange(most, device=logits.device)
+        step = torch.arange(MAX_TOKENS_PER_SLEEP_EPOCH, device=logits.device)
         index_BNM = (first[..., None] + step).clamp_max(logits.shape[1] - 1)
         inside = (step < count[..., None]).to(logits.dtype)
-        rows = torch.arange(len(logits), device=logits.device)[:, None, None]
-        total = (logits[rows, index_BNM] * inside[..., None]).sum(dim=2)
-        return total / count.clamp(1, most)[..., None]
+        segment_B11 = torch.arange(len(logits), device=logits.device)[:, None, None]
+        total = (logits[segment_B11, index_BNM] * inside[..., None]).sum(dim=2)
+        return total / count.clamp(1, MAX_TOKENS_PER_SLEEP_EPOCH)[..., None]
 
     def positions(self, length: int) -> Tensor:
         """Which positions of a tapped feature (sequences, C, length) hold signal: bool (sequences, length).
 
-        Stretches are the B * n cuts of view `epochs`, the B rows of view `night`.
+        The sequences are the B * n inputs of view `epochs`, or the B segments of view `night`.
         """
         if not self.mask.shape[-1]:
             return self.present.flatten()[:, None].expand(-1, length)
         return F.interpolate(self.mask[:, None].float(), size=length, mode="nearest")[:, 0] > 0
 
 
-MAX_TOKENS = 12
-"""Of one sleep epoch: two minutes. Scorings have 20 or 30 s."""
-
-
 class Segments(Dataset):
-    """The rows of some nights. Index it with an array of row numbers to get a `Batch`.
+    """The segments of some nights as a dataset: index it with an array of segment indices to get a `Batch`.
 
-    readers: what each network wants to see, by its part in the stage ("student", "teacher"). Holds indices only:
-    signals are memory-mapped, and mapped anew in every loader process.
-
-    augmented: the reader whose rows are changed as `data.augment` says, by draws of (seed, `epoch`, row); "" for none.
+    readers: the inputs of each network, by its part in the stage ("student", "teacher").
+    scored_only: leaves out segments without a scored sleep epoch. unlabelled: keeps those of unlabelled recordings.
+    augmented: the reader whose inputs `data.augment` changes, "" for none; draws depend on (seed, `epoch`, segment).
+    It holds indices alone; every loader process memory-maps the signals itself.
+    Raises UserError: a night without a signal that a reader needs, no segments.
     """
 
     def __init__(
@@ -108,8 +112,8 @@ class Segments(Dataset):
         self.table = segment_table(self.nights, self.readers, data, scored_only, unlabelled)
         if scored_only and not len(self):
             named = ", ".join(night.key for night in self.nights[:8])
-            raise UserError(f"none of {named} holds a scored sleep epoch to use")
-        self.targets: dict[str, Path] = {}  # .npy arrays with a row per row, to be read in the teacher's place
+            raise UserError(f"{named}: no scored sleep epoch lies within the signals that are read")
+        self.targets: dict[str, Path] = {}  # .npy arrays (segments, …) of cached teacher targets
         self._maps: dict[str, np.ndarray] = {}
 
     def __len__(self) -> int:
@@ -117,13 +121,13 @@ class Segments(Dataset):
 
     def __getitem__(self, chosen: np.ndarray) -> Batch:
         chosen = np.asarray(chosen)
-        rows = self.table.take(chosen)
-        seen: dict[Any, Tensor] = {}  # what two networks want alike is read once
+        table = self.table.take(chosen)
+        cache: dict[tuple[str, Input], Tensor] = {}  # an input that two networks share is read once
 
-        def read(name: str, item: Any) -> Tensor:
-            if (name, item) not in seen:
-                seen[name, item] = torch.from_numpy(self._read(name, item, rows))
-            return seen[name, item]
+        def read(name: str, item: Input) -> Tensor:
+            if (name, item) not in cache:
+                cache[name, item] = torch.from_numpy(self._read(name, item, table))
+            return cache[name, item]
 
         inputs = {
             reader: {name: read(name, item) for name, item in spec.items()}
@@ -131,13 +135,13 @@ class Segments(Dataset):
             if reader != self.augmented
         }
         if self.augmented:
-            inputs[self.augmented] = self._augmented(self.readers[self.augmented], chosen, rows)
+            inputs[self.augmented] = self._augmented(self.readers[self.augmented], chosen, table)
         return Batch(
             inputs=inputs,
-            labels=torch.from_numpy(rows.labels.astype(np.int64)),
-            present=torch.from_numpy(rows.present),
-            token_spans=torch.from_numpy(rows.token_spans.astype(np.int64)),
-            mask=torch.from_numpy(rows.mask),
+            labels=torch.from_numpy(table.labels.astype(np.int64)),
+            present=torch.from_numpy(table.present),
+            token_spans=torch.from_numpy(table.token_spans.astype(np.int64)),
+            mask=torch.from_numpy(table.mask),
             targets={name: torch.from_numpy(self._target(name)[chosen]) for name in self.targets},
         )
 
@@ -146,43 +150,43 @@ class Segments(Dataset):
 
     @property
     def names(self) -> list[str]:
-        """What each night is called: its recording, or its key where two cohorts have one of the same name."""
+        """The name of each night: its recording, or its key where two cohorts have a recording of one name."""
         count = Counter(night.info.recording for night in self.nights)
         return [night.info.recording if count[night.info.recording] == 1 else night.key for night in self.nights]
 
     @property
     def seconds(self) -> float:
-        """How long each stretch of signal is that a network sees at once."""
+        """Length of the signal that a network reads at once, s."""
         return TOKEN_SECONDS * self.table.mask.shape[1] if self.data.view == "night" else EPOCH_SECONDS
 
-    def _read(self, name: str, item: Any, rows: SegmentTable) -> np.ndarray:
-        """One signal of some rows: float32 (B, n, …) or (B, 1, …); 0 where a row is padded."""
+    def _read(self, name: str, item: Input, table: SegmentTable) -> np.ndarray:
+        """One signal of some segments: float32 (B, n, …) or (B, 1, …), 0 where a segment is padded."""
         if self.data.view == "night":
-            nights = [self.nights[night] for night in rows.night]
-            return _masked(item.read(name, nights, rows.start_s, np.zeros(len(rows)), self.seconds), rows.mask)[:, None]
-        present = rows.present
-        nights = [self.nights[night] for night in np.broadcast_to(rows.night[:, None], present.shape)[present]]
-        cuts = item.read(name, nights, rows.onset_s[present], rows.lead_s[present], EPOCH_SECONDS)
+            nights = [self.nights[night] for night in table.night]
+            x = item.read(name, nights, table.start_s, np.zeros(len(table)), self.seconds)
+            return _masked(x, table.mask)[:, None]
+        present = table.present
+        nights = [self.nights[night] for night in np.broadcast_to(table.night[:, None], present.shape)[present]]
+        inputs = item.read(name, nights, table.onset_s[present], table.lead_s[present], EPOCH_SECONDS)
         if present.all():
-            return cuts.reshape(*present.shape, *cuts.shape[1:])
-        x = np.zeros((*present.shape, *cuts.shape[1:]), dtype=np.float32)
-        x[present] = cuts
+            return inputs.reshape(*present.shape, *inputs.shape[1:])
+        x = np.zeros((*present.shape, *inputs.shape[1:]), dtype=np.float32)
+        x[present] = inputs
         return x
 
-    def _augmented(self, spec: InputSpec, chosen: np.ndarray, rows: SegmentTable) -> dict[str, Tensor]:
-        """The inputs of some rows of a night, changed: float32 (B, 1, …); 0 where a row is padded, or an input out."""
+    def _augmented(self, spec: InputSpec, chosen: np.ndarray, table: SegmentTable) -> dict[str, Tensor]:
+        """The augmented inputs of some segments of view `night`: float32 (B, 1, …), 0 where padded or dropped."""
         shapes = {name: item.shape(self.seconds) for name, item in spec.items()}
         inputs = {name: np.zeros((len(chosen), 1, *shape), np.float32) for name, shape in shapes.items()}
         for i, number in enumerate(chosen):
-            row = rows.take(np.array([i]))
             augment = Augment(self.data.augment, np.random.default_rng([self.seed, self.epoch, int(number)]))
-            out = augment.left_out(list(spec))
+            dropped = augment.dropped_input(list(spec))
+            night, start_s = self.nights[table.night[i]], float(table.start_s[i])
             for name, item in spec.items():
-                night, start = self.nights[row.night[0]], float(row.start_s[0])
-                x = item.read_augmented(name, night, start, self.seconds, augment)
-                if name != out:
+                x = item.read_augmented(name, night, start_s, self.seconds, augment)
+                if name != dropped:
                     inputs[name][i, 0] = x
-        return {name: torch.from_numpy(_masked(x[:, 0], rows.mask)[:, None]) for name, x in inputs.items()}
+        return {name: torch.from_numpy(_masked(x[:, 0], table.mask)[:, None]) for name, x in inputs.items()}
 
     def _target(self, name: str) -> np.ndarray:
         if name not in self._maps:
@@ -190,8 +194,8 @@ class Segments(Dataset):
         return self._maps[name]
 
 
-def _masked(x: np.ndarray, mask_BC: np.ndarray) -> np.ndarray:
-    """Rows (B, …, samples), in place, with 0 in the token_spans that hold no signal."""
-    per_cell = x.reshape(*x.shape[:-1], mask_BC.shape[1], -1)
-    per_cell *= mask_BC.reshape(len(x), *[1] * (x.ndim - 2), -1, 1)
+def _masked(x: np.ndarray, mask_BT: np.ndarray) -> np.ndarray:
+    """Segments (B, …, samples), set to 0 in place in the tokens that hold no signal."""
+    per_token = x.reshape(*x.shape[:-1], mask_BT.shape[1], -1)
+    per_token *= mask_BT.reshape(len(x), *[1] * (x.ndim - 2), -1, 1)
     return x

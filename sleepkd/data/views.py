@@ -1,11 +1,11 @@
-"""The two ways to look at a night: its sleep epochs one by one, as published, or the night as it runs.
+"""Cut nights into segments: view `epochs`, single sleep epochs as published, or view `night`, the continuous signal.
 
-A view lists table: rows of the training set, each a stretch of one night with the sleep epochs that lie on it.
-- `epochs`: n sleep epochs a row, each cut to 30 s around its middle, so that an R&K one of 20 s is widened by 5 s on
-  either side, and the first and last of such a night are dropped (Joshi et al., arXiv 2211.13125). The n cuts are
-  independent of one another: widened ones overlap.
-- `night`: the signal as it runs, in token_spans of 10 s, which divide both 20 and 30 s; every second lies in one row once.
-  A sleep epoch lies on the token_spans whose middles it holds. What is beyond the recording is masked.
+- `epochs`: a segment is n sleep epochs, each read as 30 s around its middle. An R&K sleep epoch of 20 s is widened by
+  5 s on either side, and the first and last of such a night are left out (Joshi et al., arXiv 2211.13125). The n inputs
+  are independent of one another: widened ones overlap.
+- `night`: a segment is continuous signal in tokens of 10 s, which divide both 20 and 30 s; the segments of a night do
+  not overlap and leave nothing out. A sleep epoch has the tokens whose middles it holds. Tokens beyond the recording
+  are masked.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,18 +21,18 @@ from sleepkd.data.store import Night
 TOKEN_SECONDS = 10.0
 TOKENS_PER_30_S = round(EPOCH_SECONDS / TOKEN_SECONDS)
 CONTIGUOUS_SECONDS = 0.05
-"""How far the end of one sleep epoch may lie from the next one's onset for the two to count as consecutive."""
+"""Largest time between the end of a sleep epoch and the onset of the next at which the two are consecutive."""
 
 
 @dataclass(frozen=True)
 class SegmentTable:
-    """Where every row lies: W rows of n sleep epochs, -1 (or unscored) where a row is padded.
+    """S segments of n sleep epochs; a padded sleep epoch has index -1 and is unscored.
 
-    night: (W,) index into the nights; sleep_epoch: (W, n) index into that night's hypnogram; onset_s, duration_s:
-    (W, n) float64 as scored; labels: (W, n) int8.
-    start_s: (W,) where the signal of a row begins (view `night`; may lie before the first sample); token_spans: (W, n, 2)
-    int32, the first cell and the number of token_spans of each sleep epoch; mask: (W, C) bool, which token_spans hold signal. In
-    view `epochs` these are empty: (W, n, 0), (W, 0), and start_s is that of the first cut.
+    night: (S,) index into the nights. sleep_epoch: (S, n) index into the hypnogram of that night.
+    onset_s, duration_s: (S, n) float64 as scored. labels: (S, n) int8, merged to `data.classes`.
+    start_s: (S,) where the signal of a segment begins; may lie before the first sample in view `night`.
+    token_spans: (S, n, 2) int32, first token and number of tokens of each sleep epoch; (S, n, 0) in view `epochs`.
+    mask: (S, T) bool, which tokens hold signal; (S, 0) in view `epochs`.
     """
 
     night: np.ndarray
@@ -49,31 +49,32 @@ class SegmentTable:
 
     @property
     def present(self) -> np.ndarray:
-        """(W, n) bool, false where a row is padded."""
+        """(S, n) bool, false where a segment is padded."""
         return self.sleep_epoch >= 0
 
     @property
     def lead_s(self) -> np.ndarray:
-        """(W, n) float64: how long after its onset the 30-s cut of a sleep epoch begins (view `epochs`)."""
+        """(S, n) float64: time from the onset of a sleep epoch to the start of its 30 s in view `epochs`."""
         return self.duration_s / 2 - EPOCH_SECONDS / 2
 
     @property
     def sequences(self) -> int:
-        """How many pieces of signal these rows hold that a network sees by themselves: cuts, or rows of a night."""
+        """Number of sequences that a network processes independently: sleep epochs, or segments of view `night`."""
         return len(self) if self.mask.shape[1] else int(self.present.sum())
 
     def take(self, chosen: np.ndarray) -> "SegmentTable":
-        """Some of the rows, by index."""
+        """Some of the segments, by index."""
         return SegmentTable(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
 
 
 def segment_table(
     nights: Sequence[Night], readers: Mapping[str, InputSpec], data: DataConfig, scored_only: bool, unlabelled: bool
 ) -> SegmentTable:
-    """The rows of some nights in the view that `data` asks for.
+    """The segments of some nights in the view of `data`.
 
-    readers: whatever will read them; a sleep epoch that one of these cannot have is dropped. scored_only: of nights
-    with labels, only rows with at least one scored sleep epoch. unlabelled: whether nights without labels enter too.
+    readers: all inputs that will be read; a sleep epoch that one of them does not hold is left out.
+    scored_only: leaves out segments of labelled recordings without a scored sleep epoch.
+    unlabelled: keeps the segments of unlabelled recordings.
     """
     view = _night if data.view == "night" else _epochs
     parts = [
@@ -89,7 +90,7 @@ def segment_table(
     return table
 
 
-# --- sleep epochs one by one ---
+# --- view epochs ---
 
 
 def _epochs(index: int, night: Night, readers: Mapping[str, InputSpec], data: DataConfig) -> SegmentTable:
@@ -104,13 +105,11 @@ def _epochs(index: int, night: Night, readers: Mapping[str, InputSpec], data: Da
     start_s = hypnogram.onset_s + lead_s
     usable &= night.info.clear_of_gaps(start_s, start_s + EPOCH_SECONDS)
     runs = _consecutive_runs(hypnogram, np.flatnonzero(usable))
-    chunks = [run[i : i + data.sleep_epochs] for run in runs for i in range(0, len(run), data.sleep_epochs)]
-    rows = _rows(index, hypnogram, chunks, data.sleep_epochs, data.classes)
-    first = rows["onset_s"][:, :1] + rows["duration_s"][:, :1] / 2 - EPOCH_SECONDS / 2
-    n, w = len(chunks), data.sleep_epochs
-    return SegmentTable(
-        **rows, start_s=first[:, 0], token_spans=np.zeros((n, w, 0), np.int32), mask=np.zeros((n, 0), bool)
-    )
+    groups = [run[i : i + data.sleep_epochs] for run in runs for i in range(0, len(run), data.sleep_epochs)]
+    columns = _columns(index, hypnogram, groups, data.sleep_epochs, data.classes)
+    first = columns["onset_s"][:, :1] + columns["duration_s"][:, :1] / 2 - EPOCH_SECONDS / 2
+    no_tokens = np.zeros((len(groups), data.sleep_epochs, 0), np.int32)
+    return SegmentTable(**columns, start_s=first[:, 0], token_spans=no_tokens, mask=np.zeros((len(groups), 0), bool))
 
 
 def _consecutive_runs(hypnogram: Hypnogram, usable: np.ndarray) -> list[np.ndarray]:
@@ -119,68 +118,67 @@ def _consecutive_runs(hypnogram: Hypnogram, usable: np.ndarray) -> list[np.ndarr
     return [run for run in np.split(usable, np.flatnonzero(gap) + 1) if len(run)]
 
 
-# --- the night as it runs ---
+# --- view night ---
 
 
 def _night(index: int, night: Night, readers: Mapping[str, InputSpec], data: DataConfig) -> SegmentTable:
-    """Rows of a night: the grid is laid so that token_spans begin where its first sleep epoch begins."""
     hypnogram, seconds = night.hypnogram, _seconds(night, readers)
-    # Rows begin a whole number of minutes from the first onset: no sleep epoch of 20 or 30 s is cut in two.
-    first = hypnogram.onset_s[0] if len(hypnogram) else 0.0
-    start = first - 60.0 * np.ceil(first / 60.0)
-    per_row = round(60 * data.shown_minutes / TOKEN_SECONDS) or _whole(seconds - start)
-    count = max(1, int(np.ceil((seconds - start) / (per_row * TOKEN_SECONDS) - 1e-9)))
-    starts = start + TOKEN_SECONDS * per_row * np.arange(count)
-    begins = starts[:, None] + TOKEN_SECONDS * np.arange(per_row)
-    mask = (begins > -1e-6) & (begins + TOKEN_SECONDS < seconds + 1e-6)
-    mask &= night.info.clear_of_gaps(begins, begins + TOKEN_SECONDS)
+    # Segments begin a whole number of minutes from the first onset: none cuts a sleep epoch of 20 or 30 s in two.
+    first_onset = hypnogram.onset_s[0] if len(hypnogram) else 0.0
+    start = first_onset - 60.0 * np.ceil(first_onset / 60.0)
+    tokens = round(60 * data.shown_minutes / TOKEN_SECONDS) or _tokens_of(seconds - start)  # per segment
+    count = max(1, int(np.ceil((seconds - start) / (tokens * TOKEN_SECONDS) - 1e-9)))
+    starts = start + TOKEN_SECONDS * tokens * np.arange(count)
+    token_starts = starts[:, None] + TOKEN_SECONDS * np.arange(tokens)
+    mask = (token_starts > -1e-6) & (token_starts + TOKEN_SECONDS < seconds + 1e-6)
+    mask &= night.info.clear_of_gaps(token_starts, token_starts + TOKEN_SECONDS)
 
-    first_cell = np.rint((hypnogram.onset_s - start) / TOKEN_SECONDS).astype(np.int64)
+    first = np.rint((hypnogram.onset_s - start) / TOKEN_SECONDS).astype(np.int64)  # token from the start of the night
     length = np.rint(hypnogram.duration_s / TOKEN_SECONDS).astype(np.int64)
-    row = np.clip((first_cell + length // 2) // per_row, 0, count - 1)  # where the sleep epoch's middle lies
-    inside = first_cell - row * per_row
-    length = np.minimum(inside + length, per_row) - np.maximum(inside, 0)
-    inside = np.clip(inside, 0, per_row)
+    segment = np.clip((first + length // 2) // tokens, 0, count - 1)  # the one that holds the sleep epoch's middle
+    inside = first - segment * tokens
+    length = np.minimum(inside + length, tokens) - np.maximum(inside, 0)
+    inside = np.clip(inside, 0, tokens)
     masked_before = np.concatenate([[0], np.cumsum(~mask.ravel())])
-    absolute = row * per_row + inside
+    absolute = segment * tokens + inside
     usable = (length > 0) & (masked_before[absolute + np.maximum(length, 0)] == masked_before[absolute])
 
-    chunks = [np.flatnonzero(usable & (row == r)) for r in range(count)]
-    n = max(1, *(len(chunk) for chunk in chunks))
-    rows = _rows(index, hypnogram, chunks, n, data.classes)
-    token_spans = np.stack([inside, length], axis=-1).astype(np.int32)
-    of_rows = np.where(rows["sleep_epoch"][..., None] >= 0, token_spans[rows["sleep_epoch"]], np.int32(0))
-    return SegmentTable(**rows, start_s=starts, token_spans=of_rows, mask=mask)
+    groups = [np.flatnonzero(usable & (segment == s)) for s in range(count)]
+    n = max(1, *(len(group) for group in groups))
+    columns = _columns(index, hypnogram, groups, n, data.classes)
+    spans = np.stack([inside, length], axis=-1).astype(np.int32)
+    token_spans = np.where(columns["sleep_epoch"][..., None] >= 0, spans[columns["sleep_epoch"]], np.int32(0))
+    return SegmentTable(**columns, start_s=starts, token_spans=token_spans, mask=mask)
 
 
 def _seconds(night: Night, readers: Mapping[str, InputSpec]) -> float:
-    """How long all that is read of a night lasts."""
+    """Length of the shortest signal that is read of a night, s."""
     lengths = [item.seconds(name, night) for spec in readers.values() for name, item in spec.items()]
     return min([night.info.seconds, *lengths])
 
 
-def _whole(seconds: float) -> int:
-    """Cells of a whole number of 30 s that hold so many seconds."""
+def _tokens_of(seconds: float) -> int:
+    """Number of tokens that hold so many seconds, rounded up to whole 30 s."""
     return TOKENS_PER_30_S * max(1, int(np.ceil(seconds / EPOCH_SECONDS - 1e-9)))
 
 
-# --- both ---
+# --- both views ---
 
 
-def _rows(
-    index: int, hypnogram: Hypnogram, chunks: Sequence[np.ndarray], n: int, classes: int
+def _columns(
+    index: int, hypnogram: Hypnogram, groups: Sequence[np.ndarray], n: int, classes: int
 ) -> dict[str, np.ndarray]:
-    """The columns of `SegmentTable` that both views share; chunks: which sleep epochs each row holds."""
-    sleep_epoch = np.full((len(chunks), n), -1, dtype=np.int32)
-    for row, chunk in zip(sleep_epoch, chunks, strict=True):
-        row[: len(chunk)] = chunk
+    """The columns of `SegmentTable` that both views share. groups: the sleep epochs of each segment, at most n."""
+    sleep_epoch = np.full((len(groups), n), -1, dtype=np.int32)
+    for padded, group in zip(sleep_epoch, groups, strict=True):
+        padded[: len(group)] = group
     present, labels = sleep_epoch >= 0, merge_labels(hypnogram.labels, classes)
 
     def of(values: np.ndarray, missing: float) -> np.ndarray:
         return np.where(present, values[sleep_epoch], missing) if len(values) else np.full(present.shape, missing)
 
     return {
-        "night": np.full(len(chunks), index, dtype=np.int32),
+        "night": np.full(len(groups), index, dtype=np.int32),
         "sleep_epoch": sleep_epoch,
         "onset_s": of(hypnogram.onset_s, 0.0),
         "duration_s": of(hypnogram.duration_s, EPOCH_SECONDS),
@@ -189,24 +187,23 @@ def _rows(
 
 
 def _joined(parts: Sequence[SegmentTable], data: DataConfig) -> SegmentTable:
-    """The rows of all nights, padded to the longest."""
+    """The segments of all nights in one table, padded to the most sleep epochs and tokens."""
     if not parts:
         nothing = Hypnogram(np.zeros(0), np.zeros(0), np.zeros(0, dtype=np.int8))
-        rows = _rows(0, nothing, [], data.sleep_epochs, data.classes)
+        columns = _columns(0, nothing, [], data.sleep_epochs, data.classes)
         token_spans = np.zeros((0, data.sleep_epochs, 2 * (data.view == "night")), np.int32)
-        return SegmentTable(
-            **rows, start_s=np.zeros(0), token_spans=token_spans, mask=np.zeros((0, int(data.view == "night")), bool)
-        )
+        mask = np.zeros((0, int(data.view == "night")), bool)
+        return SegmentTable(**columns, start_s=np.zeros(0), token_spans=token_spans, mask=mask)
     fill = {"sleep_epoch": -1, "duration_s": EPOCH_SECONDS, "labels": UNSCORED}
     columns = {}
     for name in SegmentTable.__dataclass_fields__:
         arrays = [getattr(part, name) for part in parts]
         width = max(array.shape[1] for array in arrays) if arrays[0].ndim > 1 else 0
-        columns[name] = np.concatenate([_widened(array, width, fill.get(name, 0)) for array in arrays])
+        columns[name] = np.concatenate([_padded(array, width, fill.get(name, 0)) for array in arrays])
     return SegmentTable(**columns)
 
 
-def _widened(array: np.ndarray, width: int, fill: float) -> np.ndarray:
+def _padded(array: np.ndarray, width: int, fill: float) -> np.ndarray:
     if array.ndim == 1 or array.shape[1] == width:
         return array
     pad = [(0, 0), (0, width - array.shape[1]), *[(0, 0)] * (array.ndim - 2)]
