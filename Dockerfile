@@ -9,10 +9,13 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /sleepkd
-COPY requirements.txt .
-RUN python3 -m venv /venv && /venv/bin/pip install --no-cache-dir --requirement requirements.txt
+COPY requirements.lock requirements-cuda.lock ./
+RUN python3 -m venv /venv \
+    && /venv/bin/pip install --no-cache-dir --no-deps --require-hashes \
+        --requirement requirements.lock --requirement requirements-cuda.lock
 ENV PATH=/venv/bin:$PATH
 COPY . .
+RUN pip install --no-deps --no-build-isolation --editable .
 
 ENTRYPOINT ["torchrun"]
 CMD ["--nproc_per_node=1", "train_ddp.py", "--config", "eeg_base.yaml"]

@@ -1,13 +1,18 @@
-# `make demo` and `make test` build .venv from requirements.txt when it is missing or older.
+# `make demo` and `make test` build .venv from the lock files if it is missing or older.
 PYTHON ?= python3
 BIN := .venv/bin
+INSTALL := $(BIN)/pip install --quiet --no-deps
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-slow lint wheel lock clean
 
-.venv/.built: requirements.txt
+# The lock files hold every dependency, so pip need not resolve any (--no-deps), and `pip check` finds what is missing.
+# A CPU build of torch needs nothing of requirements-cuda.lock; the Linux build from PyPI does.
+.venv/.built: requirements.lock requirements-cuda.lock
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("error: sleepkd needs Python 3.11 or newer; name one: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/pip install --quiet --requirement requirements.txt
+	$(INSTALL) --require-hashes --requirement requirements.lock
+	$(BIN)/pip check >/dev/null || $(INSTALL) --require-hashes --requirement requirements-cuda.lock
+	$(INSTALL) --no-build-isolation --editable .
 	touch $@
 
 demo: .venv/.built
@@ -23,6 +28,15 @@ lint: .venv/.built
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Build the wheel, install it into an empty environment outside the checkout, and use it there.
+wheel: .venv/.built
+	.ci/wheel
+
+# After a change of requirements.txt.
+lock: .venv/.built
+	$(BIN)/pip install --quiet uv
+	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python -m scripts.lock
 
 clean:
 	rm -rf runs/demo

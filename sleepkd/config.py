@@ -20,7 +20,9 @@ import yaml
 
 from sleepkd.errors import UserError
 
-CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+_PACKAGE = Path(__file__).resolve().parent
+_SHIPPED = _PACKAGE / "configs"  # in an installed package; a checkout has them beside the package
+CONFIGS = _SHIPPED if _SHIPPED.is_dir() else _PACKAGE.parent / "configs"
 _YES_NO = {True: ("yes", "true", "on"), False: ("no", "false", "off")}
 
 

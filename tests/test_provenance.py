@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sleepkd import provenance
+from sleepkd.errors import UserError
 
 
 def git(folder: Path, *arguments: str) -> None:
@@ -19,15 +20,26 @@ def git(folder: Path, *arguments: str) -> None:
 def test_the_commit_of_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(provenance, "REPOSITORY", tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    (tmp_path / "train_ddp.py").write_text("1")
     assert provenance.commit() is None
     git(tmp_path, "init")
-    (tmp_path / "file").write_text("1")
-    git(tmp_path, "add", "file")
+    git(tmp_path, "add", "train_ddp.py")
     git(tmp_path, "commit", "-m", "first")
     clean = provenance.commit()
     assert clean and len(clean) == 40 and set(clean) <= set("0123456789abcdef")
-    (tmp_path / "file").write_text("2")
+    (tmp_path / "train_ddp.py").write_text("2")
     assert provenance.commit() == f"{clean}-dirty"
+
+
+def test_an_installed_copy_has_no_commit_and_no_scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    git(tmp_path, "init")
+    git(tmp_path, "commit", "--allow-empty", "-m", "another project")
+    site_packages = tmp_path / "site-packages"
+    site_packages.mkdir()
+    monkeypatch.setattr(provenance, "REPOSITORY", site_packages)
+    assert provenance.commit() is None
+    with pytest.raises(UserError, match=r"^train_ddp\.py: .* get a checkout of the sleepkd repository"):
+        provenance.launch_command("train_ddp.py", 1, [])
 
 
 def test_without_git_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,7 +48,7 @@ def test_without_git_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.Monk
     assert provenance.commit() is None
     found = provenance.environment()
     assert found["commit"] is None and json.loads(json.dumps(found)) == found
-    assert list(found) == ["command", "commit", "python", "machine", "gpu", "packages"]
+    assert list(found) == ["command", "version", "commit", "python", "machine", "gpu", "packages"]
 
 
 def test_versions_say_what_is_not_installed() -> None:
