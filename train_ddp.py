@@ -274,8 +274,8 @@ def build_optimizer(learner: nn.Module, settings: TrainConfig) -> torch.optim.Op
     trained = [parameter for parameter in learner.parameters() if parameter.requires_grad]
     groups = [{"params": trained, "weight_decay": settings.weight_decay}]
     if settings.weight_decay:
-        groups[0]["params"] = [parameter for parameter in trained if parameter.ndim >= 2]
-        groups.append({"params": [parameter for parameter in trained if parameter.ndim < 2], "weight_decay": 0.0})
+        groups[0]["params"] = [parameter for parameter in trained if parameter.squeeze().ndim >= 2]
+        groups.append({"params": [x for x in trained if x.squeeze().ndim < 2], "weight_decay": 0.0})
     return OPTIMIZERS[settings.optimizer](groups, lr=settings.learning_rate)
 
 

@@ -139,7 +139,7 @@ class TrainConfig:
     accumulate: micro-batches per update.
     optimizer: a name of `train_ddp.OPTIMIZERS`: adam or adamw.
     learning_rate: after the warm-up, before the schedule.
-    weight_decay: for weights of two or more dimensions.
+    weight_decay: for all weights except biases and gains of normalisation layers.
     schedule: of the learning rate: constant, half a cosine to 0, or reductions at a plateau of the validation score.
     warmup_updates: updates over which the learning rate rises linearly.
     plateau_patience: validations without a better score before a reduction.

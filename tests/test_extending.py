@@ -1,4 +1,4 @@
-"""docs/extending.md does what it says: its code is run and registered as it tells, its YAML is read."""
+"""The recipes of docs/extending.md: their code runs, registered as the page says, and their YAML is read."""
 
 import importlib
 import json
@@ -11,17 +11,22 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from launch import tiny
 
+import train_ddp
 from sleepkd import prepare
 from sleepkd.cohorts.labels import LABELS, LabelFormat
 from sleepkd.cohorts.signals import SIGNALS
 from sleepkd.config import from_dict
 from sleepkd.data.inputs import BeatsInput, SignalInput
-from sleepkd.data.store import Store
 from sleepkd.data.segments import Batch
-from sleepkd.settings import config_of
-from sleepkd.losses import LOSSES, NetworkOutput, FeatureShapes
+from sleepkd.data.store import Store
+from sleepkd.distributed import Processes
+from sleepkd.errors import UserError
+from sleepkd.losses import LOSSES, FeatureShapes, NetworkOutput
 from sleepkd.models import NETWORKS, Network, build_network, network_settings
+from sleepkd.settings import config_of, load_config
+from sleepkd.teachers import TEACHERS, check_teacher, earlier_stages
 from tests.cohorts.raw import heartbeats
 
 PAGE = (Path(__file__).parents[1] / "docs" / "extending.md").read_text(encoding="utf-8")
@@ -29,9 +34,15 @@ CODE = dict(re.findall(r"`(sleepkd/[\w/]+\.py)`:\n\n```python\n(.*?)```", PAGE, 
 YAMLS = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)]
 
 
+def stage_yaml(name: str) -> dict:
+    """The page's YAML of a stage."""
+    (found,) = (values for values in YAMLS if values.get("stage", {}).get("name") == name)
+    return found
+
+
 @pytest.fixture
 def module(request, monkeypatch) -> ModuleType:
-    """The file of the page whose name the test's parameter is, imported without being written."""
+    """The module that the test's parameter names, from the code on the page."""
     (path,) = (path for path in CODE if path.endswith(f"/{request.param}.py"))
     name = path.removesuffix(".py").replace("/", ".")
     made = ModuleType(name)
@@ -41,38 +52,56 @@ def module(request, monkeypatch) -> ModuleType:
     return made
 
 
-def test_the_page_has_four_files_and_four_yamls():
-    assert len(CODE) == 4 and len(YAMLS) == 4
+def test_the_page_has_a_file_per_recipe():
+    names = {Path(path).stem for path in CODE}
+    assert {"direction", "virtual", "pair"} <= names and len(YAMLS) >= 4
 
 
 @pytest.mark.parametrize("module", ["direction"], indirect=True)
-def test_the_loss(module, monkeypatch):
+def test_a_loss(module, monkeypatch):
     monkeypatch.setitem(LOSSES, "direction", module.Direction)
     assert '"direction": Direction,' in PAGE
-    settings = config_of(YAMLS[0]).terms["direction"]
-    term = LOSSES["direction"](settings, FeatureShapes(4, {"bottom": (3, 10)}, {"bottom": (5, 10)}))
+    settings = config_of(stage_yaml("direction")).active_losses["direction"]
+    loss = LOSSES["direction"](settings, FeatureShapes(4, {"bottom": (3, 10)}, {"bottom": (5, 10)}))
     student, teacher = torch.randn(6, 3, 10), torch.randn(6, 5, 10)
     present = torch.tensor([[True, True], [True, False], [True, True]])
-    nothing = torch.zeros(3, 0, dtype=torch.bool)
-    batch = Batch({}, torch.zeros(3, 2), present, torch.zeros(3, 2, 0), nothing, {})
-    targets = term.targets(NetworkOutput(torch.zeros(3, 2, 4), {"bottom": teacher}))
-    found = term.sum(NetworkOutput(torch.zeros(3, 2, 4), {"bottom": student}), targets, batch)
-    weight, bias = term.project.weight[:, :, 0], term.project.bias
-    there = present.flatten()
-    projected = torch.einsum("dc,bcl->bdl", weight, student[there]) + bias[:, None]
-    length = (projected.square().sum(1) * teacher[there].square().sum(1)).sqrt()
-    torch.testing.assert_close(found, (1 - (projected * teacher[there]).sum(1) / length).mean(dim=1).sum())
+    batch = Batch({}, torch.zeros(3, 2), present, torch.zeros(3, 2, 0), torch.zeros(3, 0, dtype=torch.bool), {})
+    targets = loss.targets(NetworkOutput(torch.zeros(3, 2, 4), {"bottom": teacher}))
+    found = loss.sum(NetworkOutput(torch.zeros(3, 2, 4), {"bottom": student}), targets, batch)
+    weight, bias, mask = loss.project.weight[:, :, 0], loss.project.bias, present.flatten()
+    projected = torch.einsum("dc,bcl->bdl", weight, student[mask]) + bias[:, None]
+    norms = (projected.square().sum(1) * teacher[mask].square().sum(1)).sqrt()
+    torch.testing.assert_close(found, (1 - (projected * teacher[mask]).sum(1) / norms).mean(dim=1).sum())
+
+
+@pytest.mark.parametrize("module", ["virtual"], indirect=True)
+def test_a_teacher(module, monkeypatch, store, tmp_path):
+    monkeypatch.setitem(TEACHERS, "virtual", module.VirtualTeacher)
+    assert '"virtual": VirtualTeacher,' in PAGE
+    (tmp_path / "virtual.yaml").write_text(yaml.safe_dump(stage_yaml("virtual")))
+    config = load_config([str(tmp_path / "virtual.yaml")], tiny(store, tmp_path))
+    assert earlier_stages(config) == ()
+    labels = torch.tensor([[0, 2, -1]])
+    batch = Batch({}, labels, labels >= -1, torch.zeros(1, 3, 0), torch.zeros(1, 0, dtype=torch.bool), {})
+    teacher = TEACHERS["virtual"].build(config, torch.nn.Identity(), {})
+    expected = torch.tensor([[[0.9, 0.05, 0.05], [0.05, 0.05, 0.9], [1 / 3, 1 / 3, 1 / 3]]])
+    torch.testing.assert_close(teacher.output(batch).logits.softmax(-1), expected)
+    assert train_ddp.train(config, Processes("cpu")) == 0
+    lines = [json.loads(line) for line in (config.run_directory / "metrics.jsonl").read_text().splitlines()]
+    assert all(line["kd"] > 0 for line in lines)
+    with pytest.raises(UserError, match=r"loss\.hint: needs the features of a network; stage\.teacher is virtual"):
+        check_teacher(load_config([str(tmp_path / "virtual.yaml")], ["loss.hint.weight=1"]))
 
 
 @pytest.mark.parametrize("module", ["pair"], indirect=True)
-def test_the_network(module, monkeypatch):
+def test_a_network(module, monkeypatch):
     monkeypatch.setitem(NETWORKS, "pair", Network(module.Pair, module.PairSettings))
     assert '"pair": Network(Pair, PairSettings),' in PAGE
-    settings = network_settings(YAMLS[1]["model"])
+    settings = network_settings(stage_yaml("pair")["model"])
     inputs = {"ecg": SignalInput(rate=32.0), "beats": BeatsInput()}
     network = build_network(settings, 4, inputs, "night")
-    seen = {name: torch.randn(2, 1, *item.shape(600)) for name, item in inputs.items()}
-    assert network(seen).shape == (2, 60, 4)
+    signals = {name: torch.randn(2, 1, *item.shape(600)) for name, item in inputs.items()}
+    assert network(signals).shape == (2, 60, 4)
     network.get_submodule(network.bottleneck)
 
 
@@ -92,7 +121,8 @@ def test_the_cohort_of_both_formats(tmp_path, monkeypatch):
     np.savez(raw / "s1.npz", c3=eeg, c3_hz=64, ecg=ecg, ecg_hz=128)
     entries = [{"onset": 30 * k, "duration": 30, "stage": ["wake", "deep"][k % 2]} for k in range(10)]
     (raw / "s1.json").write_text(json.dumps(entries))
-    (tmp_path / "npz.yaml").write_text(yaml.safe_dump(YAMLS[2]))
+    (cohort_yaml,) = (values for values in YAMLS if values.get("name") == "npzs")
+    (tmp_path / "npz.yaml").write_text(yaml.safe_dump(cohort_yaml))
     arguments = ["--dataset", tmp_path / "npz.yaml", "--raw", raw, "--out", tmp_path / "store", "--rate", 64]
     assert prepare.main([str(argument) for argument in arguments]) == 0
     night = Store(tmp_path / "store").open("s1")

@@ -1,5 +1,7 @@
-"""Teachers: trained networks, the student's moving average, models of other libraries. `TEACHERS` names those without
-a checkpoint; any other name in `stage.teacher` is an earlier stage or a checkpoint.
+"""Teachers: trained networks, the moving average of the student's weights, models of other libraries.
+
+A teacher is a file in this folder. `TEACHERS` names those that need no checkpoint; any other name in `stage.teacher` is
+an earlier stage or the path of a checkpoint.
 """
 
 from torch import nn
@@ -18,7 +20,7 @@ __all__ = ["EXTERNAL", "TEACHER", "TEACHERS", "Teacher", "build_teacher", "check
 EXTERNAL: dict[str, type[ExternalTeacher]] = {
     "yasa": YasaTeacher,
 }
-TEACHERS: dict[str, type[AverageTeacher] | type[ExternalTeacher]] = {
+TEACHERS: dict[str, type[Teacher]] = {
     "self": AverageTeacher,
     **EXTERNAL,
 }
@@ -35,7 +37,7 @@ def build_teacher(config: Config, student: nn.Module, inputs: InputSpec) -> Teac
     name = config.stage.teachers[0]
     if name in TEACHERS:
         return TEACHERS[name].build(config, student, inputs)
-    teacher = TrainedTeacher.build(config)
+    teacher = TrainedTeacher.build(config, student, inputs)
     return CachedTeacher(teacher, config) if config.distill.cache_teacher else teacher
 
 
@@ -45,7 +47,7 @@ def check_teacher(config: Config) -> None:
         return
     registered = [name for name in config.stage.teachers if name in TEACHERS]
     alone = not registered or len(config.stage.teachers) == 1
-    require(alone, "stage.teacher", f"{', '.join(registered)} teaches alone, not in an ensemble")
+    require(alone, "stage.teacher", f"{', '.join(registered)} cannot be part of an ensemble")
     kind = TEACHERS[registered[0]] if registered else TrainedTeacher
     for name, settings in config.active_losses.items():
         if settings.teacher_modules and not kind.has_features:

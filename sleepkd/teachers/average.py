@@ -23,9 +23,13 @@ class AverageTeacher(Teacher):
     def check(cls, config: Config) -> None:
         """Raise UserError naming a setting that a changing teacher cannot satisfy."""
         require(config.train.ema_decay > 0, "train.ema_decay", "must be above 0 for stage.teacher: self")
-        require(not config.distill.cache_teacher, "distill.cache_teacher", "cannot keep a teacher that changes: self")
+        require(
+            not config.distill.cache_teacher,
+            "distill.cache_teacher",
+            "must be false for stage.teacher: self",
+        )
         temperature = config.distill.trust.temperature
-        require(temperature == 1, "distill.trust.temperature", "is for a teacher that does not change, not self")
+        require(temperature == 1, "distill.trust.temperature", "must be 1 for stage.teacher: self")
 
     @classmethod
     def build(cls, config: Config, student: nn.Module, inputs: InputSpec) -> "AverageTeacher":
@@ -36,7 +40,7 @@ class AverageTeacher(Teacher):
         return "the moving average of the student's weights"
 
     def follow(self, average: nn.Module) -> None:
-        """Use this module, which the loop updates."""
+        """Use this module, which the training loop updates."""
         self.networks = [average.eval().requires_grad_(False)]
 
     def output(self, batch: Batch) -> NetworkOutput:

@@ -1,4 +1,4 @@
-"""The base class of a teacher: what it reads, its output for a batch, and the targets that losses read of it."""
+"""The base class of a teacher: its inputs, its output for a batch, and the targets that losses read of that output."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,23 +19,28 @@ TEACHER = "teacher"
 
 
 class Teacher:
-    """What a student learns from. A subclass implements `output`; `teachers.TEACHERS` names it for `stage.teacher`.
+    """A teacher. A subclass implements `build` and `output`; `stage.teacher` names it by an entry of `TEACHERS`.
 
     networks: modules to move to the device and to compile; frozen, in evaluation mode, outside the student's tree.
-    readers: what `Segments` reads for it, by reader name.
+    readers: the inputs that `Segments` reads for it, by reader name.
     """
 
     networks: Sequence[nn.Module] = ()
     readers: Mapping[str, InputSpec] = {}
     has_features: ClassVar[bool] = False
-    """Whether losses can tap features of it."""
+    """Whether losses can tap its features."""
 
     @classmethod
     def check(cls, config: Config) -> None:
         """Raise UserError naming a setting that this kind of teacher cannot satisfy. Reads no file."""
 
+    @classmethod
+    def build(cls, config: Config, student: nn.Module, inputs: InputSpec) -> "Teacher":
+        """The teacher of a stage. inputs: of the student. Raises UserError naming the setting or file that is wrong."""
+        raise NotImplementedError
+
     def __str__(self) -> str:
-        """What a log calls it."""
+        """Its name in the log."""
         return type(self).__name__
 
     @property
@@ -46,7 +51,7 @@ class Teacher:
     def tap(self, paths: tuple[str, ...], key: str, view: str) -> dict[str, tuple[int, ...]]:
         """Register forward hooks on modules; returns the shapes of their features without the first dimension.
 
-        Raises UserError naming `key` where a module does not exist.
+        view: `data.view`. Raises UserError naming `key` where a module does not exist.
         """
         return {}
 
@@ -54,7 +59,7 @@ class Teacher:
         """Use this moving average of the student's weights. Ignored by default."""
 
     def prepare(self, segments: Segments, objective: Objective, folder: Path, processes: Processes, rows: int) -> None:
-        """Get ready for batches of these segments, before training. folder: for files. rows: segments at a time."""
+        """Prepare for batches of these segments, once before training. folder: for files. rows: segments at a time."""
 
     def output(self, batch: Batch) -> NetworkOutput:
         """Logits per sleep epoch (B, n, K), and the tapped features."""
@@ -62,5 +67,5 @@ class Teacher:
 
     @torch.no_grad()  # not inference_mode: its tensors may not enter a loss
     def targets(self, batch: Batch, objective: Objective) -> dict[str, Tensor]:
-        """What the losses read of the teacher for a batch, as "loss.name"."""
+        """The targets that the losses read of the teacher's output for a batch, by "loss.name"."""
         return objective.targets(self.output(batch))

@@ -1,6 +1,6 @@
-"""A teacher whose targets are computed once and kept on disk. It sees every segment without augmentation.
+"""A teacher whose targets are computed once and kept on disk, from segments without augmentation.
 
-One array per target ("kd.logits", "at.bottom"), float32, with a row per segment.
+There is one float32 array per target ("kd.logits", "at.bottom"), with a row per segment.
 """
 
 import hashlib

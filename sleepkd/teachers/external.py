@@ -42,7 +42,11 @@ class ExternalTeacher(Teacher):
     def check(cls, config: Config) -> None:
         """Raise UserError for a fitted temperature: there is no checkpoint that one was fitted for."""
         fitted = config.distill.trust.temperature == "fitted"
-        require(not fitted, "distill.trust.temperature", f"fitted goes with checkpoints, not with {cls.model}")
+        require(
+            not fitted,
+            "distill.trust.temperature",
+            f"fitted needs a checkpoint; {cls.model} has none",
+        )
 
     @classmethod
     def build(cls, config: Config, student: nn.Module, inputs: InputSpec) -> "ExternalTeacher":

@@ -40,7 +40,7 @@ class TrainedTeacher(Teacher):
         self._taps: Taps | None = None
 
     @classmethod
-    def build(cls, config: Config) -> "TrainedTeacher":
+    def build(cls, config: Config, student: nn.Module, inputs: InputSpec) -> "TrainedTeacher":
         """The networks that `stage.teacher` names. Raises UserError: no checkpoint, other classes or view, no kappa."""
         members = [load_teacher(config, name) for name in config.stage.teachers]
         temperature = config.distill.trust.temperature
