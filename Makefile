@@ -5,13 +5,14 @@ INSTALL := $(BIN)/pip install --quiet --no-deps
 
 .PHONY: demo test test-slow lint wheel lock clean
 
-# The lock files hold every dependency, so pip need not resolve any (--no-deps), and `pip check` finds what is missing.
-# A CPU build of torch needs nothing of requirements-cuda.lock; the Linux build from PyPI does.
-.venv/.built: requirements.lock requirements-cuda.lock
+# The lock files hold every dependency, so pip resolves none (--no-deps), and `pip check` finds what is missing.
+# torch is a CPU build if pip finds one (an index or a folder of wheels in its configuration), else the build from PyPI.
+.venv/.built: requirements.lock requirements-cpu.lock requirements-cuda.lock
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("error: sleepkd needs Python 3.11 or newer; name one: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv --clear .venv
 	$(INSTALL) --require-hashes --requirement requirements.lock
-	$(BIN)/pip check >/dev/null || $(INSTALL) --require-hashes --requirement requirements-cuda.lock
+	$(INSTALL) --require-hashes --requirement requirements-cpu.lock 2>/dev/null || $(INSTALL) --require-hashes --requirement requirements-cuda.lock
+	$(BIN)/pip check
 	$(INSTALL) --no-build-isolation --editable .
 	touch $@
 

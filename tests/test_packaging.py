@@ -82,7 +82,7 @@ def test_the_pinned_versions_are_within_the_ranges() -> None:
 def test_the_lock_files_hold_every_pin_with_hashes() -> None:
     pins = {line.lower() for line in (REPOSITORY / "requirements.txt").read_text().splitlines() if "==" in line}
     locked: set[str] = set()
-    for name in ("requirements.lock", "requirements-cuda.lock"):
+    for name in ("requirements.lock", "requirements-cpu.lock", "requirements-cuda.lock"):
         text = (REPOSITORY / name).read_text(encoding="utf-8").replace("\\\n", " ")
         for line in text.splitlines():
             if line and not line.startswith("#"):
