@@ -1,1 +1,1 @@
-"""Looking at a prepared store: what it holds, as a table, and each night as a picture."""
+"""Inspection of a prepared store: a table of its recordings, and an HTML page with a figure of each night."""

@@ -1,4 +1,4 @@
-"""What a store holds, recording by recording, from its facts, hypnograms and beats; no signal is opened."""
+"""Summary of a store: duration, labels, channels, ECG quality and warnings of each recording. Opens no signal."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,20 +7,22 @@ import numpy as np
 
 from sleepkd.cohorts.remarks import warnings_of
 from sleepkd.data.hypnogram import SLEEP_STAGES, UNSCORED_NAME
+from sleepkd.data.signal_kinds import SIGNAL_KINDS
 from sleepkd.data.splits import PARTS, read_split
 from sleepkd.data.store import Night, Store
 from sleepkd.errors import UserError
 
-BAD = 0.5
-"""A sleep epoch's ECG is bad where less of it than this lies between plausible beats."""
-COLUMNS = (*SLEEP_STAGES, UNSCORED_NAME)
+MIN_ECG_QUALITY = 0.5
+"""A sleep epoch has bad ECG if a smaller share of it lies within plausible RR intervals."""
+LABEL_COLUMNS = (*SLEEP_STAGES, UNSCORED_NAME)
 
 
 @dataclass(frozen=True)
-class Facts:
-    """One recording: whose, how long, its labels, its channels, its heart; warnings: of `prepare`.
+class RecordingSummary:
+    """One recording of a store.
 
-    bad_ecg: share of its sleep epochs, None where there are no beats. heart_rate: median, per minute.
+    labels: the number of sleep epochs of each label. bad_ecg: the share of sleep epochs with bad ECG; heart_rate: the
+    median, per minute; None without heartbeats. warnings: those of `prepare`.
     """
 
     recording: str
@@ -35,17 +37,18 @@ class Facts:
     warnings: tuple[str, ...]
 
 
-def facts_of(night: Night) -> Facts:
-    """The facts of an opened recording."""
+def summarise_recording(night: Night) -> RecordingSummary:
+    """The summary of an opened recording."""
     info, labels = night.info, night.hypnogram.labels
-    named = []
+    channels = []
     for name, signal in info.signals.items():
-        turned = ", upside down" if signal.polarity < 0 else ""
-        named.append(f"{name.upper()} {signal.derivation} ({signal.recorded_hz:g} Hz{turned})")
-    has_beats = info.beats is not None
-    if has_beats and "ecg" not in info.signals:
-        named.append(f"beats ({info.beats.source})")
-    return Facts(
+        label = SIGNAL_KINDS[name].label if name in SIGNAL_KINDS else name
+        inverted = ", inverted" if signal.polarity < 0 else ""
+        channels.append(f"{label} {signal.derivation} ({signal.recorded_hz:g} Hz{inverted})")
+    beats = info.beats
+    if beats is not None and "ecg" not in info.signals:
+        channels.append(f"heartbeats ({beats.source})")
+    return RecordingSummary(
         recording=info.recording,
         subject=info.subject,
         subset=info.subset,
@@ -53,67 +56,69 @@ def facts_of(night: Night) -> Facts:
         hours=info.seconds / 3600,
         labels={name: int(np.count_nonzero(labels == k)) for k, name in enumerate(SLEEP_STAGES)}
         | {UNSCORED_NAME: int(np.count_nonzero(labels < 0))},
-        channels=", ".join(named),
-        bad_ecg=float(np.mean(night.beat_quality() < BAD)) if has_beats and len(labels) else None,
-        heart_rate=60 / info.beats.median_s if has_beats else None,
+        channels=", ".join(channels),
+        bad_ecg=None if beats is None or not len(labels) else float(np.mean(night.beat_quality() < MIN_ECG_QUALITY)),
+        heart_rate=None if beats is None else 60 / beats.median_s,
         warnings=tuple(warnings_of(info.note)),
     )
 
 
-def all_facts(store: Store) -> tuple[list[Facts], list[str]]:
-    """The facts of every recording that can be read, and a line on each that cannot."""
-    facts, damaged = [], []
+def summarise_store(store: Store) -> tuple[list[RecordingSummary], list[str]]:
+    """The summaries of all readable recordings, and one line per recording that cannot be read."""
+    summaries, unreadable = [], []
     for recording in store.recordings:
         try:
-            facts.append(facts_of(store.open(recording)))
+            summaries.append(summarise_recording(store.open(recording)))
         except UserError as error:
-            damaged.append(str(error))
-    return facts, damaged
+            unreadable.append(str(error))
+    return summaries, unreadable
 
 
-def lines(facts: Sequence[Facts]) -> list[list[str]]:
-    """A header and a row per recording, as texts."""
-    header = ["recording", "subject", "std", "hours", *COLUMNS[:-1], "uns", "bad ECG", "bpm", "!"]
+def summary_table(summaries: Sequence[RecordingSummary]) -> list[list[str]]:
+    """A header and one row of texts per recording."""
+    header = ["recording", "subject", "std", "hours", *SLEEP_STAGES, "uns", "bad ECG", "bpm", "!"]
     rows = [
         [
-            f.recording,
-            f.subject,
-            f.standard,
-            f"{f.hours:.1f}",
-            *(str(f.labels[name]) for name in COLUMNS),
-            "-" if f.bad_ecg is None else f"{f.bad_ecg:.0%}",
-            "-" if f.heart_rate is None else f"{f.heart_rate:.0f}",
-            str(len(f.warnings) or ""),
+            one.recording,
+            one.subject,
+            one.standard,
+            f"{one.hours:.1f}",
+            *(str(one.labels[name]) for name in LABEL_COLUMNS),
+            "-" if one.bad_ecg is None else f"{one.bad_ecg:.0%}",
+            "-" if one.heart_rate is None else f"{one.heart_rate:.0f}",
+            str(len(one.warnings) or ""),
         ]
-        for f in facts
+        for one in summaries
     ]
     return [header, *rows]
 
 
-def totals(facts: Sequence[Facts]) -> list[str]:
-    """A line per subset: its recordings, subjects, hours, and sleep epochs of each label."""
-    said = []
-    for subset in sorted({f.subset for f in facts}):
-        of = [f for f in facts if f.subset == subset]
-        people = len({f.subject for f in of})
-        said.append(
-            f"{subset}: {len(of)} recordings of {people} subjects, {sum(f.hours for f in of):.1f} h; "
-            + ", ".join(f"{name} {sum(f.labels[name] for f in of)}" for name in COLUMNS)
+def subset_totals(summaries: Sequence[RecordingSummary]) -> list[str]:
+    """One line per subset: its recordings, subjects, hours, and the number of sleep epochs of each label."""
+    totals = []
+    for subset in sorted({one.subset for one in summaries}):
+        of_subset = [one for one in summaries if one.subset == subset]
+        subjects, hours = len({one.subject for one in of_subset}), sum(one.hours for one in of_subset)
+        totals.append(
+            f"{subset}: {len(of_subset)} recordings of {subjects} subjects, {hours:.1f} h; "
+            + ", ".join(f"{name} {sum(one.labels[name] for one in of_subset)}" for name in LABEL_COLUMNS)
         )
-    return said
+    return totals
 
 
-def balance(store: Store, facts: Sequence[Facts], split: str) -> list[list[str]]:
-    """A header and a row per part of a split: recordings, subjects, hours, share of each sleep stage.
+def split_balance(store: Store, summaries: Sequence[RecordingSummary], split: str) -> list[list[str]]:
+    """A header and one row per part of a split: recordings, subjects, hours, share of each sleep stage.
 
-    Raises UserError where the split is not there or is wrong.
+    Raises UserError where the split is missing or invalid.
     """
-    by_name = {f.recording: f for f in facts}
+    by_name = {one.recording: one for one in summaries}
+    parts = read_split(store, split).parts
     rows = [["part", "recordings", "subjects", "hours", *SLEEP_STAGES]]
-    for part, names in zip(PARTS, map(read_split(store, split).parts.__getitem__, PARTS), strict=True):
-        of = [by_name[name] for name in names if name in by_name]
-        counts = {stage: sum(f.labels[stage] for f in of) for stage in SLEEP_STAGES}
+    for part in PARTS:
+        of_part = [by_name[name] for name in parts[part] if name in by_name]
+        counts = {stage: sum(one.labels[stage] for one in of_part) for stage in SLEEP_STAGES}
         scored = sum(counts.values())
         shares = [f"{counts[stage] / scored:.0%}" if counts[stage] else "none" for stage in SLEEP_STAGES]
-        rows.append([part, str(len(of)), str(len({f.subject for f in of})), f"{sum(f.hours for f in of):.1f}", *shares])
+        subjects, hours = len({one.subject for one in of_part}), sum(one.hours for one in of_part)
+        rows.append([part, str(len(of_part)), str(subjects), f"{hours:.1f}", *shares])
     return rows

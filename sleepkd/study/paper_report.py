@@ -204,7 +204,7 @@ def html(blocks: Sequence[ReportBlock]) -> str:
         if block.code:
             body.append(page.code([block.code]))
         if block.header:
-            body.append(page.grid(block.header, block.rows))
+            body.append(page.table(block.header, block.rows))
     return page.page(blocks[0].heading, body)
 
 

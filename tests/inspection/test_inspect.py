@@ -1,6 +1,7 @@
-"""The table and the page of a prepared store, against what was counted by hand."""
+"""`sleepkd inspect`: the table and the HTML page of a store, against counts by hand."""
 
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from sleepkd.data.hypnogram import Hypnogram
 from sleepkd.data.recording_info import BeatsInfo, RecordingInfo
 from sleepkd.data.store import Store, StoreSettings
 from sleepkd.data.store_writing import create_store, write_recording
-from sleepkd.inspection.store_summary import facts_of
+from sleepkd.errors import UserError
+from sleepkd.inspection.store_summary import summarise_recording
 from tests.cohorts.mass import night, sleep_epochs
 from tests.data.stored import signal_info
 
@@ -19,7 +21,7 @@ RATE = 50
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory) -> Store:
-    """Two nights of MASS, one of them with a label too many; prepared and split."""
+    """Two nights in the layout of MASS, one with an unscored sleep epoch; prepared and split."""
     folder = tmp_path_factory.mktemp("inspected")
     night(folder / "raw", "01-03-0001", annotations=sleep_epochs(3.25, 7, stages="WW12?"))
     night(folder / "raw", "01-05-0001", annotations=sleep_epochs(8.5, 11, 20.0))
@@ -28,8 +30,8 @@ def store(tmp_path_factory) -> Store:
     return Store(folder / "store")
 
 
-def made(tmp_path, quality, note="", gaps=(), labels=(0, 1, -1, 2)) -> Store:
-    """One night of ten minutes, its facts given."""
+def synthetic_store(tmp_path, quality, note="", gaps=(), labels=(0, 1, -1, 2)) -> Store:
+    """A store of one night of ten minutes with the given summary."""
     create_store(tmp_path, StoreSettings("made", RATE))
     n = len(labels)
     x = np.random.default_rng(0).integers(-100, 100, 600 * RATE).astype(np.int16)
@@ -43,17 +45,17 @@ def made(tmp_path, quality, note="", gaps=(), labels=(0, 1, -1, 2)) -> Store:
     return Store(tmp_path)
 
 
-def test_the_facts_of_a_night(tmp_path):
-    facts = facts_of(
-        made(tmp_path, [1.0, 0.4, 0.0, 0.5], "all well; WARNING: look here; WARNING: and there").open("n<1>")
+def test_summary_of_a_recording(tmp_path):
+    summary = summarise_recording(
+        synthetic_store(tmp_path, [1.0, 0.4, 0.0, 0.5], "all well; WARNING: look here; WARNING: and there").open("n<1>")
     )
-    assert facts.labels == {"W": 1, "N1": 1, "N2": 1, "N3": 0, "REM": 0, "unscored": 1}
-    assert (facts.hours, facts.bad_ecg, facts.heart_rate) == (600 / 3600, 0.5, 75.0)
-    assert facts.channels == "ECG C3 (50 Hz, upside down)"
-    assert facts.warnings == ("look here", "and there")
+    assert summary.labels == {"W": 1, "N1": 1, "N2": 1, "N3": 0, "REM": 0, "unscored": 1}
+    assert (summary.hours, summary.bad_ecg, summary.heart_rate) == (600 / 3600, 0.5, 75.0)
+    assert summary.channels == "ECG C3 (50 Hz, inverted)"
+    assert summary.warnings == ("look here", "and there")
 
 
-def test_the_table_names_every_recording_and_the_balance_of_its_split(store, capsys, tmp_path):
+def test_table_of_recordings_and_balance_of_the_split(store, capsys, tmp_path):
     assert inspect.main([str(store.path), "--tsv", str(tmp_path / "a.tsv")]) == 0
     out = capsys.readouterr().out
     row = next(line for line in out.splitlines() if line.startswith("01-03-0001"))
@@ -67,8 +69,8 @@ def test_the_table_names_every_recording_and_the_balance_of_its_split(store, cap
     assert first.split("\t")[-2].startswith("EEG EEG C3-LER (256 Hz)")
 
 
-def test_a_damaged_recording_is_named_and_stops_no_other(tmp_path, capsys):
-    store = made(tmp_path, [1.0] * 4)
+def test_a_damaged_recording_is_named_and_the_others_are_summarised(tmp_path, capsys):
+    store = synthetic_store(tmp_path, [1.0] * 4)
     (tmp_path / "recordings" / "z").mkdir()
     (tmp_path / "recordings" / "z" / "recording.json").write_text("{}")
     assert inspect.main([str(store.path)]) == 2
@@ -77,8 +79,8 @@ def test_a_damaged_recording_is_named_and_stops_no_other(tmp_path, capsys):
     assert re.search(r"cannot be read: .*z/recording\.json: is damaged", out)
 
 
-def test_the_page_is_whole_and_escapes_what_it_shows(tmp_path):
-    store = made(tmp_path / "s", [1.0] * 4, "odd <b>; WARNING: a & b", gaps=((100.0, 130.0),))
+def test_page_is_complete_and_escapes_text(tmp_path):
+    store = synthetic_store(tmp_path / "s", [1.0] * 4, "odd <b>; WARNING: a & b", gaps=((100.0, 130.0),))
     assert inspect.main([str(store.path), "--html", str(tmp_path / "page")]) == 0
     page = (tmp_path / "page" / "index.html").read_text()
     assert page.count("data:image/png;base64,") == 1
@@ -86,8 +88,21 @@ def test_the_page_is_whole_and_escapes_what_it_shows(tmp_path):
     assert not re.search(r"(src|href)=[\"']?(https?:)?//", page)
 
 
-def test_the_page_shows_so_many_and_says_so(store, tmp_path):
-    assert inspect.main([str(store.path), "--html", str(tmp_path), "--most", "1"]) == 0
+@pytest.mark.parametrize("option", ["--max-figures", "--most"])  # the older spelling stays
+def test_page_with_a_limited_number_of_figures(store, tmp_path, option):
+    assert inspect.main([str(store.path), "--html", str(tmp_path), option, "1"]) == 0
     page = (tmp_path / "index.html").read_text()
     assert page.count("data:image/png;base64,") == 1
-    assert "Pictures of 1 follow" in page and "01-05-0001" in page
+    assert "Figures of 1 of 2 recordings" in page and "01-05-0001" in page
+
+
+def test_page_without_matplotlib_is_refused_before_the_table_is_printed(store, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(UserError, match=r"matplotlib.*sleepkd\[evaluate\]"):
+        inspect.main([str(store.path), "--html", str(tmp_path / "page"), "--tsv", str(tmp_path / "a.tsv")])
+    assert capsys.readouterr().out == "" and list(tmp_path.iterdir()) == []
+
+
+def test_no_figures_at_all_is_refused(store):
+    with pytest.raises(UserError, match="--max-figures"):
+        inspect.main([str(store.path), "--max-figures", "0"])

@@ -1,1 +1,1 @@
-"""HTML: the parts of a page, and the report."""
+"""HTML pages: their building blocks, and the report of an evaluation."""

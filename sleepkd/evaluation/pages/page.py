@@ -1,4 +1,4 @@
-"""One self-contained HTML page: text, grids and inlined pictures; no script, no request, fit for phone and paper."""
+"""Self-contained HTML page: text, tables and inlined pictures, without scripts or requests, for screens and print."""
 
 import base64
 import io
@@ -6,14 +6,12 @@ import math
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from PIL import Image
-
 from sleepkd.evaluation.pictures.drawing import DPI, Picture
 from sleepkd.evaluation.pictures.palette import FAINT_INK, GRID, INK, NEGATIVE, POSITIVE, UNSCORED_FILL
 
 MISSING = "–"
 _WIDE = 900  # CSS pixels
-_CSS_PIXELS_PER_INCH = 96  # pictures are shown at the size they were drawn for, so that their text matches
+_CSS_PIXELS_PER_INCH = 96  # pictures are shown at the size they were drawn for, so that their text matches the page's
 
 _STYLE = f"""
 :root {{ color-scheme: light; }}
@@ -26,14 +24,14 @@ h2 {{ font-size: 1.25rem; margin: 3rem 0 .75rem; padding-top: 1rem; border-top: 
 h3 {{ font-size: 1rem; margin: 1.75rem 0 .5rem; }}
 p {{ margin: .4rem 0 .8rem; max-width: 46rem; }}
 .quiet {{ color: {FAINT_INK}; font-size: .92rem; }}
-.answer {{ margin: 1.5rem 0 1rem; padding: 1.25rem 1.5rem; background: {UNSCORED_FILL}; border-radius: 10px; }}
-.answer b.figure {{ display: block; font-size: 2.6rem; line-height: 1.1; font-weight: 700; letter-spacing: -.01em; }}
-.answer .range {{ font-size: 1.05rem; color: {FAINT_INK}; }}
-.answer p {{ margin: .6rem 0 0; font-size: 1.08rem; }}
+.headline {{ margin: 1.5rem 0 1rem; padding: 1.25rem 1.5rem; background: {UNSCORED_FILL}; border-radius: 10px; }}
+.headline b.figure {{ display: block; font-size: 2.6rem; line-height: 1.1; font-weight: 700; letter-spacing: -.01em; }}
+.headline .range {{ font-size: 1.05rem; color: {FAINT_INK}; }}
+.headline p {{ margin: .6rem 0 0; font-size: 1.08rem; }}
 .better {{ color: {POSITIVE}; }} .worse {{ color: {NEGATIVE}; }}
-.answers {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 320px), 1fr)); gap: 1rem; }}
-.answers .answer {{ margin: 0; }}
-.answers b.figure {{ font-size: 1.7rem; }}
+.headlines {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 320px), 1fr)); gap: 1rem; }}
+.headlines .headline {{ margin: 0; }}
+.headlines b.figure {{ font-size: 1.7rem; }}
 .pictures {{ display: flex; flex-wrap: wrap; gap: 1.75rem 2rem; align-items: flex-start; }}
 figure {{ margin: 0; max-width: 100%; break-inside: avoid; }}
 figure img {{ display: block; max-width: 100%; height: auto; }}
@@ -49,12 +47,12 @@ pre {{ margin: .5rem 0 1rem; padding: .8rem 1rem; background: {UNSCORED_FILL}; b
   white-space: pre-wrap; overflow-wrap: anywhere;
   font: .85rem/1.5 ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace; }}
 @media screen and (max-width: 30rem) {{
-  /* A night squeezed to a phone's width cannot be read: let it scroll sideways. */
+  /* A night scaled to the width of a phone is unreadable: scroll it horizontally. */
   figure.wide {{ overflow-x: auto; }}
   figure.wide img {{ max-width: none; width: 46rem; }}
   main {{ padding: 1.25rem 1rem 3rem; }}
-  .answer {{ padding: 1rem; }}
-  .answer b.figure {{ font-size: 2rem; }}
+  .headline {{ padding: 1rem; }}
+  .headline b.figure {{ font-size: 2rem; }}
 }}
 @media print {{
   @page {{ margin: 1.6cm; }}
@@ -71,7 +69,7 @@ pre {{ margin: .5rem 0 1rem; padding: .8rem 1rem; background: {UNSCORED_FILL}; b
 
 
 def page(title: str, body: Iterable[str]) -> str:
-    """A whole HTML document. title: plain text; body: HTML pieces in order."""
+    """An HTML document. title: plain text; body: HTML elements in order."""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -91,28 +89,30 @@ def paragraph(text: str, kind: str = "") -> str:
     return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
 
 
-def answer(figure: str, interval: str, sentence: str, kind: str = "") -> str:
-    """The box that the page leads with: one figure, its interval, and what it means. kind: "", "better" or "worse"."""
+def headline(figure: str, interval: str, sentence: str, kind: str = "") -> str:
+    """A highlighted box: one number, its interval, and a sentence on it. kind (its colour): "", "better" or "worse"."""
     return (
-        f'<div class="answer"><b class="figure {kind}">{escape(figure)}</b>'
+        f'<div class="headline"><b class="figure {kind}">{escape(figure)}</b>'
         f'<span class="range">{escape(interval)}</span>{paragraph(sentence)}</div>'
     )
 
 
 def side_by_side(boxes: Iterable[str]) -> str:
-    """Several `answer` boxes in a row, smaller; below each other on a phone."""
-    return '<div class="answers">' + "\n".join(boxes) + "</div>"
+    """Several `headline` boxes in a row, smaller; in a column on a phone."""
+    return '<div class="headlines">' + "\n".join(boxes) + "</div>"
 
 
 def pictures(items: Sequence[Picture]) -> str:
-    """Pictures with their captions, inlined. Raises FileNotFoundError where one is not on disk."""
+    """Pictures inlined with their captions. Raises FileNotFoundError where one is not on disk."""
     return '<div class="pictures">\n' + "\n".join(_picture(item) for item in items) + "\n</div>"
 
 
 def _picture(item: Picture) -> str:
+    from PIL import Image  # matplotlib, which drew the picture, requires Pillow
+
     with Image.open(item.path) as image:
         width, height = (round(pixels * _CSS_PIXELS_PER_INCH / DPI) for pixels in image.size)
-        # 256 colours do for a figure, and take a third of the room.
+        # 256 colours are enough for a figure, at a third of the size.
         few = image.convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     file = io.BytesIO()
     few.save(file, "PNG", optimize=True)
@@ -125,8 +125,8 @@ def _picture(item: Picture) -> str:
     )
 
 
-def grid(header: Sequence[str], rows: Iterable[Sequence[str]], text_columns: Sequence[int] = ()) -> str:
-    """Rows of plain texts under a header. The first column is set left; so are text_columns, which may also wrap."""
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], text_columns: Sequence[int] = ()) -> str:
+    """An HTML table of plain texts. Left-aligned: the first column, and text_columns, which may also wrap."""
 
     def line(tag: str, cells: Sequence[str]) -> str:
         marked = (
@@ -139,18 +139,18 @@ def grid(header: Sequence[str], rows: Iterable[Sequence[str]], text_columns: Seq
 
 
 def code(lines: Sequence[str]) -> str:
-    """Commands, one per line."""
+    """A block of commands, one per line."""
     return f"<pre>{escape(chr(10).join(lines))}</pre>"
 
 
 def number(value: float | None, digits: int = 3, sign: bool = False) -> str:
-    """A number with so many decimals and a true minus sign; a dash where it is undefined (None or NaN)."""
+    """A number with `digits` decimals and a true minus sign; a dash where it is undefined (None or NaN)."""
     if value is None or not math.isfinite(value):
         return MISSING
     return f"{value:{'+' if sign else ''}.{digits}f}".replace("-", "−")
 
 
 def interval(entry: dict, digits: int = 3, sign: bool = False) -> str:
-    """A {value, low, high} as "value [low, high]"."""
+    """A {value, low, high} as "value [low, high]"; the value alone where the interval is undefined."""
     value, low, high = (number(entry[key], digits, sign) for key in ("value", "low", "high"))
     return value if MISSING in (low, high) else f"{value} [{low}, {high}]"

@@ -1,4 +1,4 @@
-"""report.html: the answer first, then pictures, then all numbers, then how to run it again."""
+"""report.html of an evaluation: headline result, figures, tables of all scores, and how to reproduce it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,16 +7,16 @@ from platform import python_version
 
 from sleepkd.evaluation.pages.page import (
     MISSING,
-    answer,
     code,
-    grid,
     heading,
+    headline,
     interval,
     number,
     page,
     paragraph,
     pictures,
     side_by_side,
+    table,
 )
 from sleepkd.evaluation.pictures.drawing import Picture
 from sleepkd.evaluation.scores.metrics import SCALAR_SCORES
@@ -37,7 +37,7 @@ _PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "yasa", "mne", "matplotl
 
 @dataclass(frozen=True)
 class Provenance:
-    """What is needed to run it again: command lines, settings by model or topic, and versions."""
+    """How to reproduce a report: command lines, settings by model or topic, and versions."""
 
     commands: Sequence[str] = ()
     settings: Mapping[str, Mapping] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class Provenance:
 
 
 def report_versions() -> dict[str, str]:
-    """This checkout's commit and the versions of Python and of the packages that make the numbers, as installed."""
+    """The commit of this checkout, and the installed versions of Python and of the packages that compute the scores."""
     return {"sleepkd": commit() or "unknown: no git checkout", "python": python_version(), **versions(_PACKAGES)}
 
 
@@ -61,51 +61,51 @@ def write_report(
 ) -> None:
     """Write the report of one or more models on the same nights; the file appears whole or not at all.
 
-    figures: {heading: pictures}, in the order shown. comparison: a `compare` result of the two named models, the second
-    against the first. Raises ValueError without a model.
+    figures: {heading: pictures}, in the order shown. comparison: a `compare` result; compared: the names of its A and
+    B. Raises ValueError without a model.
     """
     if not analyses:
         raise ValueError("a report needs at least one model")
     first = analyses[0].metrics["intervals"]
-    over = f"{first['recordings']} recordings of {first['subjects']} subjects"
+    recordings = f"{first['recordings']} recordings of {first['subjects']} subjects"
     scored = f"{analyses[0].metrics['overall']['n']:,} scored sleep epochs"
     body = [
         heading(title, 1),
-        paragraph(f"{over}; {scored}; classes {', '.join(analyses[0].class_names)}.", "quiet"),
-        _gain(comparison, compared) if comparison else _kappa(analyses[0]),
-        side_by_side(_kappa(analysis) for analysis in (analyses if comparison else analyses[1:])),
+        paragraph(f"{recordings}; {scored}; classes {', '.join(analyses[0].class_names)}.", "quiet"),
+        _gain_box(comparison, compared) if comparison else _kappa_box(analyses[0]),
+        side_by_side(_kappa_box(analysis) for analysis in (analyses if comparison else analyses[1:])),
         paragraph(
-            "Intervals are 95 %, by bootstrap over subjects. Kappa is the mean over recordings unless it says pooled.",
+            "Intervals: 95 %, bootstrap over subjects. Kappa is the mean over recordings unless marked as pooled.",
             "quiet",
         ),
-        heading("Pictures"),
-        *(piece for name, shown in figures.items() if shown for piece in (heading(name, 3), pictures(shown))),
+        heading("Figures"),
+        *(element for name, shown in figures.items() if shown for element in (heading(name, 3), pictures(shown))),
         heading("Tables"),
-        *_score_grids(analyses),
-        *(_comparison_grids(comparison, compared) if comparison else ()),
-        *(piece for analysis in analyses for piece in _model_grids(analysis)),
-        *_recording_grid(analyses),
-        heading("To run it again"),
+        *_score_tables(analyses),
+        *(_comparison_tables(comparison, compared) if comparison else ()),
+        *(element for analysis in analyses for element in _model_tables(analysis)),
+        *_recording_table(analyses),
+        heading("How to reproduce"),
         *_provenance(provenance),
     ]
     write_text_atomically(path, page(title, body))
 
 
-def _kappa(analysis: Analysis) -> str:
+def _kappa_box(analysis: Analysis) -> str:
     found = analysis.metrics["intervals"]
     kappa = found["mean"]["kappa"]
     others = ", ".join(
         f"{SCORE_NAMES[score]} {number(found['mean'][score]['value'], 2)}" for score in ("accuracy", "weighted_f1")
     )
     pooled = number(found["pooled"]["kappa"]["value"], 2)
-    return answer(
+    return headline(
         f"kappa {number(kappa['value'], 2)}",
         _range(kappa, 2),
         f"{analysis.name}: mean over {found['recordings']} recordings; {others}. All sleep epochs pooled: {pooled}.",
     )
 
 
-def _gain(comparison: dict, compared: tuple[str, str]) -> str:
+def _gain_box(comparison: dict, compared: tuple[str, str]) -> str:
     a, b = compared
     gain, tests = comparison["difference"]["mean"]["kappa"], comparison["tests"]["kappa"]
     low, high = gain["low"], gain["high"]
@@ -114,12 +114,12 @@ def _gain(comparison: dict, compared: tuple[str, str]) -> str:
     elif high is not None and high < 0:
         verdict, kind = f"{b} is worse than {a}", "worse"
     else:
-        verdict, kind = f"These nights do not tell {b} from {a}", ""
+        verdict, kind = f"No significant difference between {b} and {a}", ""
     seeds = f" and {len(comparison['seeds'])} seeds" if len(comparison["seeds"]) > 1 else ""
-    return answer(
+    return headline(
         f"{number(gain['value'], 3, sign=True)} kappa",
         _range(gain, 3, sign=True),
-        f"{verdict}: mean paired difference over {comparison['recordings']} recordings{seeds}; {tests['better']} got "
+        f"{verdict}: mean paired difference over {comparison['recordings']} recordings{seeds}; {tests['better']} "
         f"better, {tests['worse']} worse (Wilcoxon signed-rank, p {_p(tests['wilcoxon_p'])}).",
         kind,
     )
@@ -135,22 +135,22 @@ def _p(value: float | None) -> str:
     return "< 0.001" if text == "0.000" else f"= {text}"
 
 
-def _score_grids(analyses: Sequence[Analysis]) -> list[str]:
+def _score_tables(analyses: Sequence[Analysis]) -> list[str]:
     titles = {"mean": "Mean over recordings", "median": "Median over recordings", "pooled": "All sleep epochs pooled"}
-    pieces = []
+    elements = []
     for statistic, title in titles.items():
         rows = [
             [a.name, *(interval(a.metrics["intervals"][statistic][score]) for score in SCALAR_SCORES)] for a in analyses
         ]
-        pieces += [heading(title, 3), grid(["model", *SCORE_NAMES.values()], rows)]
+        elements += [heading(title, 3), table(["model", *SCORE_NAMES.values()], rows)]
     quartiles = []
     for a in analyses:
         low, high = (a.metrics["over_recordings"][quartile] for quartile in ("q1", "q3"))
         quartiles.append([a.name, *(f"{number(low[score])} to {number(high[score])}" for score in SCALAR_SCORES)])
-    return [*pieces, heading("Quartiles over recordings", 3), grid(["model", *SCORE_NAMES.values()], quartiles)]
+    return [*elements, heading("Quartiles over recordings", 3), table(["model", *SCORE_NAMES.values()], quartiles)]
 
 
-def _comparison_grids(comparison: dict, compared: tuple[str, str]) -> list[str]:
+def _comparison_tables(comparison: dict, compared: tuple[str, str]) -> list[str]:
     a, b = compared
     rows = [
         [
@@ -165,25 +165,25 @@ def _comparison_grids(comparison: dict, compared: tuple[str, str]) -> list[str]:
         for score in SCALAR_SCORES
     ]
     header = ["score", "mean difference", "median difference", "pooled", "Wilcoxon p", "better", "worse", "equal"]
-    pieces = [heading(f"{b} minus {a}, paired by recording", 3), grid(header, rows)]
+    elements = [heading(f"{b} minus {a}, paired by recording", 3), table(header, rows)]
     if len(comparison["seeds"]) > 1:
         by_seed = [
             [seed, *(number(values[score], sign=True) for score in SCALAR_SCORES)]
             for seed, values in comparison["by_seed"].items()
         ]
-        pieces += [heading("Mean difference by seed", 3), grid(["seed", *SCORE_NAMES.values()], by_seed)]
-    return pieces
+        elements += [heading("Mean difference by seed", 3), table(["seed", *SCORE_NAMES.values()], by_seed)]
+    return elements
 
 
-def _model_grids(analysis: Analysis) -> list[str]:
+def _model_tables(analysis: Analysis) -> list[str]:
     name, metrics = analysis.name, analysis.metrics
     per_class = [
         [label, *(number(entry[key]) for key in ("precision", "recall", "f1")), f"{entry['support']:,}"]
         for label, entry in metrics["overall"]["per_class"].items()
     ]
-    pieces = [
+    elements = [
         heading(f"{name}: each class, sleep epochs pooled", 3),
-        grid(["class", "precision", "recall", "F1", "scored"], per_class),
+        table(["class", "precision", "recall", "F1", "scored"], per_class),
     ]
     groups = [
         [
@@ -198,38 +198,38 @@ def _model_grids(analysis: Analysis) -> list[str]:
     ]
     if groups:
         header = ["group", "recordings", "subjects", "kappa", "accuracy", "weighted F1", "pooled kappa"]
-        pieces += [heading(f"{name}: groups", 3), grid(header, groups)]
+        elements += [heading(f"{name}: groups", 3), table(header, groups)]
     calibration = metrics["calibration"]
     values = [number(calibration[key]) for key in ("ece", "brier", "nll")]
     header = ["expected calibration error", "Brier score (0 to 2)", "negative log-likelihood, nats"]
-    pieces += [heading(f"{name}: calibration", 3), grid(header, [values])]
+    elements += [heading(f"{name}: calibration", 3), table(header, [values])]
     if metrics["scorers"]:
-        pieces += [heading(f"{name}: against each scorer", 3), _scorers_grid(metrics["scorers"])]
+        elements += [heading(f"{name}: agreement with each scorer", 3), _scorers_table(metrics["scorers"])]
     if "distillation" in metrics:
-        pieces += _distillation_grids(name, metrics["distillation"], analysis.class_names)
-    return pieces + _sleep_grids(name, metrics["sleep_medicine"])
+        elements += _distillation_tables(name, metrics["distillation"], analysis.class_names)
+    return elements + _sleep_tables(name, metrics["sleep_medicine"])
 
 
-def _distillation_grids(name: str, found: dict, class_names: Sequence[str]) -> list[str]:
+def _distillation_tables(name: str, found: dict, class_names: Sequence[str]) -> list[str]:
     agreement = found["agreement"]
-    header = ["agreement", "kappa with the teacher", "repeats it where right", "repeats it where wrong", "sleep epochs"]
+    header = ["agreement", "kappa", "correct predictions repeated", "wrong predictions repeated", "sleep epochs"]
     values = [number(agreement[key]) for key in ("agreement", "kappa", "follows_right", "follows_wrong")]
-    title = f"{name}: against its teacher ({found['teacher']})"
-    pieces = [heading(title, 3), grid(header, [[*values, f"{agreement['n']:,}"]])]
+    title = f"{name}: agreement with its teacher ({found['teacher']})"
+    elements = [heading(title, 3), table(header, [[*values, f"{agreement['n']:,}"]])]
     if "contested" in found:
         kinds = {
-            "both_right": "both right",
-            "distilled_right": f"only {name} right",
-            "baseline_right": "only the baseline right",
+            "both_right": "both correct",
+            "distilled_right": f"only {name} correct",
+            "baseline_right": "only the baseline correct",
             "both_wrong": "both wrong",
         }
         rows = [[label, *(f"{found['contested'][kind][k]:,}" for kind in kinds)] for k, label in enumerate(class_names)]
-        title = f"{name}: scored sleep epochs, against the baseline ({found['baseline']})"
-        pieces += [heading(title, 3), grid(["class", *kinds.values()], rows)]
-    return pieces
+        title = f"{name}: scored sleep epochs, compared with the baseline ({found['baseline']})"
+        elements += [heading(title, 3), table(["class", *kinds.values()], rows)]
+    return elements
 
 
-def _sleep_grids(name: str, medicine: dict) -> list[str]:
+def _sleep_tables(name: str, medicine: dict) -> list[str]:
     if "missing" in medicine:
         return [heading(f"{name}: sleep statistics", 3), paragraph(medicine["missing"])]
     header = ["class", "sensitivity", "specificity", "positive predictive value", "negative predictive value"]
@@ -238,9 +238,9 @@ def _sleep_grids(name: str, medicine: dict) -> list[str]:
         for label, entry in medicine["stages"].items()
     ]
     title = f"{name}: each class against the rest, %, sleep epochs pooled (YASA)"
-    pieces = [heading(title, 3), grid(header, rows)]
+    elements = [heading(title, 3), table(header, rows)]
     if not medicine["agreement"]:
-        return pieces
+        return elements
     failed = {
         "not_normal": "differences not normal",
         "proportional_bias": "bias depends on the value",
@@ -259,32 +259,32 @@ def _sleep_grids(name: str, medicine: dict) -> list[str]:
         ]
         for statistic, entry in medicine["agreement"].items()
     ]
-    header = ["statistic", "what it is", "n", "scored", "predicted", "bias [95 %]", "limits of agreement", "note"]
-    pieces += [
+    header = ["statistic", "description", "n", "scored", "predicted", "bias [95 %]", "limits of agreement", "note"]
+    elements += [
         heading(f"{name}: sleep statistics, predicted against scored (YASA)", 3),
-        grid(header, rows, text_columns=(1, 7)),
+        table(header, rows, text_columns=(1, 7)),
     ]
     if medicine["repeated"]:
-        pieces.append(
-            paragraph("Some subjects have several recordings; bias and limits take them as independent.", "quiet")
+        elements.append(
+            paragraph("Some subjects have several recordings; bias and limits treat them as independent.", "quiet")
         )
-    return pieces
+    return elements
 
 
-def _scorers_grid(scorers: dict) -> str:
-    """What the model has against each scorer, and what they have against one another."""
-    each = {f"scorer {number}": found for number, found in enumerate(scorers["each"], start=1)}
+def _scorers_table(scorers: dict) -> str:
+    """Scores of the model against each scorer, their mean and consensus, and between the scorers."""
+    each = {f"scorer {i}": found for i, found in enumerate(scorers["each"], start=1)}
     named = {
         **each,
         "mean over scorers": scorers["mean"],
-        "their consensus": scorers["consensus"],
-        "scorers against one another": scorers["among_scorers"],
+        "consensus of the scorers": scorers["consensus"],
+        "between scorers (inter-rater)": scorers["among_scorers"],
     }
     rows = [[name, *(number(found[score]) for score in SCORE_NAMES)] for name, found in named.items()]
-    return grid([f"{scorers['nights']} nights of several scorers", *SCORE_NAMES.values()], rows)
+    return table([f"{scorers['nights']} nights with several scorers", *SCORE_NAMES.values()], rows)
 
 
-def _recording_grid(analyses: Sequence[Analysis]) -> list[str]:
+def _recording_table(analyses: Sequence[Analysis]) -> list[str]:
     shown = {"kappa": "kappa", "accuracy": "accuracy", "weighted_f1": "weighted F1"}
     header = ["recording", "subject", "subset", "standard", "scored"]
     header += [f"{analysis.name}: {text}" for analysis in analyses for text in shown.values()]
@@ -295,20 +295,20 @@ def _recording_grid(analyses: Sequence[Analysis]) -> list[str]:
             [recording, *(entry[key] for key in ("subject", "subset", "standard")), f"{entry['n']:,}"]
             + [number(of_model.get(score)) for of_model in of_models for score in shown]
         )
-    return [heading("Each recording", 3), grid(header, rows)]
+    return [heading("Each recording", 3), table(header, rows)]
 
 
 def _provenance(provenance: Provenance) -> list[str]:
-    pieces = [code(provenance.commands)] if provenance.commands else []
+    elements = [code(provenance.commands)] if provenance.commands else []
     for topic, settings in provenance.settings.items():
         rows = [[key, value] for key, value in _flat(settings)]
-        pieces += [heading(f"Settings: {topic}", 3), grid(["key", "value"], rows, text_columns=(1,))]
+        elements += [heading(f"Settings: {topic}", 3), table(["key", "value"], rows, text_columns=(1,))]
     found = {**report_versions(), **provenance.versions}
-    return [*pieces, heading("Versions", 3), grid(["of", "version"], list(found.items()), text_columns=(1,))]
+    return [*elements, heading("Versions", 3), table(["name", "version"], list(found.items()), text_columns=(1,))]
 
 
 def _flat(settings: Mapping, prefix: str = "") -> list[tuple[str, str]]:
-    """Nested settings as (a.b.c, value) pairs."""
+    """Nested settings as ("a.b.c", value) pairs."""
     pairs: list[tuple[str, str]] = []
     for key, value in settings.items():
         if isinstance(value, Mapping):

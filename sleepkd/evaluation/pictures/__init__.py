@@ -1,1 +1,1 @@
-"""Pictures of nights and of scores."""
+"""Figures of nights and of scores, as PNG files."""

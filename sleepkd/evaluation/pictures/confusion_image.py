@@ -1,20 +1,24 @@
-"""A confusion matrix as pixels, drawn with Pillow alone: TensorBoard images while training, without matplotlib."""
+"""Confusion matrix as an image for TensorBoard, drawn with Pillow: training does not need matplotlib."""
 
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 from sleepkd.evaluation.pictures.palette import FAINT_INK, INK, UNSCORED_FILL, ramp, rgb, text_on
+from sleepkd.extras import require_extra
 
 _CELL, _LEFT, _TOP, _MARGIN = 96, 96, 72, 16
 
 
 def confusion_image(confusion: np.ndarray, class_names: Sequence[str]) -> np.ndarray:
-    """Draw a (K, K) confusion matrix: colour and percentage by row (share of the scored class), counts below.
+    """Draw a (K, K) confusion matrix: percentage of each scored class by colour and text, counts below.
 
     Returns (H, W, 3) uint8. A class that was never scored has a grey row.
+    Raises UserError where Pillow is not installed.
     """
+    require_extra("PIL", "train", "confusion matrices in TensorBoard")
+    from PIL import Image, ImageDraw, ImageFont
+
     k = len(class_names)
     image = Image.new("RGB", (_LEFT + k * _CELL + _MARGIN, _TOP + k * _CELL + _MARGIN), "white")
     draw = ImageDraw.Draw(image)

@@ -1,1 +1,1 @@
-"""Numbers only: every score of a set of nights, how sure it is, and whether the probabilities are honest."""
+"""Scores of a set of nights: agreement with the scoring, confidence intervals, calibration, sleep statistics."""

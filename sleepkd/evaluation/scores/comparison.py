@@ -1,4 +1,4 @@
-"""Did B do better than A, by how much, for whom, and how sure is that? Paired by recording and, if several, by seed."""
+"""Paired comparison of two models: differences B minus A with intervals and tests, by recording and training seed."""
 
 from collections.abc import Hashable, Mapping, Sequence
 
@@ -25,14 +25,14 @@ Statistics = dict[str, dict[str, np.ndarray]]
 def match_nights(
     a: Sequence[NightPredictions], b: Sequence[NightPredictions]
 ) -> list[tuple[NightPredictions, NightPredictions]]:
-    """The nights that both sets hold, paired by recording, in A's order, each with the sleep epochs that both hold.
+    """Pair the nights of two sets by recording, in A's order, each reduced to the sleep epochs that both sets hold.
 
-    (Networks that see 30 s leave out the first and last of an R&K night, those that see the night do not.)
-    Raises UserError where no recording is in both, or a recording's scored labels differ: then the two were not
-    evaluated on the same scoring (another class scheme, another store), and their difference would mean nothing.
+    (Networks whose input is 30 s leave out the first and last sleep epoch of an R&K night; whole-night networks do
+    not.) Raises UserError where no recording is in both, or a recording's scored labels differ: the two sets were not
+    evaluated on the same scoring (other classes, another store), so their difference is undefined.
     """
     of_b = {night.recording: night for night in b}
-    pairs = [_shared(night, of_b[night.recording]) for night in a if night.recording in of_b]
+    pairs = [_common(night, of_b[night.recording]) for night in a if night.recording in of_b]
     if not pairs:
         raise UserError("nothing to compare: no recording occurs in both sets of predictions")
     for night_a, night_b in pairs:
@@ -45,8 +45,8 @@ def match_nights(
     return pairs
 
 
-def _shared(a: NightPredictions, b: NightPredictions) -> tuple[NightPredictions, NightPredictions]:
-    """Two predictions of a night, cut to the sleep epochs with the same onset, to the millisecond."""
+def _common(a: NightPredictions, b: NightPredictions) -> tuple[NightPredictions, NightPredictions]:
+    """Two predictions of a night, reduced to the sleep epochs with the same onset, to the millisecond."""
     if np.array_equal(a.onset_s, b.onset_s):
         return a, b
     _, in_a, in_b = np.intersect1d(np.rint(1000 * a.onset_s), np.rint(1000 * b.onset_s), return_indices=True)
@@ -61,21 +61,21 @@ def compare(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> dict:
-    """Paired differences B minus A.
+    """Paired differences in score, B minus A, with bootstrap intervals and Wilcoxon signed-rank tests.
 
     runs_a, runs_b: the nights of each run by training seed (any key; one run: {0: nights}); A and B are paired by seed,
-    then by recording. Seeds that only one side has, and recordings that only one has, are left out and counted.
+    then by recording. Seeds and recordings that only one side has are left out and counted.
 
     Returns seeds, recordings, subjects, left_out; and
     - difference: {mean | median | pooled: {score: {value, low, high}}}, each computed within a seed and averaged over
       seeds: mean and median of the recordings' differences, difference of the pooled scores. The intervals are over
-      subjects and, where there are several, over seeds (`paired_intervals`); of one seed, they say nothing of the next.
+      subjects and, with several seeds, over seeds (`paired_intervals`); with one seed they do not cover other seeds.
     - tests: {score: {wilcoxon_p, better, worse, equal}}: two-sided Wilcoxon signed-rank p (scipy) over subjects, each
-      with the mean difference of its recordings and seeds; how many recordings got better and worse, by the mean over
+      with the mean difference of its recordings and seeds; how many recordings are better and worse, by the mean over
       seeds. NaN, and not counted, where no seed defines the score on both sides.
     - by_seed: {seed: {score: mean difference over recordings}}; by_recording: {recording: subject, and by score a, b,
       difference}, means over seeds.
-    - confusion_difference: (K, K) counts, B minus A, summed over seeds: which stages moved where.
+    - confusion_difference: (K, K) confusion matrix of B minus that of A, summed over seeds.
 
     Raises UserError where no seed is in both, and as `match_nights` does.
     """
@@ -84,12 +84,15 @@ def compare(
         raise UserError(f"nothing to compare: A has seeds {sorted(map(str, runs_a))}, B {sorted(map(str, runs_b))}")
     pairs = {key: match_nights(runs_a[key], runs_b[key]) for key in seeds}
     k = len(class_names)
-    matrices = {key: tuple(confusions_of(side, k) for side in zip(*pairs[key], strict=True)) for key in seeds}
+    matrices = {
+        key: (confusions_of([a for a, _ in pairs[key]], k), confusions_of([b for _, b in pairs[key]], k))
+        for key in seeds
+    }
     nights = [night_a for key in seeds for night_a, _ in pairs[key]]
     subjects = [night.subject for night in nights]
     scored_a, scored_b = (batch_scores(np.concatenate([matrices[key][side] for key in seeds])) for side in (0, 1))
     recordings = list(dict.fromkeys(night.recording for night in nights))
-    total = sum(np.subtract(matrices[key][1], matrices[key][0]).sum(0) for key in seeds)
+    confusion_difference = sum(np.subtract(matrices[key][1], matrices[key][0]).sum(0) for key in seeds)
     return {
         "seeds": [str(key) for key in seeds],
         "recordings": len(recordings),
@@ -111,7 +114,7 @@ def compare(
             for key in seeds
         },
         "by_recording": _by_recording(nights, scored_a, scored_b),
-        "confusion_difference": total,
+        "confusion_difference": confusion_difference,
     }
 
 
@@ -122,37 +125,37 @@ def paired_intervals(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> dict:
-    """`compare`'s difference, from confusion matrices.
+    """Bootstrap intervals of paired differences, from confusion matrices: the `difference` of `compare`.
 
-    matrices: per training seed the (R, K, K) of A and of B, paired; subjects: whose recordings those are, all seeds one
-    after the other. One set of drawn subjects serves every seed, so that a subject is in or out of all.
+    matrices: per training seed (R, K, K) of A and of B, paired; subjects: the subject of each recording, seed after
+    seed. Each bootstrap draw takes the same subjects in every seed.
 
-    With S > 1 seeds, the interval over subjects is widened by that of the mean over seeds, ± t_{S-1} sd / sqrt(S), as
-    Zou & Donner (2008, Statistics in Medicine 27:1693-1702, "MOVER") add two: the square root of the sum of squares, on
-    each side. sd² is the variance between seeds less what the sampling of subjects puts into it (from the draws), or
-    0: method of moments, as in a random-effects analysis of variance.
+    With S > 1 seeds, the interval over subjects is combined with that of the mean over seeds, ± t_{S-1} sd / sqrt(S),
+    by the square root of the sum of squares on each side (Zou & Donner 2008, Statistics in Medicine 27:1693-1702,
+    "MOVER"). sd² is the variance between seeds minus the part that sampling subjects contributes (from the draws), at
+    least 0: the method of moments, as in a random-effects analysis of variance.
     """
     counts = [len(a) for a, _ in matrices]
     weights = np.split(resample_subjects(subjects, draws, seed), np.cumsum(counts)[:-1], axis=1)
-    as_is = [_one_seed(a, b, np.ones((1, len(a)))) for a, b in matrices]
+    observed = [_one_seed(a, b, np.ones((1, len(a)))) for a, b in matrices]
     drawn = [_one_seed(a, b, part) for (a, b), part in zip(matrices, weights, strict=True)]
-    differences = attach_intervals(_over_seeds(as_is), _over_seeds(drawn), len(set(subjects)))
+    differences = attach_intervals(_over_seeds(observed), _over_seeds(drawn), len(set(subjects)))
     if len(matrices) == 1:
         return differences
     for statistic, by_score in differences.items():
         for score, entry in by_score.items():
-            found, sampled = (np.stack([of[statistic][score] for of in by_seed]) for by_seed in (as_is, drawn))
-            reach = _reach_of_seeds(found[:, 0], sampled)
+            found, sampled = (np.stack([of[statistic][score] for of in by_seed]) for by_seed in (observed, drawn))
+            reach = _seed_half_width(found[:, 0], sampled)
             entry["low"] = entry["value"] - float(np.hypot(entry["value"] - entry["low"], reach))
             entry["high"] = entry["value"] + float(np.hypot(entry["high"] - entry["value"], reach))
     return differences
 
 
-def _reach_of_seeds(found: np.ndarray, drawn: np.ndarray) -> float:
-    """Half the interval of the mean over seeds. found: (S,), a statistic in each seed; drawn: (S, B), its draws."""
+def _seed_half_width(found: np.ndarray, drawn: np.ndarray) -> float:
+    """Half width of the interval of the mean over seeds. found: (S,), one statistic; drawn: (S, B), its draws."""
     n = len(found)
-    by_chance = np.nanvar(drawn - drawn.mean(axis=0), axis=1).sum() / (n - 1)
-    variance = max(float(np.var(found, ddof=1) - by_chance), 0.0)
+    by_sampling = np.nanvar(drawn - drawn.mean(axis=0), axis=1).sum() / (n - 1)
+    variance = max(float(np.var(found, ddof=1) - by_sampling), 0.0)
     return float(stats.t.ppf((1 + LEVEL) / 2, n - 1) * np.sqrt(variance / n))
 
 
@@ -183,7 +186,7 @@ def _tests(difference: np.ndarray, nights: Sequence[NightPredictions]) -> dict:
     if not of_subject.size:
         p = float("nan")
     elif not of_subject.any():
-        p = 1.0  # scipy's value too, without its warning
+        p = 1.0  # as scipy, without its warning
     else:
         p = float(stats.wilcoxon(of_subject).pvalue)
     return {
@@ -195,7 +198,7 @@ def _tests(difference: np.ndarray, nights: Sequence[NightPredictions]) -> dict:
 
 
 def _means_by(keys: Sequence[str], values: np.ndarray) -> np.ndarray:
-    """Mean of the defined values of each key; keys without one are left out."""
+    """Mean of the defined values of each key; keys without a defined value are left out."""
     _, index = np.unique(np.asarray(keys, dtype=str), return_inverse=True)
     defined = ~np.isnan(values)
     counts = np.bincount(index[defined], minlength=index.max() + 1)
@@ -210,7 +213,7 @@ def _by_recording(
     entries: dict[str, list[int]] = {}
     for i, night in enumerate(nights):
         entries.setdefault(night.recording, []).append(i)
-    paired = {}
+    paired: dict[str, dict] = {}
     for recording, indices in entries.items():
         paired[recording] = {"subject": nights[indices[0]].subject}
         for score in SCALAR_SCORES:

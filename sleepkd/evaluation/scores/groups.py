@@ -1,4 +1,4 @@
-"""Scores by groups of recordings: cohort, standard, subset, and what a participants.tsv says of the subjects."""
+"""Scores by group of recordings: cohort, standard, subset, and the columns of a participants.tsv (age, AHI, …)."""
 
 import csv
 from bisect import bisect_right
@@ -11,52 +11,52 @@ from sleepkd.evaluation.scores.bootstrap import DRAWS, bootstrap_intervals
 from sleepkd.evaluation.scores.night_predictions import NightPredictions
 from sleepkd.evaluation.scores.summary import confusions_of
 
-MISSING = "n/a"
-_MOST_GROUPS = 12
-_NAMES = ("participant_id", "recording")
+NOT_AVAILABLE = "n/a"
+_MAX_GROUPS = 12
+_NAME_COLUMNS = ("participant_id", "recording")
 
 
 @dataclass(frozen=True)
 class Bands:
-    """Names for ranges of a measurement, from low to high, and the limits between them (a limit opens the higher)."""
+    """Named ranges of a measurement, from low to high, and the limits between them (a limit belongs to the higher)."""
 
     limits: tuple[float, ...]
     names: tuple[str, ...]
 
     def of(self, text: str) -> str:
-        """The band of a number given as text."""
+        """The range that a number, given as text, falls in."""
         return self.names[bisect_right(self.limits, float(text))]
 
 
-_APNEA = Bands((5, 15, 30), ("< 5 /h", "5 to 15 /h", "15 to 30 /h", "≥ 30 /h"))  # the AASM's grades of severity
+_APNEA = Bands((5, 15, 30), ("< 5 /h", "5 to 15 /h", "15 to 30 /h", "≥ 30 /h"))  # the AASM's degrees of severity
 BANDS = {"age": Bands((40, 60), ("under 40", "40 to 59", "60 and over")), "ahi": _APNEA, "apnea_index": _APNEA}
 
 
 def read_participants(path: str | Path) -> dict[str, dict[str, str]]:
     """Read a TSV of subjects: {participant: {column: text}}, "" and "n/a" as missing.
 
-    Participants are named by a column participant_id (BIDS; a `sub-` before the name is dropped), matched with the
-    nights' subjects, or else by a column recording (as `sleepkd.simulate` writes). Raises UserError where the file is
-    missing or has neither, or has no participant.
+    Participants are named by a column participant_id (BIDS; the prefix `sub-` is dropped), compared with the nights'
+    subjects, or else by a column recording (as `sleepkd simulate` writes). Raises UserError where the file is missing,
+    has neither column, or lists no participant.
     """
     path = Path(path)
     try:
         rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), delimiter="\t"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file of participants") from None
-    name = next((column for column in _NAMES if rows and column in rows[0]), None)
+    name = next((column for column in _NAME_COLUMNS if rows and column in rows[0]), None)
     if name is None:
         raise UserError(f"{path}: needs a header with participant_id or recording, and at least one line below it")
     return {
         row[name].removeprefix("sub-"): {
-            column: text or MISSING for column, text in row.items() if column not in (None, *_NAMES)
+            column: text or NOT_AVAILABLE for column, text in row.items() if column not in (None, *_NAME_COLUMNS)
         }
         for row in rows
     }
 
 
 def participants_of(path: Path | None, stores: Sequence[str | Path]) -> dict[str, dict[str, str]] | None:
-    """What is known of the subjects, from a file or else the stores' participants.tsv; None where there is neither."""
+    """Participants by name, from `path` or else the stores' participants.tsv; None where neither exists."""
     defaults = [default for store in stores if (default := Path(store) / "participants.tsv").is_file()]
     known: dict[str, dict[str, str]] = {}
     for file in [path] if path else defaults:
@@ -67,21 +67,21 @@ def participants_of(path: Path | None, stores: Sequence[str | Path]) -> dict[str
 def grouping(
     nights: Sequence[NightPredictions], participants: Mapping[str, Mapping[str, str]] | None = None
 ) -> dict[str, list[str]]:
-    """{column: the group of each night}: cohort, standard, subset, then those of the participants that make groups.
+    """{column: the group of each night}: cohort, standard, subset, then the categorical columns of the participants.
 
-    Ages are banded at 40 and 60 years, apnea indices (`ahi`, `apnea_index`, per hour) at 5, 15 and 30; other columns
-    are taken as they are when their values are text of at most 12 kinds, and left out when they are measurements.
-    A subject whom the participants lack, or whose value is missing, falls in the group n/a.
+    Ages are split at 40 and 60 years, apnea indices (`ahi`, `apnea_index`, per hour) at 5, 15 and 30. Other columns of
+    text with at most 12 distinct values are used as they are; columns of numbers are left out. A subject that is not
+    among the participants, or whose value is missing, is in the group n/a.
     """
     columns = {name: [getattr(night, name) for night in nights] for name in ("cohort", "standard", "subset")}
     rows = [_row_of(night, participants or {}) for night in nights]
     for column in dict.fromkeys(column for row in rows for column in row if column not in columns):
-        values = [row.get(column, MISSING) for row in rows]
-        known = [value for value in values if value != MISSING]
+        values = [row.get(column, NOT_AVAILABLE) for row in rows]
+        known = [value for value in values if value != NOT_AVAILABLE]
         bands = BANDS.get(column.lower())
         if bands and all(_is_number(value) for value in known):
-            values = [value if value == MISSING else bands.of(value) for value in values]
-        elif len(set(known)) > _MOST_GROUPS or all(_is_number(value) for value in known):
+            values = [value if value == NOT_AVAILABLE else bands.of(value) for value in values]
+        elif len(set(known)) > _MAX_GROUPS or all(_is_number(value) for value in known):
             continue
         columns[column] = values
     return columns
@@ -95,7 +95,7 @@ def by_group(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> dict[str, dict[str, dict]]:
-    """{column: {group: `bootstrap_intervals` of its recordings}}, for every column of `grouping` in which the nights differ."""
+    """{column: {group: `bootstrap_intervals` of its recordings}}; columns of `grouping` with one group are left out."""
     matrices = confusions_of(nights, len(class_names))
     found: dict[str, dict[str, dict]] = {}
     for column, values in grouping(nights, participants).items():
@@ -110,14 +110,14 @@ def by_group(
 
 
 def _row_of(night: NightPredictions, participants: Mapping[str, Mapping[str, str]]) -> Mapping[str, str]:
-    """What the participants say of a night's subject, or of its recording; empty where nothing."""
+    """The participants' row of a night's subject, or of its recording; empty where there is none."""
     return participants.get(night.subject.removeprefix("sub-")) or participants.get(night.recording) or {}
 
 
 def _in_order(groups: set[str]) -> list[str]:
-    """Bands from low to high, then other groups by name, then the missing."""
+    """Groups in display order: ranges from low to high, then others by name, then n/a."""
     rank = {name: i for bands in BANDS.values() for i, name in enumerate(bands.names)}
-    return sorted(groups, key=lambda group: (group == MISSING, rank.get(group, len(rank)), group))
+    return sorted(groups, key=lambda group: (group == NOT_AVAILABLE, rank.get(group, len(rank)), group))
 
 
 def _is_number(text: str) -> bool:

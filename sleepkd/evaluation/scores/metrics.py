@@ -1,14 +1,14 @@
-"""Scores of predicted against scored sleep stages, all from confusion matrices. Training imports this: numpy only.
+"""Accuracy, Cohen's kappa, F1, precision and recall from confusion matrices. Training imports this: numpy only.
 
-Everything is a function of the (K, K) confusion matrix of the scored sleep epochs (rows scored, columns predicted), so
-that nights, subjects and bootstrap draws combine by adding matrices. What is undefined is NaN, never a silent 0:
+Every score is a function of the (K, K) confusion matrix of the scored sleep epochs (rows scored, columns predicted), so
+that nights, subjects and bootstrap draws combine by adding matrices. Undefined scores are NaN, never a silent 0:
 
 - precision of a class never predicted, recall of a class never scored, F1 of a class neither scored nor predicted;
-- kappa where chance agreement is certain (all scored and all predicted sleep epochs are of one and the same class);
-- everything where nothing is scored.
+- kappa where chance agreement is 1 (all scored and all predicted sleep epochs are of the same class);
+- all scores where nothing is scored.
 
 A class that is scored but never predicted (or predicted but never scored) has F1 = 0: that is its value.
-These are scikit-learn's values wherever scikit-learn defines one without a `zero_division` stand-in.
+All values equal scikit-learn's where scikit-learn defines one without its `zero_division` argument.
 """
 
 from collections.abc import Sequence
@@ -21,10 +21,10 @@ SCALAR_SCORES = ("accuracy", "balanced_accuracy", "kappa", "macro_f1", "weighted
 
 
 def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, n_classes: int) -> np.ndarray:
-    """Count sleep epochs by scored (row) and predicted (column) class.
+    """Confusion matrix: sleep epochs by scored (row) and predicted (column) class.
 
-    labels, predictions: same shape, integers in 0 … n_classes - 1; a label of -1 is unscored and never counts
-    (whatever is predicted there). Returns (K, K) int64. Raises ValueError for other values or unequal shapes.
+    labels, predictions: same shape, integers in 0 … n_classes - 1; a label of -1 is unscored and does not
+    count, whatever is predicted there. Returns (K, K) int64. Raises ValueError for other values or unequal shapes.
     """
     labels, predictions = np.asarray(labels), np.asarray(predictions)
     if labels.shape != predictions.shape:
@@ -54,7 +54,7 @@ def batch_scores(confusions: np.ndarray) -> dict[str, np.ndarray]:
     n = support.sum(-1)
     precision, recall = _ratio(correct, predicted), _ratio(correct, support)
     f1 = _ratio(2 * correct, support + predicted)
-    chance = (support * predicted).sum(-1)  # n² p_e: kept as counts, so that "certain" is an exact comparison
+    chance = (support * predicted).sum(-1)  # n² p_e: as counts, so that the test for p_e = 1 is exact
     return {
         "n": n,
         "accuracy": _ratio(correct.sum(-1), n),
@@ -70,8 +70,11 @@ def batch_scores(confusions: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def scores(confusion: np.ndarray, class_names: Sequence[str]) -> dict:
-    """Scores of one (K, K) confusion matrix, as plain Python values: the entries of `batch_scores` with the per-class
-    ones under per_class {name: {precision, recall, f1, support}}, and the matrix itself as a nested list."""
+    """Scores of one (K, K) confusion matrix as plain Python values.
+
+    Returns n and the scalar scores of `batch_scores`; per_class {name: {precision, recall, f1, support}}; confusion,
+    the matrix as a nested list. Raises ValueError for a matrix of another shape.
+    """
     confusion = np.asarray(confusion)
     if confusion.shape != (len(class_names), len(class_names)):
         raise ValueError(f"a confusion matrix of shape {confusion.shape} for {len(class_names)} classes")
@@ -92,12 +95,12 @@ def scores(confusion: np.ndarray, class_names: Sequence[str]) -> dict:
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """Quotient with NaN, and no warning, where the denominator is 0."""
+    """Quotient; NaN, without a warning, where the denominator is 0."""
     out = np.full(np.broadcast_shapes(np.shape(numerator), np.shape(denominator)), np.nan)
     return np.divide(numerator, denominator, out=out, where=np.asarray(denominator) != 0)
 
 
 def _mean_defined(values: np.ndarray) -> np.ndarray:
-    """Mean over the last axis of what is not NaN; NaN where nothing is."""
+    """Mean over the last axis, NaN left out; NaN where all values are."""
     defined = ~np.isnan(values)
     return _ratio(np.where(defined, values, 0.0).sum(-1), defined.sum(-1))

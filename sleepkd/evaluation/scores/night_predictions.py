@@ -1,4 +1,4 @@
-"""What a model said about one night: what every score and every picture is made of."""
+"""Predictions of one night beside its labels: the input of all scores and figures."""
 
 from dataclasses import dataclass, field, replace
 
@@ -14,7 +14,7 @@ class NightPredictions:
 
     onset_s, duration_s: (N,) float64, seconds from the start of the recording; durations as scored (30 s, or R&K's 20).
     labels: (N,) int8, class index or -1 (unscored). probabilities: (N, K) float32, rows sum to 1. others: (S, N) int8,
-    the labels of further scorers, none of whom is scored against but by `inter_rater_scores`.
+    the labels of further scorers, which only `inter_rater_scores` uses.
     """
 
     recording: str
@@ -39,7 +39,7 @@ class NightPredictions:
         return len(self.labels)
 
     def take(self, chosen: np.ndarray) -> "NightPredictions":
-        """Some of the sleep epochs, by index."""
+        """The same night with some of its sleep epochs, by index."""
         parts = ("onset_s", "duration_s", "labels", "probabilities")
         others = self.others[:, chosen] if len(self.others) else self.others
         return replace(self, others=others, **{name: getattr(self, name)[chosen] for name in parts})
@@ -51,12 +51,12 @@ class NightPredictions:
 
     @property
     def predictions(self) -> np.ndarray:
-        """(N,) int8: the most probable class (the first of equals)."""
+        """(N,) int8: the most probable class (the first of several equal ones)."""
         return self.probabilities.argmax(axis=1).astype(np.int8)
 
     @property
     def scored(self) -> np.ndarray:
-        """(N,) bool: where a label counts."""
+        """(N,) bool: whether a sleep epoch is scored."""
         return self.labels != UNSCORED
 
     @property

@@ -1,8 +1,8 @@
-"""Scores of a set of nights: pooled, per standard, per recording, and over recordings; and their JSON."""
+"""metrics.json: scores pooled over sleep epochs, per standard, per recording, and over recordings."""
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +13,16 @@ from sleepkd.evaluation.scores.metrics import SCALAR_SCORES, batch_scores, score
 from sleepkd.evaluation.scores.night_predictions import NightPredictions
 from sleepkd.files import write_text_atomically
 
-if TYPE_CHECKING:  # training imports this file, and has no pandas
+if TYPE_CHECKING:  # training imports this file, without pandas
     import pandas as pd
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """One model on a set of nights. metrics: JSON-safe, see `analyse`; statistics: YASA's sleep statistics or None."""
+    """All scores of one model on a set of nights.
+
+    metrics: JSON-safe, see `analyse`. statistics: the frame of `sleep_medicine_of`, or None where it is undefined.
+    """
 
     name: str
     class_names: tuple[str, ...]
@@ -29,10 +32,10 @@ class Analysis:
 
 
 def metrics_of(nights: Sequence[NightPredictions], class_names: Sequence[str]) -> dict:
-    """Every score of a set of nights, JSON-safe (undefined values are None).
+    """Scores of a set of nights, JSON-safe (undefined values are None).
 
-    Returns classes; overall and by_standard (scores of the pooled sleep epochs); by_recording (scores and whose night);
-    over_recordings (see there: mean, median, quartiles).
+    Returns classes; overall and by_standard (scores of the pooled sleep epochs); by_recording (scores, subject, subset
+    and standard); over_recordings (see there: mean, median, quartiles).
     Raises ValueError where a recording occurs twice.
     """
     matrices = confusions_of(nights, len(class_names))
@@ -68,17 +71,20 @@ def confusions_of(nights: Sequence[NightPredictions], n_classes: int) -> np.ndar
 
 
 def over_recordings(matrices: np.ndarray) -> dict[str, dict[str, float]]:
-    """Mean, median and quartiles of each score over recordings. matrices: (R, K, K); NaN where no recording defines
-    the score; `defined` counts those that do (kappa, say, is undefined for a night scored and predicted all wake)."""
+    """Mean, median and quartiles of each score over recordings. matrices: (R, K, K).
+
+    NaN where no recording defines the score. `defined` counts the recordings that do: kappa, for example, is undefined
+    for a night that is all wake, scored and predicted.
+    """
     arrays = batch_scores(matrices)
     defined = {score: arrays[score][~np.isnan(arrays[score])] for score in SCALAR_SCORES}
-    summaries = {
+    summaries: dict[str, Callable[[np.ndarray], np.floating]] = {
         "mean": np.mean,
         "median": np.median,
         "q1": lambda values: np.quantile(values, 0.25),
         "q3": lambda values: np.quantile(values, 0.75),
     }
-    found = {
+    found: dict[str, dict[str, float]] = {
         name: {score: float(summary(values)) if len(values) else math.nan for score, values in defined.items()}
         for name, summary in summaries.items()
     }
@@ -86,8 +92,8 @@ def over_recordings(matrices: np.ndarray) -> dict[str, dict[str, float]]:
 
 
 def json_safe(value: Any) -> Any:
-    """The same nested value with what JSON can hold: NaN and infinities as None, arrays as lists, numpy numbers as
-    Python's, keys as strings."""
+    """A nested value in JSON's types: NaN and infinities as None, arrays as lists, numpy numbers as Python's, keys as
+    strings."""
     if isinstance(value, dict):
         return {str(key): json_safe(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -31,7 +31,7 @@ def cohort(skill):
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    """The whole report of two models compared, from predictions to the file."""
+    """The report of a comparison of two models, from predictions to the file."""
     folder = tmp_path_factory.mktemp("report")
     nights = {"ECG baseline": cohort(0.8), "distilled <& co>": cohort(1.6)}
     with warnings.catch_warnings():
@@ -54,7 +54,7 @@ def report(tmp_path_factory):
 
 
 class Reader(HTMLParser):
-    """Collects every attribute that could load something, the headings, and what is left open."""
+    """Collects the attributes that could load something, the headings, and unclosed tags."""
 
     def __init__(self):
         super().__init__()
@@ -74,7 +74,7 @@ class Reader(HTMLParser):
             self.headings.append(data)
 
 
-def test_report_holds_everything_and_loads_nothing(report):
+def test_report_is_complete_and_self_contained(report):
     text = report[0].read_text(encoding="utf-8")
     reader = Reader()
     reader.feed(text)
@@ -83,25 +83,25 @@ def test_report_holds_everything_and_loads_nothing(report):
     assert "script" not in reader.tags
     assert not re.search(r"@import|url\(", text)
     assert reader.tags.count("img") == len(re.findall("data:image/png;base64,", text)) >= 8
-    order = [reader.headings.index(name) for name in ("Test nights", "Pictures", "Tables", "To run it again")]
+    order = [reader.headings.index(name) for name in ("Test nights", "Figures", "Tables", "How to reproduce")]
     assert order == sorted(order)
     for needed in ("python evaluate.py --out results", "train.epochs", "c0ffee", "distilled &lt;&amp; co&gt;", "rk"):
         assert needed in text
 
 
-def test_report_leads_with_the_gain_and_its_interval(report):
+def test_report_starts_with_the_gain_and_its_interval(report):
     path, _, comparison = report
     text = path.read_text(encoding="utf-8")
     gain = comparison["difference"]["mean"]["kappa"]
-    lead = text[text.index('class="answer"') : text.index("<h2>")]
+    lead = text[text.index('class="headline"') : text.index("<h2>")]
     assert f"{number(gain['value'], 3, sign=True)} kappa" in lead
     assert f"{number(gain['low'], 3, sign=True)} to {number(gain['high'], 3, sign=True)}" in lead
     assert "is better than ECG baseline" in lead
-    assert "5 got better, 0 worse" in lead
+    assert "5 better, 0 worse" in lead
 
 
-def test_one_model_and_one_night_make_a_report_too(tmp_path):
-    """No interval, no agreement, no groups: said, not hidden."""
+def test_report_of_one_model_and_one_night(tmp_path):
+    """Without intervals, agreement and groups."""
     analysis = analyse("alone", cohort(1.0)[:1], NAMES, draws=50)
     figures = {"alone": draw(analysis, tmp_path)}
     write_report(tmp_path / "report.html", "One night", [analysis], figures, Provenance())
@@ -110,7 +110,7 @@ def test_one_model_and_one_night_make_a_report_too(tmp_path):
     assert "nan" not in re.sub(r"base64,[^\"]*", "", text).lower()
 
 
-def test_a_night_that_has_no_sleep_statistics_leaves_the_scores(tmp_path):
+def test_a_night_without_sleep_statistics_keeps_its_scores(tmp_path):
     nights = cohort(1.0)
     nights[0] = dataclasses.replace(nights[0], duration_s=np.r_[np.full(150, 20.0), np.full(150, 30.0)])
     analysis = analyse("odd", nights, NAMES, draws=50)
@@ -120,7 +120,7 @@ def test_a_night_that_has_no_sleep_statistics_leaves_the_scores(tmp_path):
     assert "different lengths" in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
-def test_analysis_is_json(report, tmp_path):
+def test_metrics_are_json(report, tmp_path):
     metrics = report[1][0].metrics
     write_metrics(tmp_path / "metrics.json", metrics)
     assert json.loads((tmp_path / "metrics.json").read_text()) == metrics
@@ -128,7 +128,7 @@ def test_analysis_is_json(report, tmp_path):
     assert metrics["intervals"]["subjects"] == 5
 
 
-def test_numbers():
+def test_number_and_interval_as_text():
     assert number(-0.1234, 2) == "−0.12"
     assert number(0.5, 1, sign=True) == "+0.5"
     assert number(None) == number(float("nan")) == "–"
@@ -151,7 +151,7 @@ QUIET_CHROMIUM = (
 
 
 def opened_in_chromium(path, profile):
-    """What the page wrote to the console, and the addresses it asked for, as headless Chromium saw it."""
+    """Console output and requested addresses of a page in headless Chromium."""
     log = profile / "net.json"
     command = [CHROMIUM, *QUIET_CHROMIUM, f"--user-data-dir={profile}", f"--log-net-log={log}", path.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
@@ -171,8 +171,8 @@ def test_report_opens_in_a_browser_without_error_or_request(report, tmp_path):
     assert opened_in_chromium(report[0], tmp_path) == ([], [])
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium installed: the check is not checked")
-def test_the_browser_check_would_notice(tmp_path):
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium installed: the browser check is not checked")
+def test_the_browser_check_detects_errors_and_requests(tmp_path):
     bad = tmp_path / "bad.html"
     bad.write_text(
         '<link rel="icon" href="data:,"><img src="http://example.org/a.png"><script>console.error("boom")</script>'

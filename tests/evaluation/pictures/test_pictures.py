@@ -1,6 +1,8 @@
 import dataclasses
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from tests.evaluation.nights import made_up_night
 
 
 def pixels_of(path, colour):
-    """How many pixels of a PNG have exactly this colour."""
+    """Number of pixels of a PNG with exactly this colour."""
     image = np.asarray(Image.open(path).convert("RGB"))
     return int((image == rgb(colour)).all(-1).sum())
 
@@ -27,8 +29,8 @@ def test_hypnogram_shows_every_stage_in_its_colour(tmp_path, classes):
     assert all(pixels_of(path, STAGE_COLOURS[name]) > 500 for name in CLASS_NAMES[classes])
 
 
-def test_unscored_is_a_gap_in_the_scored_hypnogram_only(tmp_path):
-    """All wake, predicted wake with certainty: what unscoring half the night takes away is that half of one line."""
+def test_unscored_time_is_empty_in_the_scored_hypnogram_only(tmp_path):
+    """All wake, predicted as wake: without labels, half of one of the two lines disappears."""
     n = 100
     night = dataclasses.replace(
         made_up_night(n=n, classes=3),
@@ -43,25 +45,72 @@ def test_unscored_is_a_gap_in_the_scored_hypnogram_only(tmp_path):
     assert 0.3 * line < full - half < 0.6 * line
 
 
-def test_order_of_stages_is_the_fields():
+def test_display_order_is_wake_rem_then_nrem_by_depth():
     assert [CLASS_NAMES[5][k] for k in display_order(CLASS_NAMES[5])] == ["W", "REM", "N1", "N2", "N3"]
     assert [CLASS_NAMES[4][k] for k in display_order(CLASS_NAMES[4])] == ["W", "REM", "light", "deep"]
 
 
-def test_confusion_figure_is_drawn_even_with_a_class_never_scored(tmp_path):
+def test_confusion_figure_with_a_class_that_is_never_scored(tmp_path):
     confusion_figure(np.array([[5, 1, 0], [0, 0, 0], [1, 0, 3]]), CLASS_NAMES[3], "title", tmp_path / "c.png")
     assert Image.open(tmp_path / "c.png").size[0] > 500
 
 
-def test_confusion_image_is_darker_where_more_is():
+def test_confusion_image_is_darker_for_larger_percentages():
     image = confusion_image(np.array([[9, 1], [0, 0]]), ("W", "REM"))
     assert image.dtype == np.uint8
     assert image.ndim == 3
-    right, wrong = image[76, 100].astype(int).sum(), image[76, 196].astype(int).sum()
-    assert right < wrong
+    correct, wrong = image[76, 100].astype(int).sum(), image[76, 196].astype(int).sum()
+    assert correct < wrong
 
 
-def test_training_gets_metrics_and_image_without_the_drawing_and_reading_libraries():
+OPTIONAL = ("matplotlib", "mne", "pandas", "PIL", "sklearn", "yasa")
+"""Packages that evaluation imports only where it uses them."""
+
+
+def run_without_optional_packages(code):
+    """Standard output of Python code in a process that cannot import the optional packages."""
+    block = f"import sys; sys.modules.update(dict.fromkeys({OPTIONAL}))\n"
+    return subprocess.run([sys.executable, "-c", block + code], capture_output=True, text=True, check=True).stdout
+
+
+def test_scores_figures_and_pages_import_without_optional_packages():
+    run_without_optional_packages(
+        "import importlib, pkgutil, sleepkd.evaluation.scores, sleepkd.evaluation.pictures, sleepkd.evaluation.pages\n"
+        "for package in (sleepkd.evaluation.scores, sleepkd.evaluation.pictures, sleepkd.evaluation.pages):\n"
+        "    for module in pkgutil.iter_modules(package.__path__, package.__name__ + '.'):\n"
+        "        importlib.import_module(module.name)\n"
+        "import sleepkd.inspect"
+    )
+
+
+def test_without_optional_packages_the_error_names_the_extra_to_install():
+    out = run_without_optional_packages(
+        "import numpy as np\n"
+        "from sleepkd.errors import UserError\n"
+        "from sleepkd.evaluation.pictures.confusion_image import confusion_image\n"
+        "from sleepkd.evaluation.pictures.matrix_figures import confusion_figure\n"
+        "from sleepkd.evaluation.scores.sleep_medicine import sleep_medicine_of\n"
+        "from tests.evaluation.nights import made_up_night\n"
+        "names = ('W', 'light', 'deep', 'REM')\n"
+        "for call in (\n"
+        "    lambda: confusion_figure(np.eye(4, dtype=int), names, 'title', 'unwritten.png'),\n"
+        "    lambda: confusion_image(np.eye(4, dtype=int), names),\n"
+        "    lambda: sleep_medicine_of([made_up_night()], names),\n"
+        "):\n"
+        "    try:\n"
+        "        call()\n"
+        "    except UserError as error:\n"
+        "        print(error)\n"
+    )
+    assert [re.search(r"package (\w+) .*sleepkd\[(\w+)\]", line).groups() for line in out.splitlines()] == [
+        ("matplotlib", "evaluate"),
+        ("PIL", "train"),
+        ("yasa", "evaluate"),
+    ]
+    assert not Path("unwritten.png").exists()
+
+
+def test_training_imports_scores_and_the_confusion_image_only_with_numpy():
     code = (
         "import sys; import sleepkd.evaluation.scores.metrics, sleepkd.evaluation.pictures.confusion_image; "
         "bad = {'matplotlib', 'pandas', 'yasa', 'mne', 'scipy'} & set(sys.modules); assert not bad, bad"

@@ -14,7 +14,7 @@ from sleepkd.evaluation.scores.metrics import SCALAR_SCORES, batch_scores
 pytestmark = pytest.mark.filterwarnings("error")
 
 
-def test_a_draw_takes_whole_subjects_and_as_many_as_there_are():
+def test_a_draw_takes_all_recordings_of_as_many_subjects_as_there_are():
     subjects = ["b", "a", "b", "c"]
     weights = resample_subjects(subjects, draws=500, seed=1)
     assert weights.shape == (500, 4)
@@ -25,7 +25,7 @@ def test_a_draw_takes_whole_subjects_and_as_many_as_there_are():
     assert (weights != resample_subjects(subjects, draws=500, seed=2)).any()
 
 
-def test_weighted_mean_and_median_are_numpys_on_repeated_values():
+def test_weighted_mean_and_median_equal_numpy_on_repeated_values():
     rng = np.random.default_rng(0)
     values = rng.normal(size=9)
     values[[2, 5]] = np.nan
@@ -38,7 +38,7 @@ def test_weighted_mean_and_median_are_numpys_on_repeated_values():
         assert median == pytest.approx(np.nanmedian(repeated))
 
 
-def test_nothing_defined_has_no_mean_and_no_median():
+def test_mean_and_median_of_undefined_values_are_nan():
     weights = np.array([[1.0, 0.0], [0.0, 0.0]])
     for summary in (weighted_mean, weighted_median):
         np.testing.assert_array_equal(summary(np.array([3.0, 4.0]), weights), [3.0, np.nan])
@@ -55,8 +55,8 @@ def test_pooled_statistics_are_scores_of_the_summed_matrices():
         np.testing.assert_allclose(table["pooled"][score], expected, atol=1e-12)
 
 
-def test_expanded_interval_of_a_mean_is_students():
-    """For normal draws of standard deviation s sqrt((n - 1) / n) / sqrt(n), it is mean ± t s / sqrt(n)."""
+def test_expanded_interval_of_a_mean_is_the_t_interval():
+    """For normal draws of standard deviation s sqrt((n - 1) / n) / sqrt(n) it is mean ± t s / sqrt(n)."""
     n = 10
     drawn = np.random.default_rng(0).normal(size=1_000_000) * np.sqrt((n - 1) / n) / np.sqrt(n)
     low, high = expanded_interval(drawn, n)
@@ -64,7 +64,7 @@ def test_expanded_interval_of_a_mean_is_students():
     assert (low, high) == pytest.approx((-expected, expected), rel=0.02)
 
 
-def test_one_subject_has_values_but_no_interval():
+def test_one_subject_has_no_interval():
     matrices = np.array([[[5, 1], [1, 3]], [[6, 0], [2, 2]]])
     table = bootstrap_intervals(matrices, ["s", "s"], draws=100)
     assert (table["recordings"], table["subjects"]) == (2, 1)
@@ -73,7 +73,7 @@ def test_one_subject_has_values_but_no_interval():
     assert np.isnan([kappa["low"], kappa["high"]]).all()
 
 
-def test_intervals_hold_their_value_and_are_seeded():
+def test_intervals_contain_the_value_and_are_reproducible():
     matrices = np.random.default_rng(0).integers(5, 60, size=(12, 4, 4)) + 80 * np.eye(4, dtype=int)
     subjects = [f"s{i // 2}" for i in range(12)]
     table = bootstrap_intervals(matrices, subjects, draws=2000, seed=3)
@@ -84,13 +84,13 @@ def test_intervals_hold_their_value_and_are_seeded():
     assert table == bootstrap_intervals(matrices, subjects, draws=2000, seed=3)
 
 
-def test_nights_of_one_person_widen_the_interval():
-    """Ten subjects with two equal nights each know no more than ten nights."""
+def test_several_nights_of_a_subject_do_not_narrow_the_interval():
+    """Ten subjects with two equal nights each carry the information of ten nights."""
     matrices = np.random.default_rng(0).integers(5, 60, size=(10, 3, 3))
     twice = np.repeat(matrices, 2, axis=0)
     alone = bootstrap_intervals(matrices, [str(i) for i in range(10)], seed=1)
     doubled = bootstrap_intervals(twice, [str(i // 2) for i in range(20)], seed=1)
-    pretended = bootstrap_intervals(twice, [str(i) for i in range(20)], seed=1)
-    width = [t["mean"]["kappa"]["high"] - t["mean"]["kappa"]["low"] for t in (alone, doubled, pretended)]
+    as_subjects = bootstrap_intervals(twice, [str(i) for i in range(20)], seed=1)
+    width = [t["mean"]["kappa"]["high"] - t["mean"]["kappa"]["low"] for t in (alone, doubled, as_subjects)]
     assert width[1] == pytest.approx(width[0], rel=1e-9)
     assert width[2] < 0.8 * width[0]

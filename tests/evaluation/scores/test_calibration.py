@@ -2,13 +2,16 @@ import dataclasses
 
 import numpy as np
 import pytest
+from sklearn.metrics import brier_score_loss, log_loss
 
 from sleepkd.checkpoints.temperature import read_temperature, write_temperature
 from sleepkd.errors import UserError
 from sleepkd.evaluation.scores.calibration import (
+    brier_score,
     calibration_of,
     expected_calibration_error,
     fit_temperature,
+    negative_log_likelihood,
     reliability,
     risk_coverage,
     temperature_scaled,
@@ -21,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 
 def test_ece_by_hand():
-    # Two sleep epochs at confidence 0.9, one right; two at 0.6, both right; ten bins.
+    # Two sleep epochs at confidence 0.9, one correct; two at 0.6, both correct; ten bins.
     probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6], [0.4, 0.6]])
     bins = reliability(np.array([0, 1, 1, 1]), probabilities, bins=10)
     filled = {entry["high"]: entry for entry in bins if entry["n"]}
@@ -44,7 +47,17 @@ def test_brier_and_nll_by_hand():
     assert result["nll"] == pytest.approx(np.log(2))
 
 
-def test_certain_and_wrong_is_bad_but_finite():
+@pytest.mark.parametrize("classes", [3, 4, 5])
+def test_brier_and_nll_equal_sklearn(classes):
+    """To the last bit, also at probabilities of 0 and 1."""
+    rng = np.random.default_rng(classes)
+    labels, probabilities = rng.integers(0, classes, 500), rng.dirichlet(np.ones(classes), 500)
+    probabilities[::50] = np.eye(classes)[rng.integers(0, classes, 10)]
+    assert brier_score(labels, probabilities) == brier_score_loss(labels, probabilities, labels=range(classes))
+    assert negative_log_likelihood(labels, probabilities) == log_loss(labels, probabilities, labels=range(classes))
+
+
+def test_nll_of_a_label_with_probability_zero_is_finite():
     night = dataclasses.replace(
         made_up_night(n=2, classes=3),
         labels=np.array([0, 1], dtype=np.int8),
@@ -53,7 +66,7 @@ def test_certain_and_wrong_is_bad_but_finite():
     assert 10 < calibration_of([night])["nll"] < 100
 
 
-def test_nothing_scored_gives_nan_and_no_temperature():
+def test_calibration_of_unscored_nights_is_nan_and_no_temperature_is_fitted():
     night = dataclasses.replace(made_up_night(n=5), labels=np.full(5, -1, dtype=np.int8))
     assert np.isnan(calibration_of([night])["ece"])
     with pytest.raises(UserError, match="scored"):
@@ -61,15 +74,15 @@ def test_nothing_scored_gives_nan_and_no_temperature():
 
 
 @pytest.mark.parametrize("true_temperature", [0.5, 1.0, 2.5])
-def test_temperature_is_found_again(true_temperature):
-    """Labels drawn from softmax(logits), probabilities reported at another temperature."""
+def test_fit_temperature_recovers_the_true_temperature(true_temperature):
+    """Labels drawn from calibrated probabilities, which are then scaled by another temperature."""
     rng = np.random.default_rng(0)
-    honest = rng.dirichlet(np.ones(4), size=20_000)
-    labels = (honest.cumsum(1) < rng.random((len(honest), 1))).sum(1).clip(0, 3)
+    calibrated = rng.dirichlet(np.ones(4), size=20_000)
+    labels = (calibrated.cumsum(1) < rng.random((len(calibrated), 1))).sum(1).clip(0, 3)
     night = dataclasses.replace(
         made_up_night(n=len(labels)),
         labels=labels.astype(np.int8),
-        probabilities=temperature_scaled(honest, 1 / true_temperature).astype(np.float32),
+        probabilities=temperature_scaled(calibrated, 1 / true_temperature).astype(np.float32),
     )
     fitted = fit_temperature([night])
     assert fitted["temperature"] == pytest.approx(true_temperature, rel=0.03)
@@ -78,18 +91,18 @@ def test_temperature_is_found_again(true_temperature):
         assert fitted["ece"]["after"] < 0.3 * fitted["ece"]["before"]
 
 
-def test_temperature_is_softmax_of_divided_logits_and_keeps_predictions():
+def test_temperature_scaling_divides_logits_and_keeps_predictions():
     logits = np.random.default_rng(0).normal(size=(50, 4))
     softmax = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    cooler = np.exp(logits / 3) / np.exp(logits / 3).sum(1, keepdims=True)
-    np.testing.assert_allclose(temperature_scaled(softmax, 3.0), cooler, atol=1e-12)
+    expected = np.exp(logits / 3) / np.exp(logits / 3).sum(1, keepdims=True)
+    np.testing.assert_allclose(temperature_scaled(softmax, 3.0), expected, atol=1e-12)
     night = made_up_night()
     np.testing.assert_array_equal(temperature_scaled_night(night, 3.0).predictions, night.predictions)
 
 
-def test_risk_coverage_keeps_the_surest():
+def test_risk_coverage_keeps_the_most_confident_sleep_epochs():
     probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]])
-    curve = risk_coverage(np.array([0, 1, 1, 1]), probabilities, shares=[0.5, 1.0])
+    curve = risk_coverage(np.array([0, 1, 1, 1]), probabilities, coverages=[0.5, 1.0])
     assert [point["n"] for point in curve] == [2, 4]
     assert [point["accuracy"] for point in curve] == [1.0, 0.5]
     assert [point["confidence"] for point in curve] == [0.8, 0.6]
@@ -97,7 +110,7 @@ def test_risk_coverage_keeps_the_surest():
     assert curve[1]["kappa"] == pytest.approx(float(batch_scores(np.array([[1, 0], [2, 1]]))["kappa"]))
 
 
-def test_stored_temperature_reads_back_and_a_wrong_one_is_named(tmp_path):
+def test_a_stored_temperature_reads_back_and_an_invalid_one_is_named(tmp_path):
     checkpoint, path = tmp_path / "best.pt", tmp_path / "temperature.json"
     checkpoint.write_bytes(b"weights")
     with pytest.raises(UserError, match="--calibrate"):

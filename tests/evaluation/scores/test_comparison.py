@@ -16,7 +16,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 
 def better(night, seed, share=0.3):
-    """The same night by a model that gets `share` of the wrong sleep epochs right."""
+    """The same night by a model that also predicts about `share` of the sleep epochs correctly, with probability 1."""
     probabilities = night.probabilities.copy()
     fixed = np.flatnonzero(night.scored & (np.random.default_rng(seed).random(len(night)) < share))
     probabilities[fixed] = np.eye(night.n_classes, dtype=np.float32)[night.labels[fixed]]
@@ -48,12 +48,12 @@ def test_paired_differences_by_hand():
     counts = {name: result["tests"]["kappa"][name] for name in ("better", "worse", "equal")}
     assert counts == {"better": 8, "worse": 0, "equal": 0}
     assert (result["recordings"], result["subjects"]) == (8, 4)
-    moved = confusions_of(b, 4).sum(0) - confusions_of(a, 4).sum(0)
-    np.testing.assert_array_equal(result["confusion_difference"], moved)
-    np.testing.assert_array_equal(moved.sum(1), 0)  # both saw the same scored sleep epochs
+    expected = confusions_of(b, 4).sum(0) - confusions_of(a, 4).sum(0)
+    np.testing.assert_array_equal(result["confusion_difference"], expected)
+    np.testing.assert_array_equal(expected.sum(1), 0)  # both have the same labels
 
 
-def test_a_model_against_itself_gains_nothing():
+def test_a_model_compared_with_itself_has_no_difference():
     a = cohort()
     result = compare({0: a}, {0: a}, NAMES, draws=200)
     for score in SCALAR_SCORES:
@@ -61,7 +61,7 @@ def test_a_model_against_itself_gains_nothing():
         assert result["tests"][score] == {"wilcoxon_p": 1.0, "better": 0, "worse": 0, "equal": 8}
 
 
-def test_pairing_is_by_name_and_says_what_it_left_out():
+def test_recordings_are_paired_by_name_and_unpaired_ones_counted():
     a = cohort(4)
     b = [better(night, i) for i, night in enumerate(a)]
     same = compare({0: a}, {0: b}, NAMES, draws=100)
@@ -70,7 +70,7 @@ def test_pairing_is_by_name_and_says_what_it_left_out():
     assert shuffled["difference"] == same["difference"]
 
 
-def test_sleep_epochs_that_one_side_lacks_are_left_out_of_both():
+def test_sleep_epochs_of_one_side_only_are_left_out():
     a = cohort(4)
     b = [better(night, i) for i, night in enumerate(a)]
     inner = [night.take(np.arange(1, len(night) - 1)) for night in b]
@@ -94,22 +94,22 @@ def test_several_seeds_are_paired_and_averaged():
     assert [entry["kappa"] for entry in result["by_seed"].values()] == pytest.approx(gains)
 
 
-def test_seeds_that_disagree_widen_the_interval():
-    """The gain of three runs is 0, g and 2 g: the interval reaches about as far as Student's of these three."""
+def test_variance_between_seeds_widens_the_interval():
+    """The gain of three runs is 0, g and 2 g: the interval is about as wide as the t interval of these three."""
     a = cohort(8)
     b = {0: a, 1: [better(night, 1, 0.2) for night in a], 2: [better(night, 2, 0.4) for night in a]}
     entry = compare(dict.fromkeys(b, a), b, NAMES, draws=300)["difference"]["mean"]["kappa"]
     gains = [
         compare({0: a}, {0: nights}, NAMES, draws=10)["difference"]["mean"]["kappa"]["value"] for nights in b.values()
     ]
-    students = 4.3026527 * np.std(gains, ddof=1) / np.sqrt(3)  # t of 2 degrees of freedom at 97.5 %
-    assert entry["high"] - entry["value"] > 0.9 * students
-    assert entry["high"] - entry["value"] < 1.5 * students
+    t_interval = 4.3026527 * np.std(gains, ddof=1) / np.sqrt(3)  # t of 2 degrees of freedom at 97.5 %
+    assert entry["high"] - entry["value"] > 0.9 * t_interval
+    assert entry["high"] - entry["value"] < 1.5 * t_interval
     equal = compare({0: a, 1: a}, {0: b[1], 1: b[1]}, NAMES, draws=300)["difference"]["mean"]["kappa"]
     assert equal == pytest.approx(compare({0: a}, {0: b[1]}, NAMES, draws=300)["difference"]["mean"]["kappa"])
 
 
-def test_a_night_that_defines_no_kappa_is_left_out_of_kappa_only():
+def test_a_night_with_undefined_kappa_is_left_out_of_kappa_only():
     awake = dataclasses.replace(
         made_up_night("awake", n=20, subject="z"),
         labels=np.zeros(20, dtype=np.int8),
@@ -121,7 +121,7 @@ def test_a_night_that_defines_no_kappa_is_left_out_of_kappa_only():
     assert result["difference"]["mean"]["kappa"]["value"] == 0
 
 
-def test_what_cannot_be_paired_is_refused():
+def test_sets_that_cannot_be_paired_raise_an_error():
     a = cohort(2)
     with pytest.raises(UserError, match="no recording"):
         compare({0: a}, {0: [made_up_night("other")]}, NAMES)

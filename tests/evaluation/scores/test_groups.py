@@ -25,7 +25,7 @@ def test_groups_from_participants(tmp_path):
     assert columns["ahi"] == ["< 5 /h", "15 to 30 /h", "≥ 30 /h", "n/a"]
     assert "weight_kg" not in columns
     table = by_group(nights, NAMES, participants, draws=200)
-    assert set(table) == {"age", "sex", "ahi"}  # all nights are of one standard and one subset
+    assert set(table) == {"age", "sex", "ahi"}  # all nights have one standard and one subset
     assert table["sex"]["F"]["recordings"] == 2
     alone = bootstrap_intervals(np.array([nights[1].confusion]), ["b"], draws=200)
     assert table["sex"]["M"]["pooled"]["kappa"]["value"] == alone["pooled"]["kappa"]["value"]
@@ -36,13 +36,13 @@ def test_groups_of_a_simulated_cohort_are_named_by_recording(tmp_path):
     path.write_text("recording\tsubset\tage\tapnea_index\nr1\tSS9\t70.1\t0.4\nr2\tSS9\t20\t31\n")
     nights = [made_up_night("r1", subject="x"), made_up_night("r2", subject="y")]
     columns = grouping(nights, read_participants(path))
-    assert columns["subset"] == ["SS1", "SS1"]  # what the night itself says
+    assert columns["subset"] == ["SS1", "SS1"]  # from the night, not from the file
     assert columns["age"] == ["60 and over", "under 40"]
     assert columns["apnea_index"] == ["< 5 /h", "≥ 30 /h"]
 
 
 @pytest.mark.parametrize("content", [None, "", "participant_id\tage\n", "id\tage\na\t3\n"])
-def test_a_wrong_participants_file_is_named(tmp_path, content):
+def test_an_invalid_participants_file_is_named(tmp_path, content):
     path = tmp_path / "participants.tsv"
     if content is not None:
         path.write_text(content)

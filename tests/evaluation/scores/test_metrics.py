@@ -11,7 +11,7 @@ NAMES = ("W", "light", "deep", "REM")
 pytestmark = pytest.mark.filterwarnings("error")
 
 
-def test_confusion_matrix_counts_rows_scored_columns_predicted_and_never_unscored():
+def test_confusion_matrix_has_scored_rows_predicted_columns_and_no_unscored():
     labels = np.array([0, 0, 1, 2, -1, -1], dtype=np.int8)
     predictions = np.array([0, 1, 1, 0, 3, 0], dtype=np.int8)
     expected = [[1, 1, 0, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
@@ -26,13 +26,13 @@ def test_confusion_matrix_of_many_sleep_epochs_does_not_overflow_int8():
 
 
 @pytest.mark.parametrize(("labels", "predictions"), [([4], [0]), ([-2], [0]), ([0], [4]), ([0], [-1]), ([0, 1], [0])])
-def test_confusion_matrix_refuses_what_is_no_class(labels, predictions):
+def test_confusion_matrix_refuses_invalid_classes(labels, predictions):
     with pytest.raises(ValueError, match=r"labels|predictions"):
         confusion_matrix(np.array(labels), np.array(predictions), 4)
 
 
 def test_scores_by_hand():
-    # 10 sleep epochs: 6 W (5 right, 1 taken for REM), 4 REM (3 right, 1 taken for W).
+    # 10 sleep epochs: 6 W (5 predicted W, 1 REM), 4 REM (3 predicted REM, 1 W).
     result = scores(np.array([[5, 1], [1, 3]]), ("W", "REM"))
     assert result["n"] == 10
     assert result["accuracy"] == pytest.approx(0.8)
@@ -56,8 +56,8 @@ def sklearn_scores(labels, predictions):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_scores_are_sklearns(seed):
-    """Random nights in which now and then a class is absent from the labels, the predictions, or both."""
+def test_scores_equal_sklearn(seed):
+    """Random nights, some without a class in the labels, the predictions, or both."""
     rng = np.random.default_rng(seed)
     labels = rng.choice(rng.permutation(4)[: rng.integers(2, 5)], size=300)
     predictions = np.where(rng.random(300) < 0.5, labels, rng.choice(rng.permutation(4)[:3], size=300))
@@ -74,8 +74,8 @@ def test_scores_are_sklearns(seed):
         np.testing.assert_allclose(got, [column[k] for column in per_class], rtol=0, atol=1e-12, equal_nan=True)
 
 
-def test_absent_classes_are_nan_where_undefined_and_zero_where_zero():
-    # deep is scored, never predicted; REM is predicted, never scored; N (last) is neither.
+def test_scores_of_absent_classes_are_nan_only_where_undefined():
+    # deep is scored, never predicted; REM is predicted, never scored; the last class is neither.
     result = scores(np.array([[8, 0, 1, 0], [2, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]), ("W", "deep", "REM", "none"))
     deep, rem, none = (result["per_class"][name] for name in ("deep", "REM", "none"))
     assert np.isnan(deep["precision"])
@@ -89,7 +89,7 @@ def test_absent_classes_are_nan_where_undefined_and_zero_where_zero():
     assert result["balanced_accuracy"] == pytest.approx((8 / 9 + 0) / 2)
 
 
-def test_a_night_of_one_class_has_no_kappa_and_nothing_scored_has_no_score():
+def test_kappa_of_one_class_and_scores_of_an_unscored_night_are_nan():
     one_class = scores(np.array([[7, 0], [0, 0]]), ("W", "REM"))
     assert np.isnan(one_class["kappa"])
     assert one_class["accuracy"] == 1
@@ -99,7 +99,7 @@ def test_a_night_of_one_class_has_no_kappa_and_nothing_scored_has_no_score():
     assert all(np.isnan(nothing[score]) for score in SCALAR_SCORES)
 
 
-def test_batch_scores_are_scores_of_each_matrix():
+def test_batch_scores_equal_the_scores_of_each_matrix():
     matrices = np.random.default_rng(0).integers(0, 9, size=(6, 4, 4))
     matrices[2] = 0
     together = batch_scores(matrices)
@@ -110,6 +110,6 @@ def test_batch_scores_are_scores_of_each_matrix():
             np.testing.assert_equal(together[score][r], alone[score])
 
 
-def test_scores_refuses_names_that_do_not_fit():
+def test_scores_refuses_another_number_of_class_names():
     with pytest.raises(ValueError, match="3 classes"):
         scores(np.zeros((4, 4)), ("W", "NREM", "REM"))

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 
 def night_of(labels, predictions, recording="r", minutes_per_epoch=0.5, classes=4):
-    """A night with these labels and these predictions, certain ones."""
+    """A night with these labels and predictions, each predicted with probability 1."""
     n = len(labels)
     return dataclasses.replace(
         made_up_night(recording, n=n, classes=classes),
@@ -37,7 +37,7 @@ def cohort(n=6, classes=4):
 
 
 def test_sleep_statistics_of_an_rk_night_by_hand():
-    """20-s sleep epochs: 3 min wake, 30 light, 12 deep, 3 wake, 12 REM; predicted: asleep 1 min early, no wake."""
+    """20-s sleep epochs: 3 min wake, 30 light, 12 deep, 3 wake, 12 REM; predicted: sleep 1 min earlier, no wake."""
     labels = [W] * 9 + [LIGHT] * 90 + [DEEP] * 36 + [W] * 9 + [REM] * 36
     predictions = [W] * 6 + [LIGHT] * 93 + [DEEP] * 36 + [REM] * 45
     result = sleep_medicine_of([night_of(labels, predictions, minutes_per_epoch=1 / 3)], NAMES)
@@ -52,7 +52,7 @@ def test_sleep_statistics_of_an_rk_night_by_hand():
 
 
 @pytest.mark.parametrize("classes", [3, 4, 5])
-def test_every_scheme_is_yasas(classes):
+def test_scores_of_every_class_scheme_equal_yasa(classes):
     night = made_up_night(n=300, classes=classes)
     scored, predicted = hypnograms(night, CLASS_NAMES[classes])
     assert scored.n_stages == classes
@@ -66,7 +66,7 @@ def test_every_scheme_is_yasas(classes):
         assert 100 * ours["per_class"][name]["recall"] == pytest.approx(row.recall, abs=1e-11)
 
 
-def test_unscored_time_and_holes_count_on_neither_side():
+def test_unscored_time_and_gaps_count_in_neither_hypnogram():
     labels, predictions = [W, LIGHT, -1, REM], [W, LIGHT, LIGHT, REM]
     night = night_of(labels, predictions)
     night = dataclasses.replace(night, onset_s=np.array([0.0, 30, 60, 150]))  # two sleep epochs are missing
@@ -88,7 +88,7 @@ def test_bias_and_limits_by_hand():
     assert row["bias"]["high"] == pytest.approx(difference.mean() + half)
 
 
-def test_nights_of_20_and_30_s_meet_in_one_table_and_one_figure(tmp_path):
+def test_nights_of_20_s_and_30_s_sleep_epochs_are_combined(tmp_path):
     result = sleep_medicine_of(cohort(), NAMES)
     assert result["nights"] == 6
     assert not result["repeated"]
@@ -116,7 +116,7 @@ def test_perfect_agreement_has_no_bias_and_no_figure(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_night_without_sleep_has_no_latency_rather_than_zero():
+def test_latency_is_undefined_in_a_night_without_sleep():
     nights = [*cohort(3), night_of([W] * 40, [W] * 40, recording="awake")]
     result = sleep_medicine_of(nights, NAMES)
     assert result["statistics"].loc["scored", "SOL"].isna()["awake"]
@@ -124,7 +124,7 @@ def test_a_night_without_sleep_has_no_latency_rather_than_zero():
     assert result["agreement"]["TST"]["n"] == 4
 
 
-def test_what_has_no_sleep_statistics_is_refused():
+def test_undefined_sleep_statistics_raise_an_error():
     night = made_up_night(n=20)
     with pytest.raises(UserError, match="different lengths"):
         hypnograms(dataclasses.replace(night, duration_s=np.r_[np.full(10, 20.0), np.full(10, 30.0)]), NAMES)

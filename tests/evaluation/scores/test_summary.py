@@ -10,7 +10,7 @@ from tests.evaluation.nights import made_up_night
 NAMES = ("W", "light", "deep", "REM")
 
 
-def test_pooled_by_standard_and_by_recording_add_up(tmp_path):
+def test_scores_pooled_by_standard_and_by_recording(tmp_path):
     nights = [
         made_up_night("a", seed=1),
         made_up_night("b", seed=2, standard="rk", subset="SS2"),
@@ -30,8 +30,8 @@ def test_pooled_by_standard_and_by_recording_add_up(tmp_path):
     assert json.loads((tmp_path / "metrics.json").read_text()) == metrics
 
 
-def test_a_recording_without_a_score_is_left_out_of_its_mean_and_counted():
-    matrices = np.array([[[5, 1], [1, 3]], [[7, 0], [0, 0]]])  # the second has no kappa
+def test_a_recording_with_an_undefined_score_is_left_out_of_its_mean():
+    matrices = np.array([[[5, 1], [1, 3]], [[7, 0], [0, 0]]])  # the kappa of the second is undefined
     table = over_recordings(matrices)
     assert table["mean"]["kappa"] == pytest.approx((0.8 - 0.52) / 0.48)
     assert table["defined"] == {
@@ -39,18 +39,18 @@ def test_a_recording_without_a_score_is_left_out_of_its_mean_and_counted():
     }  # fmt: skip
 
 
-def test_no_nights_give_no_numbers_rather_than_zeros():
+def test_scores_of_no_nights_are_none():
     metrics = metrics_of([], NAMES)
     assert metrics["overall"]["n"] == 0
     assert metrics["overall"]["kappa"] is None
     assert metrics["over_recordings"]["mean"]["kappa"] is None
 
 
-def test_a_recording_twice_is_refused():
+def test_a_duplicate_recording_raises_an_error():
     with pytest.raises(ValueError, match="more than once"):
         metrics_of([made_up_night("a"), made_up_night("a")], NAMES)
 
 
-def test_json_safe():
+def test_json_safe_converts_numpy_and_nan():
     value = {1: np.float32("nan"), "a": (np.int64(3), np.array([1.0, np.inf])), "b": [True, None, "x", 0.5]}
     assert json_safe(value) == {"1": None, "a": [3, [1.0, None]], "b": [True, None, "x", 0.5]}
