@@ -1,15 +1,15 @@
-"""Both networks on one CUDA device: bf16 and torch.compile against plain fp32, and what bounds an update.
+"""Training on one CUDA device: bf16 and torch.compile against fp32, and the share of the device's peak rates.
 
     python -m benchmarks.cuda
     python -m benchmarks.cuda --stages night_ecg night_kd --batch 32 --updates 10
-    python -m benchmarks.cuda --device cpu --batch 2 --updates 2    # says only that it runs
+    python -m benchmarks.cuda --device cpu --batch 2 --updates 2    # a smoke test
 
-Per stage: seconds per update of the training loop itself, rows of signals at 200 Hz (segments of 30 s, or crops of a
-night as its config says), in fp32 with TF32 off, in bf16, and in bf16 compiled; and how long the whole run took,
-compiling among it. The work of an update is counted operator by operator in an eager step: floating-point operations
-(torch's FlopCounterMode), and the bytes that all operators would read and write if none were fused. Held against the
-device's own rates, measured in the same run: the product of two matrices, and the copy of a large tensor. A share of
-the bandwidth above 1 says that fusing and caches saved that much traffic.
+Per stage: seconds per update of the training loop on segments of signals at 200 Hz (30 s, or minutes of a night as the
+config says), in fp32 with TF32 off, in bf16, and in bf16 compiled; and seconds of the whole run, compilation included.
+The work of an update is counted by operator in an eager update: floating-point operations (torch's FlopCounterMode),
+and the bytes that all operators would read and write without fusion. They are divided by the device's rates, measured
+in the same run: the product of two matrices, and the copy of a large tensor. A share of the bandwidth above 1 means
+that fusion and caches saved that much traffic.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import math
 import sys
 import tempfile
 import time
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +28,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.training import (
-    RESULTS,
-    STAGES,
-    bare_run,
-    bare_step,
-    loop_seconds,
-    machine,
-    make_store,
-    seconds_of,
-    write_untrained,
-)
+from benchmarks.measuring import RESULTS, STAGES, BareUpdate, machine, make_store, seconds_of, write_untrained
+from benchmarks.training import loop_seconds
 from sleepkd.data.hypnogram import EPOCH_SECONDS
-from sleepkd.settings import Config, load_config
+from sleepkd.errors import run_command
 from sleepkd.files import write_text_atomically
+from sleepkd.precision import convolves_in_bf16
+from sleepkd.settings import Config, load_config
 
 VARIANTS = {
     "plain": ("train.precision=fp32", "train.compile=false"),
@@ -55,7 +48,7 @@ NIGHT_STAGES = ("night_eeg", "night_ecg", "night_kd", "night_at", "night_feat")
 
 
 class Traffic(TorchDispatchMode):
-    """Sums the bytes that operators read and write; views move none."""
+    """Sum of the bytes that operators read and write; views move none."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,22 +62,28 @@ class Traffic(TorchDispatchMode):
         return out
 
 
-def main() -> None:
-    """Measure every stage in every variant; print and store the rows."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument("--batch", type=int, default=256, help="rows per update")
-    parser.add_argument("--updates", type=int, default=20, help="of each of three measurements")
-    parser.add_argument("--stages", nargs="+", default=STAGES, choices=(*STAGES, *NIGHT_STAGES))
-    parser.add_argument("--also", nargs="+", default=[], metavar="CONFIG", help="overlays for all of them")
-    args = parser.parse_args()
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure every stage in every variant; print and store the results."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.cuda", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="device; default: cuda")
+    parser.add_argument("--batch", type=int, default=256, metavar="N", help="segments per update; default: 256")
+    parser.add_argument(
+        "--updates", type=int, default=20, metavar="N", help="updates in each of three measurements; default: 20"
+    )
+    parser.add_argument(
+        "--stages", nargs="+", default=STAGES, choices=(*STAGES, *NIGHT_STAGES), metavar="STAGE", help="stages"
+    )
+    parser.add_argument("--overlay", nargs="+", default=[], metavar="YAML", help="overlays for all stages")
+    args = parser.parse_args(arguments)
     device = torch.device(args.device)
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     rates = {name: matrix_rate(device, dtype) for name, dtype in DTYPES.items()}
     bandwidth = copy_rate(device)
     with tempfile.TemporaryDirectory() as folder:
         rows = [
-            measure([stage, *args.also], args.batch, args.updates, device, Path(folder), rates, bandwidth)
+            measure([stage, *args.overlay], args.batch, args.updates, device, Path(folder), rates, bandwidth)
             for stage in args.stages
         ]
     name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
@@ -104,15 +103,16 @@ def measure(
     rates: dict[str, float],
     bandwidth: float,
 ) -> dict[str, Any]:
-    """One stage: seconds per update of the loop in each variant, and the shares of the device's rates."""
+    """One stage: seconds per update of the training loop in each variant, and the shares of the device's rates."""
     minutes = load_config(configs, []).data.shown_minutes or EPOCH_SECONDS / 60
     hours = (4 * updates + 4) * batch * minutes / 60
     nights = max(4, math.ceil(hours / NIGHT_HOURS))
     store = folder / f"store{minutes:g}"
     if not store.exists():
         make_store(store, nights=nights, hours=math.ceil(120 * hours / nights) / 120, rate_hz=200)
-    row: dict[str, Any] = {"stage": configs[0], "also": configs[1:], "batch": batch, "minutes": minutes}
-    for name, settings in VARIANTS.items():
+    row: dict[str, Any] = {"stage": configs[0], "overlays": configs[1:], "batch": batch, "minutes": minutes}
+    runs_bf16 = device.type == "cuda" or convolves_in_bf16()
+    for name, settings in VARIANTS.items() if runs_bf16 else [("plain", VARIANTS["plain"])]:
         overrides = [
             f"data.store={store}", f"runs_root={folder / configs[0] / name}", f"train.device={device.type}", *settings,
             f"train.batch_size={batch}", f"train.log_every={updates}", "train.validate_every=0", "train.epochs=1",
@@ -134,10 +134,9 @@ def measure(
 
 def work(config: Config) -> tuple[int, int]:
     """Floating-point operations of an eager update, and the bytes its operators read and write."""
-    # Never compiled: torch would not compile these modules any more, once they ran in a mode that sees every operator.
-    step = bare_step(*bare_run(replace(config, train=replace(config.train, compile=False))))
+    bare_update = BareUpdate(config)  # never compiled
     with FlopCounterMode(display=False) as flops, Traffic() as traffic:
-        step()
+        bare_update()
     return flops.get_total_flops(), traffic.bytes
 
 
@@ -156,4 +155,4 @@ def copy_rate(device: torch.device) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

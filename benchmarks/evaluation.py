@@ -1,11 +1,11 @@
-"""How often the intervals cover the truth, and how long evaluating 200 stored nights takes.
+"""Evaluation: coverage of the 95 % intervals, and seconds and memory of evaluating 200 stored nights.
 
-    python -m benchmarks.evaluation coverage      # minutes
-    python -m benchmarks.evaluation paired        # minutes
+    python -m benchmarks.evaluation coverage      # takes minutes
+    python -m benchmarks.evaluation paired        # takes minutes
     python -m benchmarks.evaluation speed
 
-Cohorts for `coverage` are simulated as confusion matrices: subjects differ in how well they are staged (skewed: a few
-are staged badly), nights of one subject resemble each other, stages vary from night to night. The truth is that of a
+Cohorts for `coverage` are simulated as confusion matrices: kappa differs between subjects (skewed: a few are staged
+badly), nights of one subject are correlated, the shares of stages vary from night to night. The true value is that of a
 cohort of 30,000 subjects drawn in the same way.
 """
 
@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 # One core: this must come before numpy is imported.
@@ -25,6 +25,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 from sleepkd.data.hypnogram import CLASS_NAMES
+from sleepkd.errors import run_command
 from sleepkd.evaluation.predictions import read_predictions, write_predictions
 from sleepkd.evaluation.scores.bootstrap import (
     LEVEL,
@@ -48,10 +49,10 @@ def simulated_cohort(
     models: int = 1,
     seed_effects: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Confusion matrices (models, R, K, K) of the same nights by several models, and whose nights they are, (R,).
+    """Confusion matrices (models, R, K, K) of the same nights by several models, and the subjects of the nights (R,).
 
-    Model m is better than model 0 by about 0.1 nats m, by more in some subjects than in others; seed_effects (models,)
-    shift each model as a whole, as another training seed would.
+    Model m is better than model 0 by about 0.1 nats m, by different amounts in different subjects. seed_effects
+    (models,), nats, shift each model as a whole, as another training seed would.
     """
     of = np.repeat(np.arange(subjects), rng.integers(1, most_recordings + 1, size=subjects))
     skill = 1.9 - rng.gamma(2.0, 0.35, size=subjects)
@@ -73,7 +74,7 @@ def simulated_cohort(
 def coverage(
     subjects: int, most_recordings: int, cohorts: int, draws: int, seed: int = 0
 ) -> dict[str, dict[str, float]]:
-    """Share of simulated cohorts whose 95 % interval of kappa covers the truth: {statistic: {expanded, percentile}}."""
+    """Share of simulated cohorts whose 95 % interval of kappa covers the truth, by statistic and interval."""
     rng = np.random.default_rng(seed)
     population = simulated_cohort(rng, POPULATION, most_recordings)[0][0]
     truth = summary_statistics(population, np.ones((1, len(population))))
@@ -92,8 +93,11 @@ def coverage(
 def paired_coverage(
     subjects: int, seeds: int, seed_spread: float, cohorts: int, draws: int, seed: int = 0
 ) -> dict[str, float]:
-    """The same for paired differences in kappa of two models over training seeds, whose effect (as a shift of either
-    model, in nats) has the given spread: {statistic: share}. The truth is the mean over seeds."""
+    """Share of simulated cohorts whose interval covers the true paired difference in kappa of two models, by statistic.
+
+    seed_spread: standard deviation of the effect of a training seed on either model, nats. The true difference is the
+    mean over seeds.
+    """
     rng = np.random.default_rng(seed)
 
     def pair(of_cohort: int, n: int, effects: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
@@ -120,14 +124,14 @@ def paired_coverage(
 
 def print_coverage(cohorts: int, draws: int) -> None:
     """Print the coverage of scores."""
-    print(f"{cohorts} cohorts each, {draws} draws, kappa; share of 95 % intervals that hold the truth, in %\n")
+    print(f"{cohorts} cohorts each, {draws} draws, kappa; coverage of 95 % intervals, in %\n")
     print("| subjects | recordings of each | mean | median | pooled | plain percentile: mean | median | pooled |")
     print("|---|---|---|---|---|---|---|---|")
     for subjects in (6, 10, 20, 40, 100):
         for most in (1, 3):
             found = coverage(subjects, most, cohorts, draws)
-            token_spans = [found[name][method] for method in ("expanded", "percentile") for name in STATISTICS]
-            print(f"| {subjects} | {'1' if most == 1 else f'1 to {most}'} | {_cells(token_spans)} |", flush=True)
+            shares = [found[name][method] for method in ("expanded", "percentile") for name in STATISTICS]
+            print(f"| {subjects} | {'1' if most == 1 else f'1 to {most}'} | {_cells(shares)} |", flush=True)
 
 
 def print_paired(cohorts: int, draws: int) -> None:
@@ -144,7 +148,7 @@ def _cells(shares: Iterable[float]) -> str:
 
 
 def stored_nights(n: int) -> list[NightPredictions]:
-    """n made-up nights of about 8 h, two in five scored in 20-s sleep epochs."""
+    """n random nights of about 8 h, two in five scored in 20-s sleep epochs."""
     rng = np.random.default_rng(0)
     nights = []
     for i in range(n):
@@ -170,7 +174,7 @@ def stored_nights(n: int) -> list[NightPredictions]:
 
 
 def evaluate_stored(folder: Path, out: Path) -> None:
-    """Everything from stored predictions to report.html, with a line of processor seconds per step."""
+    """From stored predictions to report.html; prints the processor seconds of each step."""
     last = time.process_time()
 
     def lap(what: str) -> None:
@@ -210,20 +214,24 @@ def print_speed(n: int) -> None:
         subprocess.run([sys.executable, "-m", "benchmarks.evaluation", "stored", folder], check=True)
         seconds = time.perf_counter() - start
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    print(f"| in all, with starting Python | {used.ru_utime + used.ru_stime:.2f} |")
+    print(f"| total, with the start of Python | {used.ru_utime + used.ru_stime:.2f} |")
     peak = used.ru_maxrss / 1024  # KiB on Linux
-    print(f"\n{seconds:.2f} s on the clock ({os.getloadavg()[0]:.1f} processes at work); peak memory {peak:.0f} MiB")
+    print(f"\n{seconds:.2f} s wall clock (load {os.getloadavg()[0]:.1f}); peak memory {peak:.0f} MiB")
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run one of the measurements."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("coverage", "paired", "speed", "stored"))
-    parser.add_argument("folder", nargs="?", type=Path, help="for `stored`: where predictions/ lies")
-    parser.add_argument("--cohorts", type=int, default=1000)
-    parser.add_argument("--draws", type=int, default=2000)
-    parser.add_argument("--nights", type=int, default=200)
-    args = parser.parse_args()
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.evaluation",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("what", choices=("coverage", "paired", "speed", "stored"), help="measurement")
+    parser.add_argument("folder", nargs="?", type=Path, help="folder with predictions/, of stored")
+    parser.add_argument("--cohorts", type=int, default=1000, metavar="N", help="simulated cohorts; default: 1000")
+    parser.add_argument("--draws", type=int, default=2000, metavar="N", help="bootstrap draws; default: 2000")
+    parser.add_argument("--nights", type=int, default=200, metavar="N", help="stored nights of speed; default: 200")
+    args = parser.parse_args(arguments)
     if args.what == "coverage":
         print_coverage(args.cohorts, args.draws)
     elif args.what == "paired":
@@ -235,4 +243,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

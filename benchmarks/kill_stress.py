@@ -1,8 +1,8 @@
-"""Kill a run at 20 random moments, each time start the same command again; compare with the run left alone.
+"""Stress test of resuming: kill a training run at random moments, restart it, and compare with an uninterrupted run.
 
     python -m benchmarks.kill_stress --kills 20
 
-Prints when each kill came and whether the final weights, position and best checkpoint are the same bits.
+Prints the moment of each kill (SIGKILL), and whether the final weights and the log are the same to the last bit.
 """
 
 import argparse
@@ -12,21 +12,26 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from benchmarks.training import make_store
+from benchmarks.measuring import make_store
 from sleepkd.checkpoints.checkpoint import Checkpoint, read_checkpoint
 
 
-def main() -> None:
-    """Run the stress and exit with 1 where anything differs."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the stress test; exit code 1 if anything differs."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.kill_stress",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--kills", type=int, default=20, metavar="N", help="number of kills; default: 20")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the random moments; default: 0")
+    args = parser.parse_args(arguments)
     rng = np.random.default_rng(args.seed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -35,22 +40,22 @@ def main() -> None:
         kills, starts = 0, 0
         while kills < args.kills:
             starts += 1
-            # Importing takes about two seconds; the moments reach from before the first update to past the end.
+            # Imports take about two seconds; the moments range from before the first update to after the end.
             moment = rng.uniform(1.5, max(4.0, seconds / 3))
             took = run(store, folder / "killed", kill_after=moment)
             if took is None:
                 kills += 1
                 print(f"kill {kills:2d} after {moment:5.2f} s: {state(folder / 'killed')}", flush=True)
-            else:  # it was done before: once more from the beginning
-                (last(folder / "killed")).unlink()
+            else:  # it finished first: start it over
+                last(folder / "killed").unlink()
         run(store, folder / "killed", kill_after=None)
         differences = compare(folder / "whole", folder / "killed")
-        print(f"{kills} kills, {starts + 1} starts: {'; '.join(differences) or 'the same weights, bit for bit'}")
+        print(f"{kills} kills, {starts + 1} starts: {'; '.join(differences) or 'the same weights, to the last bit'}")
     sys.exit(bool(differences))
 
 
 def run(store: Path, root: Path, kill_after: float | None) -> float | None:
-    """Train, to the end (returns the seconds) or until killed (None)."""
+    """Train; returns the seconds of a run that ended, None for one that was killed after so many seconds."""
     command = [
         sys.executable, "train_ddp.py", "--config", "ecg_base", "--set", f"data.store={store}", f"runs_root={root}",
         "data.classes=3", "model.filters=[4,4,4,4,4]", "model.bottom_filters=8", "train.validate_every=0",
@@ -66,17 +71,17 @@ def run(store: Path, root: Path, kill_after: float | None) -> float | None:
         process.wait()
         return None
     if code:
-        raise SystemExit(f"the run ended with exit code {code}")
+        raise SystemExit(f"training failed with exit code {code}")
     return time.monotonic() - started
 
 
 def last(root: Path) -> Path:
-    """The run's last checkpoint."""
+    """The last checkpoint of the run."""
     return root / "3class" / "ecg_base" / "last.pt"
 
 
 def state(root: Path) -> str:
-    """What the kill left."""
+    """The files that a kill left, in words."""
     if not last(root).exists():
         return "no checkpoint yet"
     position = read_checkpoint(last(root)).position
@@ -85,7 +90,7 @@ def state(root: Path) -> str:
 
 
 def compare(whole: Path, killed: Path) -> list[str]:
-    """What differs between two finished runs."""
+    """The differences between two finished runs, in words."""
     a, b = read_checkpoint(last(whole)), read_checkpoint(last(killed))
     found = [f"{name} differs" for name in a.model if not torch.equal(a.model[name], b.model[name])]
     found += [f"average {n} differs" for n, v in average(a).items() if not torch.equal(v, average(b)[n])]

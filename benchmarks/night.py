@@ -1,11 +1,12 @@
-"""What a network that sees the night costs, and what the night is worth.
+"""Networks of whole nights: their computational cost, and kappa over the length of context.
 
-    python -m benchmarks.night cost                       # parameters, operations, an 8-h night on one core; memory
-    python -m benchmarks.night context --store STORE      # kappa by how much of the night is seen, as a picture
+    python -m benchmarks.night cost                       # parameters, operations, seconds of an 8-h night; memory
+    python -m benchmarks.night context --store STORE      # kappa over the length of context, as a figure
 
-`cost` compares with the published U-Time in one run. `context` trains the student of beats several times on a prepared
-store (about three minutes each on two cores for a hundred nights), chooses by its validation nights, looks at its test
-nights once, and draws docs/figures/context.png. Both write benchmarks/results/night_<name>.json.
+`cost` compares with the published U-Time in one run. `context` trains the student of heartbeats once per length of
+context and seed on a prepared store (about three minutes each on two cores for a hundred nights), selects checkpoints
+on the validation nights, scores the test nights once, and draws docs/figures/context.png. Both write
+benchmarks/results/night_<name>.json.
 """
 
 import argparse
@@ -16,18 +17,21 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.training import RESULTS, anonymous_mb, machine, make_store, timed
+from benchmarks.measuring import RESULTS, anonymous_mb, machine, make_store, timed
 from evaluate import windows_of
 from sleepkd.checkpoints.trained import load_trained
+from sleepkd.data.data_settings import DataConfig
 from sleepkd.data.hypnogram import EPOCH_SECONDS
-from sleepkd.data.inputs import BeatsInput, SignalInput
+from sleepkd.data.stage_inputs import resolve
 from sleepkd.distributed import Processes
+from sleepkd.errors import run_command
 from sleepkd.evaluation.inference import predict
 from sleepkd.evaluation.pictures import palette
 from sleepkd.evaluation.scores.bootstrap import expanded_interval, resample_subjects, weighted_mean
@@ -39,22 +43,26 @@ from train_ddp import train
 
 HOURS, RATE = 8, 200.0
 UPDATES = 40  # while memory is watched
-MINUTES = (1, 5, 20, 60, 0)  # 0: the night
-BATCH_MINUTES = 960  # of every update, whatever is seen at once
+MINUTES = (1, 5, 20, 60, 0)  # 0: the whole night
+BATCH_MINUTES = 960  # per update, for every length of context
 FIGURE = Path(__file__).parent.parent / "docs" / "figures" / "context.png"
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run one benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    what = parser.add_subparsers(dest="what", required=True)
-    what.add_parser("cost")
-    of_context = what.add_parser("context")
-    of_context.add_argument("--store", required=True)
-    of_context.add_argument("--epochs", type=int, default=12)
-    of_context.add_argument("--seeds", type=int, nargs="+", default=[0])
-    of_context.add_argument("--runs", type=Path, default=Path("runs/context"))
-    args = parser.parse_args()
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.night", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    what = parser.add_subparsers(dest="what", required=True, metavar="BENCHMARK")
+    what.add_parser("cost", help="parameters, operations, seconds and memory")
+    of_context = what.add_parser("context", help="kappa over the length of context")
+    of_context.add_argument("--store", required=True, metavar="FOLDER", help="prepared store")
+    of_context.add_argument("--epochs", type=int, default=12, metavar="N", help="training epochs; default: 12")
+    of_context.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="SEED", help="seeds; default: 0")
+    of_context.add_argument(
+        "--runs", type=Path, default=Path("runs/context"), metavar="FOLDER", help="runs_root; default: runs/context"
+    )
+    args = parser.parse_args(arguments)
     rows = cost() if args.what == "cost" else context(args.store, args.epochs, args.seeds, args.runs)
     content = {"benchmark": args.what, "machine": machine(), "rows": rows}
     write_text_atomically(RESULTS / f"night_{args.what}.json", json.dumps(content, indent=1) + "\n")
@@ -63,26 +71,26 @@ def main() -> None:
 
 
 def cost() -> list[dict]:
-    """Parameters, operations per sleep epoch, seconds of one core for a night of 8 h, beside U-Time; then memory."""
+    """Parameters, operations per sleep epoch, seconds of a night of 8 h on one core, beside U-Time; then memory."""
     torch.set_num_threads(1)
-    ecg, beats = SignalInput(rate=RATE), BeatsInput()
     networks = {
-        "utime": ("utime", {"ecg": ecg}, "epochs"),
-        "night on beats": ("night", {"beats": beats}, "night"),
-        "night on ecg + beats": ("night", {"ecg": ecg, "beats": beats}, "night"),
+        "utime": ("utime", ("ecg",), "epochs"),
+        "night on beats": ("night", ("beats",), "night"),
+        "night on ecg + beats": ("night", ("ecg", "beats"), "night"),
     }
     rows = []
-    for name, (model, inputs, view) in networks.items():
+    for name, (model, signals, view) in networks.items():
+        inputs = resolve({signal: {} for signal in signals}, DataConfig(view=view), RATE)
         network = build_network(network_settings({"name": model}), 4, inputs, view).eval()
         count = HOURS * 120
         shapes = {key: item.shape(EPOCH_SECONDS if view == "epochs" else HOURS * 3600) for key, item in inputs.items()}
-        rows_of = count if view == "epochs" else 1
-        seen = {key: torch.randn(rows_of, 1, *shape) for key, shape in shapes.items()}
+        segments = count if view == "epochs" else 1
+        x = {key: torch.randn(segments, 1, *shape) for key, shape in shapes.items()}
 
-        def stage(network: torch.nn.Module = network, seen: dict = seen, rows_of: int = rows_of) -> None:
+        def stage(network: torch.nn.Module = network, x: dict = x, segments: int = segments) -> None:
             with torch.inference_mode():
-                for first in range(0, rows_of, 64):
-                    network({key: x[first : first + 64] for key, x in seen.items()})
+                for first in range(0, segments, 64):
+                    network({key: signal[first : first + 64] for key, signal in x.items()})
 
         with FlopCounterMode(display=False) as flops:
             stage()
@@ -93,7 +101,7 @@ def cost() -> list[dict]:
                 "seconds_per_night": float(np.median([timed(stage) for _ in range(3)])),
             }
         )  # fmt: skip
-        del network, seen
+        del network, x
         gc.collect()
     for row in rows[1:]:
         row["of_utime_s_time"] = row["seconds_per_night"] / rows[0]["seconds_per_night"]
@@ -101,15 +109,15 @@ def cost() -> list[dict]:
 
 
 def memory() -> list[dict]:
-    """Anonymous memory (RssAnon) of training on the ECG of nights, its peak, by crop, length and number of nights."""
+    """Peak anonymous memory of training on the ECG of nights, by length of segment, length and number of nights."""
     rows = []
-    for crop, hours, nights in ((30, 8, 4), (120, 8, 4), (120, 24, 4), (120, 8, 40)):
+    for minutes, hours, nights in ((30, 8, 4), (120, 8, 4), (120, 24, 4), (120, 8, 40)):
         with tempfile.TemporaryDirectory() as folder:
             store = make_store(Path(folder) / "store", nights, hours, RATE, sparse=True)
             settings = (
-                f"data.store={store}", f"runs_root={folder}/runs", f"data.segment_minutes={crop}", "train.epochs=100",
-                "stage.inputs.beats=false", "data.augment.drop_input=0", "train.validate_every=0", "train.batch_size=2",
-                "train.log_every=1",
+                f"data.store={store}", f"runs_root={folder}/runs", f"data.segment_minutes={minutes}",
+                "train.epochs=100", "stage.inputs.beats=false", "data.augment.drop_input=0", "train.validate_every=0",
+                "train.batch_size=2", "train.log_every=1",
             )  # fmt: skip
             command = [sys.executable, "train_ddp.py", "--config", "night_ecg", "--set", *settings]
             process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL)
@@ -121,12 +129,12 @@ def memory() -> list[dict]:
                 time.sleep(0.05)
             process.terminate()
             process.wait()
-        rows.append({"segment_minutes": crop, "hours": hours, "nights": nights, "peak_mb": peak})
+        rows.append({"segment_minutes": minutes, "hours": hours, "nights": nights, "peak_mb": peak})
     return rows
 
 
 def context(store: str, epochs: int, seeds: list[int], runs: Path) -> list[dict]:
-    """Kappa per test night of the student of beats, by how many minutes it is ever shown at once."""
+    """Kappa per test night of the student of heartbeats, by minutes of context in training and evaluation."""
     rows = []
     for minutes in MINUTES:
         kappas = []
@@ -152,7 +160,7 @@ def context(store: str, epochs: int, seeds: list[int], runs: Path) -> list[dict]
 
 
 def draw(rows: list[dict]) -> None:
-    """The picture: kappa over minutes, the night at the right."""
+    """Draw kappa over minutes of context, the whole night at the right."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -164,9 +172,9 @@ def draw(rows: list[dict]) -> None:
     axes.errorbar(at, value, [value - low, high - value], color=palette.POSITIVE, marker="o", capsize=3, linewidth=1.5)
     for x, y in zip(at, value, strict=True):
         axes.annotate(f"{y:.2f}", (x, y), xytext=(7, -12), textcoords="offset points", color=palette.INK, fontsize=9)
-    axes.set_xticks(at, [f"{row['minutes']} min" if row["minutes"] else "the night" for row in rows])
-    axes.set_xlabel("seen at once")
-    axes.set_ylabel("kappa by night, 4 classes")
+    axes.set_xticks(at, [f"{row['minutes']} min" if row["minutes"] else "whole night" for row in rows])
+    axes.set_xlabel("context")
+    axes.set_ylabel("kappa per night, 4 classes")
     axes.set_ylim(0, None)
     axes.set_xlim(-0.3, len(rows) - 0.4)
     axes.grid(axis="y", color=palette.GRID)
@@ -176,4 +184,4 @@ def draw(rows: list[dict]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -1,7 +1,9 @@
-"""What staging a file costs beyond the network and the beats: time, and memory of a long recording.
+"""Costs of sleepkd predict: seconds of a night of 8 h against its main parts, and memory of a recording of 30 h.
 
-python -m benchmarks.predict                        # the network that comes with sleepkd
-python -m benchmarks.predict --checkpoint best.pt
+    python -m benchmarks.predict                        # the network that ships with sleepkd
+    python -m benchmarks.predict --checkpoint best.pt
+
+The main parts are the forward pass of the network and the detection of R peaks.
 """
 
 import argparse
@@ -9,31 +11,35 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from edfio import Edf, EdfSignal
 
-from benchmarks.training import anonymous_mb, timed
+from benchmarks.measuring import anonymous_mb, timed
 from sleepkd.cohorts.beats.detect import detect_beats
-from sleepkd.prediction.model import load
+from sleepkd.errors import run_command
+from sleepkd.prediction.model import load_model
 from sleepkd.prediction.recorded import Reading, open_signals, read_recording
 from sleepkd.simulation.cohort import write_cohort
 
 LONG_HOURS, RATE = 30, 256
 
 
-def main() -> None:
-    """Simulate a night, stage it, hold the time against its parts; then 30 h in a process of its own."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", type=Path)
-    args = parser.parse_args()
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Simulate a night, stage it and time its parts; then stage 30 h in a process of its own."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="trained network; default: the shipped one")
+    args = parser.parse_args(arguments)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (path,) = write_cohort(folder / "raw", nights=1, hours=8, seed=0, channels="needed")
-        model = load(args.checkpoint)
+        model = load_model(args.checkpoint)
         file = open_signals(path)
         channel = next(i for i, label in enumerate(file.labels) if label.startswith("ECG"))
         ecg, rate = file.channel(channel).samples, file.rates[channel]
@@ -43,11 +49,11 @@ def main() -> None:
             with torch.inference_mode():
                 model.trained.network(inputs)
 
-        parts = {"forward": timed(forward), "beats": timed(lambda: detect_beats(ecg, rate, 1))}
+        parts = {"forward pass": timed(forward), "R peaks": timed(lambda: detect_beats(ecg, rate, 1))}
         whole = timed(lambda: model.stage(read_recording(path, model.trained.inputs, Reading()).night))
         total = sum(parts.values())
-        said = ", ".join(f"{key} {seconds:.2f} s" for key, seconds in parts.items())
-        print(f"a night of 8 h, one core: {whole:.2f} s; {said}; {whole / total:.2f} times both")
+        listed = ", ".join(f"{key} {seconds:.2f} s" for key, seconds in parts.items())
+        print(f"a night of 8 h, one core: {whole:.2f} s; {listed}; {whole / total:.2f} times their sum")
 
         long = folder / "long.edf"
         samples = np.tile(ecg, -(-LONG_HOURS // 8))[: LONG_HOURS * 3600 * RATE]
@@ -59,9 +65,9 @@ def main() -> None:
         while process.poll() is None:
             peak = max(peak, anonymous_mb(process.pid))
             time.sleep(0.02)
-        said = f"{LONG_HOURS} h at {RATE} Hz, the whole command: at most {peak:.0f} MB of anonymous memory"
-        print(said if process.returncode == 0 else f"{said}; exit code {process.returncode}")
+        line = f"{LONG_HOURS} h at {RATE} Hz, the whole command: at most {peak:.0f} MB of anonymous memory"
+        print(line if process.returncode == 0 else f"{line}; exit code {process.returncode}")
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

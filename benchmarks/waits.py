@@ -1,11 +1,11 @@
-"""A profile of what can make the loop wait for a device: reads of values, and copies from one device to another.
+"""Synchronisation of the training loop with the device: reads of tensor values, and copies between devices.
 
-    python -m benchmarks.waits       # on CUDA where there is a device, else on the CPU
+    python -m benchmarks.waits       # on CUDA if available, else on the CPU
     torchrun --nproc_per_node=2 -m benchmarks.waits --work /tmp/waits
 
-Runs every stage's training loop for 40 updates, with four logs, under a dispatch mode that sees every operator, and
-counts by the function that called: 40 is once an update, 4 once a log, 1 once an epoch. A read of a CUDA tensor waits
-for all that was queued before; a read of one on the CPU waits for nothing.
+Trains every stage for 40 updates with four reports under a dispatch mode that sees every operator, and counts by
+calling function: 40 is once per update, 4 once per report, 1 once per training epoch. A read of a CUDA tensor waits for
+all queued work; a read of a CPU tensor does not wait.
 """
 
 import argparse
@@ -13,25 +13,27 @@ import contextlib
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from benchmarks.training import STAGES, make_store, write_untrained
-from sleepkd.settings import load_config
+from benchmarks.measuring import STAGES, make_store, write_untrained
 from sleepkd.distributed import Processes
+from sleepkd.errors import run_command
+from sleepkd.settings import load_config
 from train_ddp import train
 
-WINDOWS, UPDATES, LOG_EVERY = 120, 40, 10
+SEGMENTS, UPDATES, LOG_EVERY = 120, 40, 10
 ROOT = str(Path(__file__).resolve().parent.parent)
 READ = torch.ops.aten._local_scalar_dense.default
 COPIES = (torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default)
 
 
 class Waits(TorchDispatchMode):
-    """Counts reads of values, and copies between devices, by device and caller."""
+    """Counts of value reads and of copies between devices, by device and caller."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,7 +51,7 @@ class Waits(TorchDispatchMode):
 
 
 def caller() -> str:
-    """The innermost function of the project, or of torch's optimiser, that is at work."""
+    """The innermost running function of the project, or of torch's optimizer."""
     frame = sys._getframe(2)
     while frame:
         path = frame.f_code.co_filename
@@ -61,30 +63,32 @@ def caller() -> str:
     return "elsewhere"
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, help="a new folder, which the processes of torchrun share")
-    work = parser.parse_args().work
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.waits", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--work", type=Path, metavar="FOLDER", help="new folder that the processes of torchrun share")
+    work = parser.parse_args(arguments).work
     processes = Processes("auto")
     with processes.group(), tempfile.TemporaryDirectory() as own:
         rows = [row for stage in STAGES for row in profile(stage, work or Path(own), processes)]
     if processes.is_first:
-        print(f"| stage | what | where | in {UPDATES} updates, {UPDATES // LOG_EVERY} logs |\n|---|---|---|---:|")
+        print(f"| stage | what | where | in {UPDATES} updates, {UPDATES // LOG_EVERY} reports |\n|---|---|---|---:|")
         for row in rows:
             print(f"| {' | '.join(map(str, row))} |")
 
 
 def profile(stage: str, folder: Path, processes: Processes) -> list[tuple[str, str, str, int]]:
-    """Train a stage for one epoch; what was read and copied, by whom, how often."""
+    """Train a stage for one training epoch; returns (stage, operation, caller, count) of every read and copy."""
     store = folder / "store"
     if processes.is_first and not store.exists():
-        make_store(store, nights=1, hours=WINDOWS / 120, rate_hz=32)
+        make_store(store, nights=1, hours=SEGMENTS / 120, rate_hz=32)
     config = load_config(
         [stage],
         [
             f"data.store={store}", f"runs_root={folder / 'runs' / stage}", f"train.log_every={LOG_EVERY}",
-            f"train.batch_size={WINDOWS // UPDATES}", "train.validate_every=0", "train.epochs=1", "data.workers=0",
+            f"train.batch_size={SEGMENTS // UPDATES}", "train.validate_every=0", "train.epochs=1", "data.workers=0",
         ],
     )  # fmt: skip
     if processes.is_first:
@@ -96,4 +100,4 @@ def profile(stage: str, folder: Path, processes: Processes) -> list[tuple[str, s
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)
