@@ -1,4 +1,4 @@
-"""Stores made up for the tests: every stored sample is known."""
+"""Synthetic stores whose every sample is known."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from sleepkd.data.store_writing import create_store, write_recording
 def signal_info(samples: np.ndarray, rate_hz: float, **changes) -> SignalInfo:
     """By default the physical signal is the stored number, with median 0 and interquartile range 1.
 
-    Statistics of the scored part are those of the night unless `changes` says otherwise.
+    Statistics of the scored part are those of the night unless `changes` holds others.
     """
     facts = {"scale": 1.0, "offset": 0.0, "median": 0.0, "iqr": 1.0, "polarity": 1, "unit": "uV"} | changes
     facts = {"scored_median": facts["median"], "scored_iqr": facts["iqr"]} | facts
@@ -37,9 +37,9 @@ def made_store(
     settings: StoreSettings | None = None,
     **changes,
 ) -> Store:
-    """A store whose recordings all hold the same int16 signals; `changes` are facts of the signals.
+    """A store whose recordings all hold the same int16 signals. changes: fields of `SignalInfo`.
 
-    A night whose sleep epochs are all unscored is one that nobody scored.
+    A night without a scored sleep epoch is an unlabelled recording.
     """
     create_store(path, settings or StoreSettings("made up", rate_hz))
     for name, night in nights.items():

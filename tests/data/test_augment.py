@@ -1,4 +1,4 @@
-"""Rows made a little different: what each key does, who sees it, and what the draws depend on."""
+"""Augmentation: the effect of each key, the reader that gets it, and what the random draws depend on."""
 
 from pathlib import Path
 
@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from sleepkd.data.augment import LONGEST_LEAD_OFF, Augment
+from sleepkd.data.augment import MAX_DROPOUT, Augment
 from sleepkd.data.beats import RELATIVE
-from sleepkd.data.inputs import BeatsInput, SignalInput, resolve
-from sleepkd.data.nights import open_nights
 from sleepkd.data.data_settings import AugmentConfig, DataConfig, Source
+from sleepkd.data.nights import open_nights
 from sleepkd.data.segments import Segments
+from sleepkd.data.stage_inputs import resolve
 from sleepkd.errors import UserError
 
 ALL = {
-    "polarity": 0.5, "gain": 0.3, "noise": 0.2, "electrode_dropout": 0.5, "dropped_beats": 0.1, "added_beats": 0.1,
-    "stretch": 0.2, "drop_input": 0.5,
+    "inversion": 0.5, "gain": 0.3, "noise": 0.2, "electrode_dropout": 0.5, "dropped_beats": 0.1, "added_beats": 0.1,
+    "rr_scale": 0.2, "drop_input": 0.5,
 }  # fmt: skip
 SIGNAL = np.random.default_rng(0).normal(size=2000).astype(np.float32)
 SIGNAL[500:600] = 0
@@ -27,34 +27,35 @@ def augment(seed: int = 0, **settings: float) -> Augment:
     return Augment(AugmentConfig(**settings), np.random.default_rng(seed))
 
 
-def segments(store: Path, names: tuple[str, ...] = ("ecg", "beats"), augmented: str = "student", **settings) -> Segments:
+def segments(
+    store: Path, names: tuple[str, ...] = ("ecg", "beats"), augmented: str = "student", **settings
+) -> Segments:
     data = DataConfig(store=str(store), view="night", segment_minutes=5, augment=AugmentConfig(**settings))
     nights = open_nights((Source(str(store)),), "train")
-    wishes = {name: BeatsInput() if name == "beats" else SignalInput() for name in names}
-    spec = resolve(wishes, data, nights[0].rate_hz)
+    spec = resolve({name: {} for name in names}, data, nights[0].rate_hz)
     return Segments(nights, {"student": spec, "teacher": spec}, data, augmented=augmented, seed=3)
 
 
-def seen(of: Segments, rows: list[int], reader: str = "student") -> dict[str, torch.Tensor]:
-    return of[np.array(rows)].inputs[reader]
+def inputs(of: Segments, chosen: list[int], reader: str = "student") -> dict[str, torch.Tensor]:
+    return of[np.array(chosen)].inputs[reader]
 
 
-def test_nothing_is_done_by_default() -> None:
+def test_no_augmentation_by_default() -> None:
     nothing = augment()
     np.testing.assert_array_equal(nothing.signal(SIGNAL.copy()), SIGNAL)
     np.testing.assert_array_equal(nothing.beats(BEATS, 300, 600), BEATS[240:960])
     series = np.ones((3, 8), np.float32)
     np.testing.assert_array_equal(nothing.series(series.copy()), series)
-    assert nothing.left_out(["ecg", "beats"]) is None
+    assert nothing.dropped_input(["ecg", "beats"]) is None
     assert not AugmentConfig().is_on and all(AugmentConfig(**{key: value}).is_on for key, value in ALL.items())
 
 
-def test_a_row_is_turned_by_its_polarity() -> None:
-    turned = [np.array_equal(augment(seed, polarity=0.3).signal(SIGNAL.copy()), -SIGNAL) for seed in range(300)]
-    assert 0.2 < np.mean(turned) < 0.4
+def test_random_inversion() -> None:
+    inverted = [np.array_equal(augment(seed, inversion=0.3).signal(SIGNAL.copy()), -SIGNAL) for seed in range(300)]
+    assert 0.2 < np.mean(inverted) < 0.4
 
 
-def test_gain_is_one_factor_a_row() -> None:
+def test_gain_is_one_factor_per_segment() -> None:
     factors = []
     for seed in range(300):
         x = augment(seed, gain=0.5).signal(SIGNAL.copy())
@@ -64,13 +65,13 @@ def test_gain_is_one_factor_a_row() -> None:
     assert np.std(factors) == pytest.approx(0.5, rel=0.15) and abs(np.mean(factors)) < 0.1
 
 
-def test_noise_is_laid_over_signal_alone() -> None:
+def test_noise_is_added_to_signal_only() -> None:
     added = augment(noise=0.25).signal(SIGNAL.copy()) - SIGNAL
     assert not added[500:600].any()
     assert added[SIGNAL != 0].std() == pytest.approx(0.25, rel=0.05)
 
 
-def test_lead_off_is_one_stretch_of_zeros() -> None:
+def test_electrode_dropout_is_one_interval_of_zeros() -> None:
     lengths = []
     for seed in range(200):
         off = (augment(seed, electrode_dropout=0.5).signal(SIGNAL.copy()) == 0) & (SIGNAL != 0)
@@ -80,7 +81,7 @@ def test_lead_off_is_one_stretch_of_zeros() -> None:
             assert off[changed[0] : changed[-1] + 1][inside != 0].all()
         lengths.append(len(changed))
     assert 0.4 < np.mean(np.array(lengths) > 0) < 0.6
-    assert 0.8 * LONGEST_LEAD_OFF * 2000 < max(lengths) <= LONGEST_LEAD_OFF * 2000
+    assert 0.8 * MAX_DROPOUT * 2000 < max(lengths) <= MAX_DROPOUT * 2000
 
 
 def test_beats_are_dropped_and_added_by_their_shares() -> None:
@@ -93,16 +94,16 @@ def test_beats_are_dropped_and_added_by_their_shares() -> None:
 
 
 @pytest.mark.parametrize("beats", [[], [5.0]])
-def test_hardly_a_beat(beats: list[float]) -> None:
+def test_fewer_than_two_heartbeats(beats: list[float]) -> None:
     assert augment(dropped_beats=0.0, added_beats=1.0).beats(np.array(beats), 0, 60).tolist() == beats
 
 
-def test_stretch_is_one_factor_of_the_row_s_intervals() -> None:
+def test_rr_scale_is_one_factor_on_all_intervals() -> None:
     series = np.random.default_rng(1).normal(size=(3, 50)).astype(np.float32)
     series[:, 20:30] = 0
     shifts = []
     for seed in range(200):
-        x = augment(seed, stretch=0.1).series(series.copy())
+        x = augment(seed, rr_scale=0.1).series(series.copy())
         np.testing.assert_array_equal(x[1:], series[1:])
         assert not x[:, 20:30].any()
         moved = np.delete(x[0] - series[0], range(20, 30))
@@ -111,60 +112,60 @@ def test_stretch_is_one_factor_of_the_row_s_intervals() -> None:
     assert np.std(shifts) == pytest.approx(0.1, rel=0.2)
 
 
-def test_off_the_rows_are_as_they_were(store: Path) -> None:
+def test_segments_without_augmentation_are_unchanged(store: Path) -> None:
     plain, off = segments(store, augmented=""), segments(store)
-    for name, x in seen(plain, [0, 3, 5]).items():
-        assert torch.equal(x, seen(off, [0, 3, 5])[name])
+    for name, x in inputs(plain, [0, 3, 5]).items():
+        assert torch.equal(x, inputs(off, [0, 3, 5])[name])
     assert off.augmented == ""
 
 
-def test_the_teacher_sees_the_row_as_it_is(store: Path) -> None:
+def test_the_teacher_reads_the_unaugmented_segment(store: Path) -> None:
     plain, changed = segments(store, augmented=""), segments(store, **ALL)
     batch = changed[np.arange(8)]
-    for name, x in seen(plain, list(range(8)), "teacher").items():
+    for name, x in inputs(plain, list(range(8)), "teacher").items():
         assert torch.equal(x, batch.inputs["teacher"][name])
         assert not torch.equal(x, batch.inputs["student"][name])
 
 
-def test_what_is_drawn_depends_on_seed_epoch_and_row_alone(store: Path) -> None:
+def test_draws_depend_on_seed_training_epoch_and_segment_alone(store: Path) -> None:
     changed = segments(store, **ALL)
-    together, alone = seen(changed, [4, 2, 7]), seen(changed, [2])
+    together, alone = inputs(changed, [4, 2, 7]), inputs(changed, [2])
     assert all(torch.equal(x[1], alone[name][0]) for name, x in together.items())
     changed.epoch = 1
-    assert any(not torch.equal(x[0], alone[name][0]) for name, x in seen(changed, [2]).items())
+    assert any(not torch.equal(x[0], alone[name][0]) for name, x in inputs(changed, [2]).items())
     changed.epoch, changed.seed = 0, 4
-    assert any(not torch.equal(x[0], alone[name][0]) for name, x in seen(changed, [2]).items())
+    assert any(not torch.equal(x[0], alone[name][0]) for name, x in inputs(changed, [2]).items())
 
 
-def test_what_is_masked_stays_zero(store: Path) -> None:
+def test_masked_tokens_stay_zero(store: Path) -> None:
     changed = segments(store, **ALL | {"drop_input": 0, "electrode_dropout": 0})
     batch = changed[np.arange(len(changed))]
     assert not batch.mask.all()
     for x in batch.inputs["student"].values():
-        token_spans = x.reshape(len(batch.mask), -1, batch.mask.shape[1], x.shape[-1] // batch.mask.shape[1])
-        empty = (token_spans == 0).all(dim=3).all(dim=1)
+        tokens = x.reshape(len(batch.mask), -1, batch.mask.shape[1], x.shape[-1] // batch.mask.shape[1])
+        empty = (tokens == 0).all(dim=3).all(dim=1)
         assert empty[~batch.mask].all() and not empty[batch.mask].all()
 
 
-def test_one_input_of_a_row_is_left_out(store: Path) -> None:
+def test_at_most_one_input_of_a_segment_is_dropped(store: Path) -> None:
     changed = segments(store, drop_input=0.5)
-    rows = seen(changed, list(range(len(changed))))
-    out = {name: (x == 0).flatten(1).all(dim=1) for name, x in rows.items()}
+    read = inputs(changed, list(range(len(changed))))
+    out = {name: (x == 0).flatten(1).all(dim=1) for name, x in read.items()}
     assert not (out["ecg"] & out["beats"]).any()
     assert out["ecg"].any() and out["beats"].any() and not (out["ecg"] | out["beats"]).all()
 
 
-def test_the_only_input_is_not_left_out(store: Path) -> None:
+def test_the_only_input_cannot_be_dropped(store: Path) -> None:
     with pytest.raises(UserError, match=r"data.augment.drop_input: stage.inputs names one input only; set it to 0"):
         segments(store, ("beats",), drop_input=0.5)
 
 
-@pytest.mark.parametrize(("key", "value"), [("polarity", 1.1), ("noise", -1), ("drop_input", -0.1), ("gain", np.inf)])
+@pytest.mark.parametrize(("key", "value"), [("inversion", 1.1), ("noise", -1), ("drop_input", -0.1), ("gain", np.inf)])
 def test_impossible_values_are_refused_by_key(key: str, value: float) -> None:
     with pytest.raises(UserError, match=rf"^data.augment.{key}: must be "):
         DataConfig(view="night", augment=AugmentConfig(**{key: value})).check()
 
 
-def test_it_is_for_nights() -> None:
+def test_augmentation_needs_view_night() -> None:
     with pytest.raises(UserError, match=r"^data.augment: goes with data.view: night"):
         DataConfig(augment=AugmentConfig(noise=0.1)).check()

@@ -1,4 +1,4 @@
-"""Which intervals between beats are believed, and the series that a network sees."""
+"""Plausible RR intervals, and the series that a network reads."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from sleepkd.data.beats import FAST, RELATIVE, beat_quality, beat_series, median
 
 
 def beats(seconds: float = 600, seed: int = 0) -> np.ndarray:
-    """About one a second, faster and slower with a breath of 4 s and a wave of two minutes."""
+    """About one heartbeat a second, with respiration of 4 s and a slow wave of two minutes."""
     rng, t, out = np.random.default_rng(seed), 0.4, []
     while t < seconds:
         out.append(t)
@@ -15,12 +15,12 @@ def beats(seconds: float = 600, seed: int = 0) -> np.ndarray:
     return np.array(out)
 
 
-def test_a_steady_heart_is_believed():
+def test_a_steady_rhythm_is_plausible():
     assert plausible_intervals(beats()).all()
     assert median_interval(beats()) == pytest.approx(1.0, abs=0.02)
 
 
-def test_an_ectopic_beat_a_missed_beat_and_a_gap_are_not():
+def test_an_ectopic_beat_a_missed_beat_and_a_gap_are_not_plausible():
     x = beats()
     x[100] -= 0.4  # early: the interval before is short, the one after long
     x = np.delete(x, [200, *range(300, 320)])
@@ -29,7 +29,7 @@ def test_an_ectopic_beat_a_missed_beat_and_a_gap_are_not():
 
 
 @pytest.mark.parametrize("interval", [0.25, 2.5])
-def test_what_no_heart_does_is_not_believed_however_steady(interval):
+def test_rates_outside_30_to_200_per_minute_are_not_plausible(interval):
     x = np.arange(0, 100, interval)
     assert not plausible_intervals(x).any()
     assert np.isnan(median_interval(x))
@@ -54,7 +54,7 @@ def test_quality_is_the_share_of_a_sleep_epoch_between_plausible_beats():
     np.testing.assert_allclose(beat_quality(x, onsets, np.full(11, 30.0)), expected, atol=1e-6)
 
 
-def test_the_series_is_the_interval_relative_to_the_nights():
+def test_the_series_is_the_interval_relative_to_the_median_of_the_night():
     steady = np.arange(0, 600, 1.1)
     relative, fast, quality = beat_series(steady, 1.0, 100.0, 400, 4.0)
     np.testing.assert_allclose(relative, np.log(1.1) / RELATIVE, rtol=1e-5)
@@ -62,7 +62,7 @@ def test_the_series_is_the_interval_relative_to_the_nights():
     assert quality.all()
 
 
-def test_the_fast_part_holds_the_breath_and_not_the_slow_wave():
+def test_the_fast_series_keeps_respiration_and_not_the_slow_wave():
     x = beats()
     relative, fast, _ = beat_series(x, median_interval(x), 100.0, 1600, 4.0)
     spectrum = np.abs(np.fft.rfft(np.stack([relative * RELATIVE, fast * FAST]), axis=1))
@@ -71,7 +71,7 @@ def test_the_fast_part_holds_the_breath_and_not_the_slow_wave():
     assert spectrum[1, slow - 1 : slow + 2].max() < 0.15 * spectrum[0, slow - 1 : slow + 2].max()
 
 
-def test_what_is_not_believed_is_interpolated_and_marked():
+def test_implausible_intervals_are_interpolated_and_marked():
     x = np.arange(0, 600.0)
     x[300] -= 0.4
     relative, fast, quality = beat_series(x, 1.0, 200.0, 800, 4.0)
@@ -82,7 +82,7 @@ def test_what_is_not_believed_is_interpolated_and_marked():
 
 
 @pytest.mark.parametrize("start_s", [0.0, 33.25, 470.0, 560.0])
-def test_a_stretch_is_what_it_is_within_the_whole_night(start_s):
+def test_a_segment_equals_that_part_of_the_whole_night(start_s):
     x = beats()
     x[250] -= 0.4
     x = np.delete(x, [40, 500])
@@ -92,6 +92,6 @@ def test_a_stretch_is_what_it_is_within_the_whole_night(start_s):
     np.testing.assert_allclose(beat_series(x, median, start_s, 160, 4.0), whole[:, k : k + 160], atol=1e-4)
 
 
-def test_a_stretch_without_beats_is_nothing():
+def test_a_segment_without_heartbeats_is_zero():
     assert not beat_series(np.zeros(0), float("nan"), 0.0, 40, 4.0).any()
     assert not beat_series(beats(), 1.0, 5000.0, 40, 4.0)[2].any()

@@ -1,4 +1,4 @@
-"""The series of beats that a network sees, against values by hand."""
+"""The series of heartbeats against values computed by hand."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from sleepkd.data.beats import (
 
 
 def test_a_step_in_the_interval():
-    """One second a beat, then 0.9: the logarithm steps, the fast part is that step less its mean around."""
+    """RR intervals of 1 s, then 0.9 s: the logarithm steps; the fast series is the step minus its running mean."""
     beats = np.concatenate([np.arange(0, 100.0), 99 + 0.9 * np.arange(1, 112)])
     slow, fast, quality = beat_series(beats, 1.0, 0.0, 4 * 199, 4.0)
     assert (quality[4:-8] == 1).all()
@@ -26,7 +26,7 @@ def test_a_step_in_the_interval():
     assert fast[4 * 97] == pytest.approx(-(np.log(0.9) / 2) / FAST * (1 - 2 * 2.5 / SLOW_SECONDS), rel=0.1)
 
 
-def test_a_stretch_is_what_the_whole_night_has_there():
+def test_a_segment_equals_that_part_of_a_night_with_missed_beats():
     rng = np.random.default_rng(0)
     beats = np.cumsum(rng.normal(0.9, 0.04, 4000))
     beats = np.delete(beats, [500, 501, 1700])
@@ -37,7 +37,7 @@ def test_a_stretch_is_what_the_whole_night_has_there():
         np.testing.assert_allclose(part, whole[:, 4 * start : 4 * start + 120], atol=1e-4)
 
 
-def test_what_no_heart_makes_is_interpolated_and_marked():
+def test_an_ectopic_beat_is_interpolated_and_marked():
     beats = np.arange(0, 60.0)
     ectopic = np.sort(np.append(np.delete(beats, 30), [29.5]))  # one too early, then a pause
     assert np.flatnonzero(~plausible_intervals(ectopic)).tolist() == [29, 30]
@@ -56,7 +56,7 @@ def test_a_gap_is_marked_for_as_long_as_it_lasts():
 
 
 @pytest.mark.parametrize("beats", [[], [3.0], [3.0, 9.0], [1.0, 1.1, 1.2]])
-def test_no_heart_is_zeros_of_no_quality(beats):
+def test_no_plausible_interval_gives_zeros(beats):
     beats = np.array(beats)
     assert not beat_series(beats, 1.0, 0.0, 120, 4.0).any()
     assert not beat_quality(beats, np.array([0.0]), np.array([30.0])).any()

@@ -1,3 +1,5 @@
+"""Class schemes and hypnograms."""
+
 import numpy as np
 import pytest
 
@@ -36,7 +38,7 @@ def hypnogram(onsets, durations=None, labels=None) -> Hypnogram:
     )
 
 
-def test_a_hypnogram_is_in_time_order_and_of_one_length():
+def test_a_hypnogram_is_in_time_order_with_columns_of_equal_length():
     assert len(hypnogram([0.5, 30.5])) == 2
     assert len(hypnogram([])) == 0
     for onsets in ([30.5, 0.5], [0.5, 0.5]):
@@ -49,7 +51,7 @@ def test_a_hypnogram_is_in_time_order_and_of_one_length():
 
 
 @pytest.mark.parametrize(("seconds", "epoch_seconds", "n"), [(90, 30, 3), (89.99, 30, 2), (95.5, 20, 4), (29, 30, 0)])
-def test_a_night_without_labels_has_a_grid(seconds, epoch_seconds, n):
+def test_an_unlabelled_recording_has_complete_unscored_sleep_epochs(seconds, epoch_seconds, n):
     grid = unscored_hypnogram(seconds, epoch_seconds)
     np.testing.assert_array_equal(grid.onset_s, np.arange(n) * float(epoch_seconds), strict=True)
     assert grid.duration_s.tolist() == [epoch_seconds] * n

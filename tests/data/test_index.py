@@ -1,11 +1,11 @@
-"""A store's index gives what its files say, and follows them."""
+"""The index of a store equals its files and follows their changes."""
 
 import json
 
 import numpy as np
 import pytest
 
-from sleepkd.data import store as rooms
+from sleepkd.data import store as store_module
 from sleepkd.data.store import Store
 from sleepkd.errors import UserError
 from tests.data.stored import hypnogram, made_store
@@ -15,7 +15,7 @@ X = np.arange(600, dtype=np.int16)
 
 @pytest.fixture
 def many(tmp_path, monkeypatch) -> Store:
-    monkeypatch.setattr(rooms, "MIN_INDEXED", 3)
+    monkeypatch.setattr(store_module, "MIN_INDEXED", 3)
     nights = {f"n{k}": hypnogram(0.25 + 30.0 * np.arange(k + 1), labels=np.arange(k + 1) % 5) for k in range(4)}
     return made_store(tmp_path, nights, {"ecg": X}, 10)
 
@@ -27,10 +27,10 @@ def same(a, b) -> None:
         assert getattr(a.hypnogram, name).dtype == getattr(b.hypnogram, name).dtype
 
 
-def test_from_the_index_and_from_the_files_is_the_same(many, monkeypatch):
+def test_the_index_equals_the_files(many, monkeypatch):
     first = [many.open(name) for name in many.recordings]  # writes the index
     assert (many.path / "index.json").is_file()
-    monkeypatch.setattr(rooms, "read_hypnogram", None)  # from now on no file is read
+    monkeypatch.setattr(store_module, "read_hypnogram", None)  # from now on no file is read
     again = [Store(many.path).open(name) for name in many.recordings]
     monkeypatch.undo()
     plain = [Store(many.path).open(name) for name in many.recordings]
@@ -39,7 +39,7 @@ def test_from_the_index_and_from_the_files_is_the_same(many, monkeypatch):
         same(two, three)
 
 
-def test_it_follows_files_that_were_edited_added_or_taken_away(many, tmp_path):
+def test_it_follows_files_that_are_edited_added_or_removed(many, tmp_path):
     many.open("n1")
     path = many.path / "recordings" / "n1" / "hypnogram.tsv"
     path.write_text(path.read_text().replace("W", "REM"))
@@ -52,7 +52,7 @@ def test_it_follows_files_that_were_edited_added_or_taken_away(many, tmp_path):
         Store(many.path).open("n1")
 
 
-def test_a_damaged_index_or_recording_stops_no_other(many):
+def test_a_damaged_index_or_recording_affects_no_other_recording(many):
     many.open("n1")
     (many.path / "index.json").write_text("{")
     (many.path / "recordings" / "n2" / "recording.json").write_text("{}")

@@ -1,4 +1,4 @@
-"""Nights of several stores: keys, parts, and how they are mixed."""
+"""Nights of several stores: keys, parts, and how stores are mixed."""
 
 from pathlib import Path
 
@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from sleepkd.data.batches import draw_epoch, shares
-from sleepkd.data.inputs import SignalInput, resolve
-from sleepkd.data.nights import open_nights
 from sleepkd.data.data_settings import DataConfig, Source
-from sleepkd.data.splits import write_split
-from sleepkd.data.store import StoreSettings
+from sleepkd.data.nights import open_nights
 from sleepkd.data.segments import Segments
+from sleepkd.data.splits import write_split
+from sleepkd.data.stage_inputs import resolve
+from sleepkd.data.store import StoreSettings
 from sleepkd.errors import UserError
 from tests.data.stored import hypnogram, made_store
 
@@ -20,7 +20,7 @@ SIGNAL = np.random.default_rng(0).integers(-100, 100, 1200 * RATE).astype(np.int
 
 
 def cohort(path: Path, name: str, nights: dict[str, int], parts: dict[str, tuple[str, ...]] | None = None) -> str:
-    """A store of a cohort: so many sleep epochs of each night; by default all train."""
+    """A store of a cohort. nights: {recording: number of sleep epochs}. parts: by default all train."""
     hypnograms = {night: hypnogram(30.0 * np.arange(n), labels=np.arange(n) % 5) for night, n in nights.items()}
     made_store(path, hypnograms, {"ecg": SIGNAL}, RATE, StoreSettings(name, RATE))
     empty: dict[str, tuple[str, ...]] = {"train": tuple(nights), "validation": (), "test": ()}
@@ -28,20 +28,20 @@ def cohort(path: Path, name: str, nights: dict[str, int], parts: dict[str, tuple
     return str(path)
 
 
-def windows_of(data: DataConfig, part: str = "train") -> Segments:
+def segments_of(data: DataConfig, part: str = "train") -> Segments:
     nights = open_nights(data.sources, part)
-    return Segments(nights, {"student": resolve({"ecg": SignalInput()}, data, RATE)}, data)
+    return Segments(nights, {"student": resolve({"ecg": {}}, data, RATE)}, data)
 
 
 def counts(segments: Segments, batches: list[np.ndarray]) -> np.ndarray:
-    """(batches, stores): how many rows of each store each batch holds."""
+    """(batches, stores): how many segments of each store each batch holds."""
     source = np.array([night.source for night in segments.nights])[segments.table.night]
     return np.array([np.bincount(source[batch], minlength=len(segments.data.sources)) for batch in batches])
 
 
-def test_equal_names_of_two_cohorts_do_not_clash(tmp_path):
+def test_two_cohorts_may_have_recordings_of_one_name(tmp_path):
     a, b = cohort(tmp_path / "a", "one", {"n1": 4, "n2": 4}), cohort(tmp_path / "b", "two", {"n1": 6})
-    segments = windows_of(DataConfig(nights=(Source(a), Source(b))))
+    segments = segments_of(DataConfig(nights=(Source(a), Source(b))))
     assert [night.key for night in segments.nights] == ["one/n1", "one/n2", "two/n1"]
     assert segments.names == ["one/n1", "n2", "two/n1"]
     assert len(segments) == 14
@@ -64,8 +64,8 @@ def test_a_subject_in_two_parts_of_two_stores_is_refused(tmp_path):
         open_nights((Source(a), Source(b)), "train")
 
 
-def test_one_night_in_two_cohorts_is_refused_whatever_its_names(tmp_path):
-    """Also where the two are in different parts: trained on in one, tested on in the other."""
+def test_a_night_in_two_cohorts_is_refused_under_any_name(tmp_path):
+    """Even where the copies are in different parts: one trains and the other tests."""
     a = cohort(tmp_path / "a", "one", {"n1": 4, "n2": 4})
     b = cohort(tmp_path / "b", "two", {"n3": 4, "n4": 4}, {"train": ("n4",), "test": ("n3",)})
     for store, name in ((a, "n1"), (b, "n3")):
@@ -80,13 +80,15 @@ def test_a_part_without_recordings_is_named(tmp_path):
     with pytest.raises(UserError, match=r"a/splits/default/test.txt: lists no recording"):
         open_nights((Source(a),), "test")
     b = cohort(tmp_path / "b", "two", {"m1": 4}, {"train": (), "test": ("m1",)})
-    assert [night.key for night in open_nights((Source(a), Source(b)), "test")] == ["two/m1"]  # one has some: enough
+    assert [night.key for night in open_nights((Source(a), Source(b)), "test")] == [
+        "two/m1"
+    ]  # a part may be empty in one of the stores
 
 
-def test_by_size_every_row_comes_once(tmp_path):
+def test_in_proportion_to_size_every_segment_is_drawn_once(tmp_path):
     a, b = cohort(tmp_path / "a", "one", {"n1": 30}), cohort(tmp_path / "b", "two", {"m1": 10})
     data = DataConfig(nights=(Source(a), Source(b)))
-    segments = windows_of(data)
+    segments = segments_of(data)
     batches = draw_epoch(segments, 8, seed=3, epoch=1)
     assert sorted(np.concatenate(batches).tolist()) == list(range(40))
 
@@ -104,41 +106,42 @@ def test_every_batch_has_its_share_of_each_store(tmp_path, mix, weights, expecte
     a, b = cohort(tmp_path / "a", "one", {"n1": 30}), cohort(tmp_path / "b", "two", {"m1": 10})
     data = DataConfig(nights=(Source(a, weight=weights[0]), Source(b, weight=weights[1])), mix=mix)
     np.testing.assert_allclose(shares([30, 10], data), expected)
-    segments = windows_of(data)
+    segments = segments_of(data)
     batches = draw_epoch(segments, 8, seed=3, epoch=1)
     assert sum(map(len, batches)) == 40
     assert (np.abs(counts(segments, batches) - 8 * np.array(expected)) <= 1).all()
     drawn = np.concatenate(batches)
-    for store in (range(30), range(30, 40)):  # none of a store comes twice more often than another
+    for store in (range(30), range(30, 40)):  # the segments of a store are drawn in turn
         times = np.bincount(drawn, minlength=40)[list(store)]
         assert times.max() - times.min() <= 1
 
 
-def test_the_content_of_an_epoch_follows_from_seed_and_epoch(tmp_path):
+def test_batches_depend_on_seed_and_training_epoch_alone(tmp_path):
     a, b = cohort(tmp_path / "a", "one", {"n1": 30}), cohort(tmp_path / "b", "two", {"m1": 10})
-    segments = windows_of(DataConfig(nights=(Source(a), Source(b)), mix=0.7))
+    segments = segments_of(DataConfig(nights=(Source(a), Source(b)), mix=0.7))
     first, again, other, later = (
-        np.concatenate(draw_epoch(segments, 8, seed, epoch)).tolist() for seed, epoch in ((0, 0), (0, 0), (1, 0), (0, 1))
+        np.concatenate(draw_epoch(segments, 8, seed, epoch)).tolist()
+        for seed, epoch in ((0, 0), (0, 0), (1, 0), (0, 1))
     )
     assert first == again and first != other and first != later
 
 
-def test_a_store_without_rows_has_no_share():
+def test_a_store_without_segments_has_no_share():
     data = DataConfig(nights=(Source("a"), Source("b")), mix=1.0)
     np.testing.assert_allclose(shares([30, 0], data), [1, 0])
 
 
-def test_nights_without_labels_enter_only_where_they_are_asked_for(tmp_path):
+def test_unlabelled_recordings_are_read_on_request_only(tmp_path):
     nights = {
         "scored": hypnogram(30.0 * np.arange(5), labels=[0, 1, -1, 3, 4]),
-        "bare": hypnogram(30.0 * np.arange(7), labels=[-1] * 7),
+        "unlabelled": hypnogram(30.0 * np.arange(7), labels=[-1] * 7),
     }
     store = made_store(tmp_path / "s", nights, {"ecg": SIGNAL}, RATE)
     opened = [store.open(name) for name in store.recordings]
     data = DataConfig()
-    readers = {"student": resolve({"ecg": SignalInput()}, data, RATE)}
+    readers = {"student": resolve({"ecg": {}}, data, RATE)}
     labelled = Segments(opened, readers, data)
     both = Segments(opened, readers, data, unlabelled=True)
-    assert len(labelled) == 4  # as before: an unscored sleep epoch of a scored night teaches nobody
+    assert len(labelled) == 4  # without the unscored sleep epoch
     assert len(both) == 4 + 7
     assert np.count_nonzero(both.table.labels == -1) == 7

@@ -1,3 +1,5 @@
+"""Stores: writing, reading, and damaged files."""
+
 import json
 import os
 from dataclasses import replace
@@ -21,7 +23,7 @@ def small(tmp_path) -> Store:
     return made_store(tmp_path / "store", {"b": NIGHT, "a": NIGHT}, SIGNALS)
 
 
-def litter(store: Store) -> list[str]:
+def temporary_files(store: Store) -> list[str]:
     return [path.name for path in store.path.rglob("*") if path.name.startswith(".")]
 
 
@@ -32,7 +34,7 @@ def test_int16_is_off_by_half_a_step_at_most(size, offset):
     stored, scale, shift = to_int16(signal)
     assert stored.dtype == np.int16
     assert np.max(np.abs(scale * stored.astype(float) + shift - signal)) <= scale / 2 * (1 + 1e-6)
-    assert np.max(np.abs(stored.astype(int))) == 32767  # and no finer step would have fitted
+    assert np.max(np.abs(stored.astype(int))) == 32767  # the finest step that fits
 
 
 def test_a_constant_keeps_its_value():
@@ -40,7 +42,7 @@ def test_a_constant_keeps_its_value():
     np.testing.assert_array_equal(scale * stored + offset, 7.25)
 
 
-def test_what_is_written_is_read(small):
+def test_a_recording_is_read_as_written(small):
     assert small.recordings == ["a", "b"]
     assert small.rate_hz == 100.0
     night = small.open("b")
@@ -50,7 +52,7 @@ def test_what_is_written_is_read(small):
         np.testing.assert_array_equal(getattr(night.hypnogram, column), getattr(NIGHT, column), strict=True)
     assert (night.info.recording, night.info.subject) == ("b", "subject of b")
     assert night.info.signals["eeg"].samples == 1000
-    assert litter(small) == []
+    assert temporary_files(small) == []
 
 
 def test_beats_are_written_and_read(small):
@@ -66,7 +68,7 @@ def test_beats_are_written_and_read(small):
         small.open("b").beats()
 
 
-def test_a_night_without_labels_is_a_night(tmp_path):
+def test_an_unlabelled_recording(tmp_path):
     store = made_store(tmp_path / "store", {"a": unscored_hypnogram(95.0, 30.0)}, SIGNALS)
     night = store.open("a")
     assert not night.has_labels
@@ -74,7 +76,7 @@ def test_a_night_without_labels_is_a_night(tmp_path):
     assert night.hypnogram.labels.tolist() == [-1] * 3
 
 
-def test_signals_are_mapped_not_loaded(small):
+def test_signals_are_memory_mapped(small):
     signal = small.open("a").signal("eeg")
     base = signal
     while base.base is not None and not isinstance(base, np.memmap):
@@ -84,20 +86,20 @@ def test_signals_are_mapped_not_loaded(small):
         signal[0] = 1
 
 
-def test_the_hypnogram_is_text_that_a_person_can_read(small):
+def test_the_hypnogram_is_readable_text(small):
     lines = (small.path / "recordings" / "a" / "hypnogram.tsv").read_text().splitlines()
     assert lines[0] == "onset_s\tduration_s\tsleep_stage"
     assert [line.split("\t")[2] for line in lines[1:]] == ["W", "unscored", "REM"]
 
 
-def test_writing_again_replaces(small):
+def test_writing_again_replaces_the_recording(small):
     info = small.info("a")
     write_recording(small.path, info, SIGNALS, hypnogram([1.0], labels=[2]))
     assert small.open("a").hypnogram.labels.tolist() == [2]
-    assert litter(small) == []
+    assert temporary_files(small) == []
 
 
-def test_a_failure_in_the_middle_keeps_the_old_recording(small, monkeypatch):
+def test_a_failed_write_keeps_the_old_recording(small, monkeypatch):
     def fails(*_):
         raise OSError("no space left")
 
@@ -106,16 +108,16 @@ def test_a_failure_in_the_middle_keeps_the_old_recording(small, monkeypatch):
         write_recording(small.path, small.info("a"), SIGNALS, hypnogram([1.0]))
     monkeypatch.undo()
     assert len(small.open("a").hypnogram) == 3
-    assert litter(small) == []
+    assert temporary_files(small) == []
 
 
-def test_a_recording_being_written_is_none_of_the_store(small):
-    """What a process that was killed before its last rename leaves behind."""
+def test_a_recording_that_is_being_written_is_not_listed(small):
+    """A process that is killed before its last rename leaves such a folder."""
     os.rename(small.path / "recordings" / "b", small.path / "recordings" / ".b.x8k2")
     assert Store(small.path).recordings == ["a"]
 
 
-def test_a_store_is_started_once(tmp_path):
+def test_a_store_keeps_its_settings(tmp_path):
     settings = StoreSettings("mass", 200.0, "whole_night")
     create_store(tmp_path / "s", settings)
     create_store(tmp_path / "s", settings)
@@ -145,7 +147,7 @@ def test_no_such_store(tmp_path):
             Store(path)
 
 
-def test_a_store_of_no_recording(tmp_path):
+def test_a_store_without_recordings(tmp_path):
     create_store(tmp_path / "s", StoreSettings("mass"))
     with pytest.raises(UserError, match="s: holds no recording; run sleepkd prepare"):
         Store(tmp_path / "s")
@@ -180,7 +182,7 @@ def test_a_damaged_recording_is_named(small, damage):
         small.open("a")
 
 
-def test_facts_of_a_later_version_are_named(small):
+def test_an_unknown_field_is_refused(small):
     path = small.path / "recordings" / "a" / "recording.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"weather": "rain"}))
     with pytest.raises(UserError, match=r"a/recording\.json: is damaged"):
@@ -195,13 +197,13 @@ def test_a_damaged_hypnogram_is_named(small, damage):
 
 
 @pytest.mark.parametrize("name", ["hypnogram.tsv", "eeg.npy"])
-def test_a_file_lost_from_a_recording_is_named(small, name):
+def test_a_missing_file_is_named(small, name):
     (small.path / "recordings" / "a" / name).unlink()
     with pytest.raises(UserError, match=rf"a/{name}: cannot be read"):
         small.open("a").signal("eeg")
 
 
-def test_a_signal_cut_off_is_named(small):
+def test_a_truncated_signal_is_named(small):
     path = small.path / "recordings" / "a" / "eeg.npy"
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(UserError, match=r"a/eeg\.npy: cannot be read"):
