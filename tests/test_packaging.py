@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
+import yaml
 from launch import REPOSITORY
 
 import sleepkd
@@ -100,3 +101,16 @@ def test_the_extras_that_messages_name_hold_the_package() -> None:
     assert calls
     for module, extra in calls:
         assert on_pypi.get(module, module) in extras[extra], f"pip install 'sleepkd[{extra}]' lacks {module}"
+
+
+def test_pre_commit_and_make_lint_use_one_version_of_ruff() -> None:
+    pin = next(line for line in (REPOSITORY / "requirements.txt").read_text().splitlines() if line.startswith("ruff=="))
+    hooks = (REPOSITORY / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+    assert set(re.findall(r"ruff==[\d.]+", hooks)) == {pin}
+
+
+def test_the_workflow_runs_every_check_of_ci() -> None:
+    script = (REPOSITORY / ".ci" / "run").read_text(encoding="utf-8")
+    checks = re.search(r"set -- (.+)", script)
+    workflow = yaml.safe_load((REPOSITORY / ".github" / "workflows" / "checks.yml").read_text(encoding="utf-8"))
+    assert checks and set(workflow["jobs"]["check"]["strategy"]["matrix"]["check"]) == set(checks[1].split())
