@@ -160,7 +160,7 @@ class Runner:
         print(f"{job.group}: {job.row}: FAILED, {why}", flush=True)
 
     def _stop(self, number: int, _frame: FrameType | None) -> None:
-        """Pass SIGTERM on to the children, which save and exit. Ctrl-C in a terminal reaches them by itself."""
+        """Pass SIGTERM on to the children, which save and exit. Ctrl-C in a terminal reaches them directly."""
         self._stopped = True
         for child in tuple(self._children) if number == signal.SIGTERM else ():
             child.terminate()
