@@ -1,7 +1,7 @@
-"""Run under torchrun: the stages of one kind, published or night, one after another in one process group.
+"""Run by `launch.run`: train stages one after another in the same processes. Arguments: rounds, separated by +.
 
-Arguments: the kind; a run directory whose teacher and features are those that all learn and start from (or - for their
-own); then overrides; a + begins another set of overrides for another round.
+A round is a kind of stages, published or night; the directory of the stages that they learn and start from, or - for
+those of the same round; then KEY=VALUE overrides.
 """
 
 import sys
@@ -9,13 +9,15 @@ from pathlib import Path
 
 from launch import NIGHT_STAGES, STAGES
 
-from sleepkd.settings import Config, load_config
 from sleepkd.distributed import Processes
+from sleepkd.settings import Config, load_config
 from train_ddp import train
+
+KINDS = {"published": STAGES, "night": NIGHT_STAGES}
 
 
 def configured(stage: str, overrides: list[str], earlier: str) -> Config:
-    """The stage's config, its earlier stages taken from the directory `earlier`."""
+    """The config of a stage, with its teacher and start taken from the directory `earlier`."""
     config = load_config([stage], overrides)
     if earlier == "-":
         return config
@@ -25,10 +27,9 @@ def configured(stage: str, overrides: list[str], earlier: str) -> Config:
 
 
 if __name__ == "__main__":
-    kind, earlier, *rest = sys.argv[1:]
-    stages = {"published": STAGES, "night": NIGHT_STAGES}[kind]
     processes = Processes("cpu")
     with processes.group():
-        for overrides in " ".join(rest).split(" + "):
-            for stage in stages:
-                assert train(configured(stage, overrides.split(), earlier), processes) == 0
+        for each in " ".join(sys.argv[1:]).split(" + "):
+            kind, earlier, *overrides = each.split()
+            for stage in KINDS[kind]:
+                assert train(configured(stage, overrides, earlier), processes) == 0

@@ -1,9 +1,9 @@
-"""A network with dropout; run as a script: train_ddp.py with it, stopped after STOP=N updates where that is given."""
+"""A network with dropout on its input. As a script: train_ddp.py with it, stopped by SIGTERM in update STOP."""
 
 import os
-import signal
 from dataclasses import dataclass
 
+from runs import stop_in_update
 from torch import Tensor, nn
 
 import sleepkd.models
@@ -19,7 +19,7 @@ class ForgetfulSettings(UTimeSettings):
 
 
 class Forgetful(UTime):
-    """U-Time that drops half of its input."""
+    """U-Time with dropout of half of its input."""
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
         return super().forward({name: nn.functional.dropout(x, 0.5, self.training) for name, x in inputs.items()})
@@ -30,14 +30,5 @@ FORGETFUL = Network(Forgetful, ForgetfulSettings)
 
 if __name__ == "__main__":
     sleepkd.models.NETWORKS["forgetful"] = FORGETFUL
-    real, left = train_ddp.update, int(os.environ.get("STOP", 0))
-
-    def update(*args: object) -> Tensor:
-        global left
-        left -= 1
-        if left == 0:
-            signal.raise_signal(signal.SIGTERM)
-        return real(*args)
-
-    train_ddp.update = update
+    train_ddp.update = stop_in_update(int(os.environ["STOP"]))
     run_command(train_ddp.main)

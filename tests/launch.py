@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -100,10 +100,15 @@ class Started:
         """None while all processes run."""
         return next((process.exitcode for process in self.processes if not process.is_alive()), None)
 
-    def send(self, number: int) -> None:
-        """Send a signal to all processes."""
+    def terminate(self) -> None:
+        """Send SIGTERM to all processes."""
         for process in self.processes:
-            os.kill(process.pid, number)
+            process.terminate()
+
+    def kill(self) -> None:
+        """Send SIGKILL to all processes."""
+        for process in self.processes:
+            process.kill()
 
     def wait(self, timeout: float = 300) -> int:
         """Wait for the end; returns the first exit code other than 0. A failed process ends the others."""
@@ -135,9 +140,9 @@ def wait_for_updates(process: Started | subprocess.Popen, run_directory: Path, u
         time.sleep(0.01)
 
 
-def command(script: str, *arguments: object, processes: int = 1) -> list[str]:
-    """The command line of a script, under torchrun for more than one process."""
-    torchrun = ("-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}")
+def command(script: str, *arguments: object, processes: int = 1, options: Sequence[str] = ()) -> list[str]:
+    """The command line of a script, under torchrun for more than one process. options: of torchrun."""
+    torchrun = ("-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}", *options)
     return [sys.executable, *(torchrun if processes > 1 else ()), script, *map(str, arguments)]
 
 
@@ -146,10 +151,10 @@ def environment() -> dict[str, str]:
     return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
 
 
-def torchrun(script: str, *arguments: object, processes: int = 2, **variables: str) -> subprocess.Popen:
-    """Start a script under torchrun in the background. variables: of its environment."""
+def torchrun(script: str, *arguments: object, options: Sequence[str] = (), **variables: str) -> subprocess.Popen:
+    """Start a script on two processes under torchrun in the background. variables: of their environment."""
     return subprocess.Popen(
-        command(script, *arguments, processes=processes),
+        command(script, *arguments, processes=2, options=options),
         cwd=REPOSITORY, env=environment() | variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
 

@@ -1,6 +1,8 @@
 """Training runs in the test's own process, and what they leave: checkpoints and logs."""
 
 import json
+import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,3 +37,17 @@ def distance(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> float:
     assert a.keys() == b.keys()
     assert all(torch.equal(a[name], b[name]) for name in a if a[name].norm() == 0)
     return max(float((a[name] - b[name]).norm() / a[name].norm()) for name in a if a[name].norm() > 0)
+
+
+def stop_in_update(number: int) -> Callable[..., torch.Tensor]:
+    """`train_ddp.update`, in whose call `number` the process gets SIGTERM."""
+    update, calls = train_ddp.update, 0
+
+    def stopped(*args: Any) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        if calls == number:
+            signal.raise_signal(signal.SIGTERM)
+        return update(*args)
+
+    return stopped

@@ -1,4 +1,4 @@
-"""The part of torchrun's store that one start of the processes uses; the flag that stops a loop."""
+"""The prefix of torchrun's store that one start of the processes shares, and the flag that signals set."""
 
 import signal
 import threading
@@ -7,55 +7,57 @@ from datetime import timedelta
 import pytest
 import torch.distributed as dist
 
-from sleepkd.distributed import StopFlag, fresh_part
+from sleepkd.distributed import StopFlag, fresh_prefix
 
 SECONDS = timedelta(seconds=5)
 
 
-def lives(server: dist.TCPStore, world: int) -> list[dist.Store]:
-    """All processes of one start, as threads with a client each."""
-    parts: list[dist.Store] = [server] * world
+@pytest.fixture
+def server() -> dist.TCPStore:
+    """The store of a torchrun agent."""
+    return dist.TCPStore("localhost", 0, is_master=True, wait_for_workers=False, timeout=SECONDS)
 
-    def live(rank: int) -> None:
+
+def start(server: dist.TCPStore, world: int) -> list[dist.Store]:
+    """Start all processes, as threads with a client each; returns their stores."""
+    stores: list[dist.Store] = [server] * world
+
+    def process(rank: int) -> None:
         client = dist.TCPStore("localhost", server.port, is_master=False, timeout=SECONDS)
-        parts[rank] = fresh_part(client, rank, world, SECONDS)
+        stores[rank] = fresh_prefix(client, rank, world, SECONDS)
 
-    threads = [threading.Thread(target=live, args=(rank,)) for rank in range(world)]
+    threads = [threading.Thread(target=process, args=(rank,)) for rank in range(world)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return parts
+    return stores
 
 
-def test_one_start_shares_a_part_and_the_next_sees_nothing_of_it() -> None:
-    server = dist.TCPStore("localhost", 0, is_master=True, wait_for_workers=False, timeout=SECONDS)
-    before = lives(server, 3)
-    before[1].set("address", "of the dead")
-    assert before[0].get("address") == before[2].get("address") == b"of the dead"
-    after = lives(server, 3)
-    assert not any(part.check(["address"]) for part in after)
-    after[2].set("address", "of the living")
-    assert after[0].get("address") == b"of the living"
-    assert not lives(server, 2)[0].check(["address"])  # another number of processes
+def test_processes_share_a_prefix_that_no_earlier_start_used(server: dist.TCPStore) -> None:
+    before = start(server, 3)
+    before[1].set("address", "first start")
+    assert before[0].get("address") == before[2].get("address") == b"first start"
+    after = start(server, 3)
+    assert not any(store.check(["address"]) for store in after)
+    after[2].set("address", "second start")
+    assert after[0].get("address") == b"second start"
+    assert not start(server, 2)[0].check(["address"])  # another number of processes
 
 
-def test_a_start_that_broke_off_half_way_is_no_hindrance() -> None:
-    server = dist.TCPStore("localhost", 0, is_master=True, wait_for_workers=False, timeout=SECONDS)
-    server.set("sleepkd/here/1", "a life that was killed before it read its answer")
-    first, second = lives(server, 2)
+def test_identifiers_of_an_interrupted_start_do_no_harm(server: dist.TCPStore) -> None:
+    server.set("sleepkd/started/1", "identifier of a process that was killed before it read the reply")
+    first, second = start(server, 2)
     first.set("address", "1")
     assert second.get("address") == b"1"
 
 
-def test_a_process_that_never_comes_is_named() -> None:
-    server = dist.TCPStore("localhost", 0, is_master=True, wait_for_workers=False, timeout=SECONDS)
+def test_a_process_that_does_not_start_is_named(server: dist.TCPStore) -> None:
     with pytest.raises(RuntimeError, match=r"processes \[1, 2\] of 3 did not start"):
-        fresh_part(server, 0, 3, timedelta(seconds=0.1))
+        fresh_prefix(server, 0, 3, timedelta(seconds=0.1))
 
 
-def test_a_stop_flag_hears_a_signal_and_gives_it_back() -> None:
-    """While it is in force SIGTERM only sets it; released, the handler of before is there again."""
+def test_sigterm_sets_the_stop_flag_until_it_is_released() -> None:
     before = signal.getsignal(signal.SIGTERM)
     flag = StopFlag()
     signal.raise_signal(signal.SIGTERM)

@@ -1,20 +1,18 @@
-"""A student that draws random numbers: bit for bit on resume, a stream of its own on every process."""
+"""A student with dropout: resumes to the last bit, and every process has its own random stream."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
 import torch
 from forgetful import FORGETFUL
-from launch import REPOSITORY, command, environment, tiny
-from torch import Tensor, nn
+from launch import run, tiny
+from runs import same_weights, stop_in_update, train
 
 import sleepkd.models
 import train_ddp
-from sleepkd.settings import load_config
+from sleepkd.checkpoints.checkpoint import Position, read_checkpoint
 from sleepkd.distributed import Processes
-from sleepkd.checkpoints.checkpoint import Checkpoint, Position, read_checkpoint
-from sleepkd.training.state import new_state
+from sleepkd.training.state import seed_process
 
 OPTIONS = {"train__epochs": 2, "train__batch_size": 110, "model__name": "forgetful", "train__validate_every": 0}
 
@@ -24,81 +22,54 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sleepkd.models.NETWORKS, "forgetful", FORGETFUL)
 
 
-def train(store: Path, root: Path, **more: object) -> Checkpoint:
-    config = load_config(["ecg_base"], tiny(store, root, **OPTIONS | more))
-    train_ddp.train(config, Processes("cpu"))
-    return read_checkpoint(config.run_directory / "last.pt")
+def test_resumes_bit_for_bit(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within a training epoch and at its end."""
+    _, whole = train("ecg_base", tiny(store, tmp_path / "whole", **OPTIONS))
+    _, without = train("ecg_base", tiny(store, tmp_path / "without", **OPTIONS | {"model__name": "utime"}))
+    assert not same_weights(whole, without)
+    overrides = tiny(store, tmp_path / "stopped", **OPTIONS)
+    for number in (1, 2, 1):
+        with monkeypatch.context() as patched:
+            patched.setattr(train_ddp, "update", stop_in_update(number))
+            train("ecg_base", overrides, code=train_ddp.EXIT_STOPPED)
+        torch.manual_seed(99)  # the state of a new process does not matter
+    assert same_weights(train("ecg_base", overrides)[1], whole)
 
 
-def same(a: Checkpoint, b: Checkpoint) -> bool:
-    return all(torch.equal(a.model[name], b.model[name]) for name in a.model)
+def test_two_processes_resume_bit_for_bit(store: Path, tmp_path: Path) -> None:
+    def two(root: str, stop: int, code: int = 0) -> Path:
+        overrides = tiny(store, tmp_path / root, **OPTIONS)
+        arguments = ("--config", "ecg_base", "--set", *overrides)
+        run("tests/forgetful.py", *arguments, processes=2, code=code, STOP=str(stop))
+        return tmp_path / root / "3class" / "ecg_base" / "last.pt"
 
-
-@pytest.mark.parametrize("after", [1, 3, 4])
-def test_resumes_bit_for_bit(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
-    whole = train(store, tmp_path / "whole")
-    real, done = train_ddp.update, 0
-
-    def update(run: train_ddp.Run, *args: object) -> Tensor:
-        nonlocal done
-        done += 1
-        run.stop.requested |= done == after
-        return real(run, *args)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(train_ddp, "update", update)
-        train(store, tmp_path / "broken")
-    torch.manual_seed(99)  # what a new process would start from is not what matters
-    assert same(train(store, tmp_path / "broken"), whole)
-
-
-def test_two_processes_resume_bit_for_bit_too(store: Path, tmp_path: Path) -> None:
-    def two(root: str, stop: int) -> tuple[str, Path]:
-        arguments = ("--config", "ecg_base", "--set", *tiny(store, tmp_path / root, **OPTIONS))
-        done = subprocess.run(
-            command("tests/forgetful.py", *arguments, processes=2),
-            cwd=REPOSITORY, env=environment() | {"STOP": str(stop)},
-            capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
-        return done.stdout + done.stderr, tmp_path / root / "3class" / "ecg_base" / "last.pt"
-
-    printed, whole = two("whole", 0)
-    assert "trained in" in printed, printed
-    _, broken = two("broken", 2)
-    position = read_checkpoint(broken).position
+    whole = read_checkpoint(two("whole", 0))
+    position = read_checkpoint(two("stopped", 2, train_ddp.EXIT_STOPPED)).position
     assert (position.epoch, position.update) == (0, 2)
-    printed, _ = two("broken", 0)
-    assert "trained in" in printed, printed
-    assert same(read_checkpoint(broken), read_checkpoint(whole))
-    random = read_checkpoint(whole).training["random"]
+    assert same_weights(read_checkpoint(two("stopped", 0)), whole)
+    random = whole.training["random"]
     assert len(random) == 2 and not torch.equal(random[0]["cpu"], random[1]["cpu"])
 
 
-def test_the_draws_matter(store: Path, tmp_path: Path) -> None:
-    assert not same(train(store, tmp_path / "a"), train(store, tmp_path / "b", model__name="utime"))
-
-
-def test_every_process_draws_from_a_stream_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn = []
+def test_every_process_has_its_own_random_stream() -> None:
+    drawn = set()
     for rank, world in ((0, 1), (0, 2), (1, 2)):
         processes = Processes("cpu")
         processes.rank, processes.world = rank, world
-        config = load_config(["ecg_base"], [])
-        new_state(nn.Linear(1, 1), nn.ModuleDict(), config.train, Position(), processes)
-        drawn.append(float(torch.rand(())))
-    assert len(set(drawn)) == 3
+        seed_process(0, processes, Position())
+        drawn.add(float(torch.rand(())))
+    assert len(drawn) == 3
 
 
-def test_another_number_of_processes_says_that_the_draws_differ(
+def test_resuming_on_another_number_of_processes_notes_that_draws_differ(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    train(store, tmp_path, train__epochs=1)
-    path = tmp_path / "3class" / "ecg_base" / "last.pt"
-    content = torch.load(path, weights_only=True)
-    content["training"]["random"] *= 2  # as two processes would have left it
-    torch.save(content, path)
-    capsys.readouterr()
-    train(store, tmp_path, train__epochs=2)
-    assert "on 2 processes before: random draws (dropout) differ from here on" in capsys.readouterr().out
-    train(store, tmp_path, train__epochs=3)
-    assert "differ from here on" not in capsys.readouterr().out
+    folder, _ = train("ecg_base", tiny(store, tmp_path, **OPTIONS | {"train__epochs": 1}))
+    content = torch.load(folder / "last.pt", weights_only=True)
+    content["training"]["random"] *= 2  # as of two processes
+    torch.save(content, folder / "last.pt")
+    for epochs, noted in ((2, True), (3, False)):
+        capsys.readouterr()
+        train("ecg_base", tiny(store, tmp_path, **OPTIONS | {"train__epochs": epochs}))
+        note = "resumed on another number of processes: random draws (dropout) differ from here on"
+        assert (note in capsys.readouterr().out) == noted
