@@ -25,10 +25,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measuring import RESULTS, anonymous_mb, machine, make_store, timed
-from evaluate import windows_of
 from sleepkd.checkpoints.trained import load_trained
 from sleepkd.data.data_settings import DataConfig
 from sleepkd.data.hypnogram import EPOCH_SECONDS
+from sleepkd.data.nights import open_nights
+from sleepkd.data.segments import Segments
 from sleepkd.data.stage_inputs import resolve
 from sleepkd.distributed import Processes
 from sleepkd.errors import run_command
@@ -147,7 +148,9 @@ def context(store: str, epochs: int, seeds: list[int], runs: Path) -> list[dict]
             config = load_config(["night_ecg", "beats"], overrides)
             train(config, Processes("cpu"))
             trained = load_trained(config.run_directory / "best.pt")
-            nights = predict(trained, windows_of(trained, None, "test"), Processes("cpu"), 4)
+            held_out = open_nights(config.data.sources, "test")
+            segments = Segments(held_out, trained.readers, config.data.whole_nights(), scored_only=False)
+            nights = predict(trained, segments, Processes("cpu"), 4)
             kappas.append([scores(night.confusion, ("W", "light", "deep", "REM"))["kappa"] for night in nights])
         of_night = np.mean(kappas, axis=0)
         subjects = [night.subject for night in nights]

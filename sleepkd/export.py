@@ -41,8 +41,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Write the exported network and its model card."""
     args = _parse(arguments)
     if args.format == "onnx":
-        for module in ("onnx", "onnxruntime", "onnxscript"):
-            require_extra(module, "export", "sleepkd export --format onnx")
+        require_extra("onnx", "export", "sleepkd export --format onnx")
+        require_extra("onnxruntime", "export", "sleepkd export --format onnx")
+        require_extra("onnxscript", "export", "sleepkd export --format onnx")
     model = load_model(args.checkpoint)
     if args.inputs:
         model = replace(model, trained=model.trained.with_inputs(args.inputs))

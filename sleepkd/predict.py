@@ -35,8 +35,9 @@ SUFFIXES = sorted({suffix for suffix in FORMATS if suffix != ".txt"} | {".xml"})
 def main(arguments: list[str] | None = None) -> int:
     """Stage every recording; exit code 2 if none could be staged, 1 if some could not."""
     args = _parse(arguments)
-    for module in ("edfio", "matplotlib", "yasa"):
-        require_extra(module, "evaluate", "sleepkd predict")
+    require_extra("edfio", "evaluate", "sleepkd predict")
+    require_extra("matplotlib", "evaluate", "sleepkd predict")
+    require_extra("yasa", "evaluate", "sleepkd predict")
     model = load_model(args.checkpoint)
     reading = Reading(args.channel, args.fs, args.beats, args.start)
     paths = list(_files(args.recordings))

@@ -25,6 +25,7 @@ from sleepkd.evaluation.predictions import write_predictions
 from sleepkd.evaluation.scores.calibration import calibration_of, fit_temperature
 from sleepkd.evaluation.scores.night_predictions import NightPredictions
 from sleepkd.evaluation.scores.summary import metrics_of, write_metrics
+from sleepkd.extras import require_extra
 from sleepkd.progress import Progress
 from sleepkd.teachers import EXTERNAL
 from sleepkd.teachers.external import compute_pseudo_labels
@@ -44,6 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
     teacher, names = EXTERNAL[args.model], CLASS_NAMES[args.classes]
     nights = open_nights((Source(args.store, args.split_name),), args.split)
     missing = sum(not pseudo_label_path(args.model, night).is_file() for night in nights)
+    if missing:
+        require_extra(teacher.library, "teachers", f"sleepkd pseudo-label --model {args.model}")
     with Progress(args.model, missing, "night") as progress:
         compute_pseudo_labels(teacher, nights, Processes("cpu"), progress.advance)
     print(f"{args.store}: pseudo-labels by {args.model} for {missing} nights; {len(nights) - missing} had them before")

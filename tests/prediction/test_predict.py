@@ -1,6 +1,7 @@
-"""From anyone's file to a staged night: as evaluate.py predicts it, from every format, read by other libraries."""
+"""sleepkd predict: the stages of evaluate.py, from every file format, in files that other libraries read."""
 
 import json
+import sys
 from pathlib import Path
 
 import mne
@@ -13,30 +14,32 @@ from launch import tiny_night
 
 import sleepkd
 import train_ddp
-from evaluate import windows_of
 from sleepkd import predict
+from sleepkd.checkpoints.temperature import write_temperature
+from sleepkd.checkpoints.trained import load_trained
 from sleepkd.cohorts.edf.records import EdfRecords
 from sleepkd.cohorts.signals.edf import EdfFile
+from sleepkd.data.data_settings import Source
+from sleepkd.data.nights import open_nights
+from sleepkd.data.segments import Segments
 from sleepkd.data.store import Store
-from sleepkd.settings import load_config
-from sleepkd.checkpoints.trained import load_trained
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError
-from sleepkd.evaluation.inference import predict as predict_windows
+from sleepkd.evaluation import inference
 from sleepkd.prediction.recorded import Reading, read_recording
-from sleepkd.checkpoints.temperature import write_temperature
+from sleepkd.settings import load_config
 
 
-def trained_stage(store: Path, root: Path, stage: str, *more: str) -> Path:
-    config = load_config([stage], [*tiny_night(store, root, train__epochs=3), *more])
+def trained_checkpoint(store: Path, root: Path, stage: str) -> Path:
+    config = load_config([stage], tiny_night(store, root, train__epochs=3))
     assert train_ddp.train(config, Processes("cpu")) == 0
     return config.run_directory / "best.pt"
 
 
 @pytest.fixture(scope="module")
 def checkpoint(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A network of ECG and beats, either of which may be missing."""
-    return trained_stage(store, tmp_path_factory.mktemp("runs"), "night_ecg")
+    """A network of ECG and heartbeats, either of which may be missing."""
+    return trained_checkpoint(store, tmp_path_factory.mktemp("runs"), "night_ecg")
 
 
 @pytest.fixture(scope="module")
@@ -60,18 +63,20 @@ def probabilities(frame: pd.DataFrame) -> np.ndarray:
     return frame[[name for name in frame if name.startswith("p_")]].to_numpy()
 
 
-def staged(out: Path, *arguments: object) -> int:
+def run_predict(out: Path, *arguments: object) -> int:
     return predict.main([*map(str, arguments), "--out", str(out)])
 
 
-def test_a_stored_recording_s_file_gives_what_evaluate_predicts(
+def test_a_file_gets_the_predictions_of_its_stored_recording(
     store: Path, checkpoint: Path, psg: Path, tmp_path: Path
 ) -> None:
     trained = load_trained(checkpoint)
-    nights = predict_windows(trained, windows_of(trained, [str(store)], "all"), Processes("cpu"), 4)
-    expected = next(night for night in nights if night.recording == "01-01-0001")
+    nights = open_nights((Source(str(store)),), "all")
+    segments = Segments(nights, trained.readers, trained.config.data.whole_nights(), scored_only=False)
+    stored = inference.predict(trained, segments, Processes("cpu"), 4)
+    expected = next(night for night in stored if night.recording == "01-01-0001")
     start = Store(store).open("01-01-0001").hypnogram.onset_s[0]
-    assert staged(tmp_path, psg, "--checkpoint", checkpoint, "--start", start) == 0
+    assert run_predict(tmp_path, psg, "--checkpoint", checkpoint, "--start", start) == 0
     found = hypnogram(tmp_path / "01-01-0001 PSG")
     n = min(len(found), len(expected))
     assert n >= len(expected) - 1
@@ -79,25 +84,20 @@ def test_a_stored_recording_s_file_gives_what_evaluate_predicts(
     np.testing.assert_allclose(probabilities(found)[:n], expected.probabilities[:n], atol=1e-4)
 
 
-def test_the_same_from_every_format(checkpoint: Path, psg: Path, ecg: tuple[np.ndarray, float], tmp_path: Path) -> None:
+def test_every_file_format_gives_the_same_stages(
+    checkpoint: Path, psg: Path, ecg: tuple[np.ndarray, float], tmp_path: Path
+) -> None:
     samples, rate = ecg
     np.savetxt(tmp_path / "plain.csv", samples, fmt="%.5f", header="ecg", comments="")
-    times = np.arange(len(samples)) / rate
-    np.savetxt(
-        tmp_path / "timed.tsv",
-        np.stack([times, samples], 1),
-        fmt="%.6f",
-        delimiter="\t",
-        header="time\tecg",
-        comments="",
-    )
+    timed = np.stack([np.arange(len(samples)) / rate, samples], axis=1)
+    np.savetxt(tmp_path / "timed.tsv", timed, fmt="%.6f", delimiter="\t", header="time\tecg", comments="")
     np.savez(tmp_path / "arrays.npz", ecg=samples, fs=rate)
     wfdb.wrsamp("record", rate, ["mV"], ["ECG"], samples[:, None], fmt=["16"], write_dir=str(tmp_path))
     out = tmp_path / "out"
     common = ("--checkpoint", checkpoint)
-    assert staged(out, psg, *common) == 0
-    assert staged(out, tmp_path / "plain.csv", "--fs", rate, "--column", "ecg", *common) == 0
-    assert staged(out, tmp_path / "timed.tsv", tmp_path / "arrays.npz", tmp_path / "record.hea", *common) == 0
+    assert run_predict(out, psg, *common) == 0
+    assert run_predict(out, tmp_path / "plain.csv", "--fs", rate, "--column", "ecg", *common) == 0
+    assert run_predict(out, tmp_path / "timed.tsv", tmp_path / "arrays.npz", tmp_path / "record.hea", *common) == 0
     expected = probabilities(hypnogram(out / "01-01-0001 PSG"))
     for name in ("plain", "timed", "arrays", "record"):
         np.testing.assert_allclose(probabilities(hypnogram(out / name)), expected, atol=0.02)
@@ -107,38 +107,36 @@ def test_the_same_from_every_format(checkpoint: Path, psg: Path, ecg: tuple[np.n
 
 
 @pytest.mark.parametrize("rate", [64, 250, 1000])
-def test_any_rate_and_either_polarity(
-    checkpoint: Path, ecg: tuple[np.ndarray, float], rate: int, tmp_path: Path
-) -> None:
-    samples, recorded = ecg
+def test_any_rate_and_polarity(checkpoint: Path, ecg: tuple[np.ndarray, float], rate: int) -> None:
+    samples, recorded_rate = ecg
     model = sleepkd.load(checkpoint)
-    _, expected = model.predict(samples, recorded)
-    other = np.interp(np.arange(0, len(samples) / recorded, 1 / rate), np.arange(len(samples)) / recorded, samples)
-    _, found = model.predict(-other, rate)
+    _, expected = model.predict(samples, recorded_rate)
+    times = np.arange(len(samples)) / recorded_rate
+    resampled = np.interp(np.arange(0, len(samples) / recorded_rate, 1 / rate), times, samples)
+    _, found = model.predict(-resampled, rate)
     assert np.abs(found[: len(expected)] - expected[: len(found)]).mean() < 0.03
 
 
-def test_beats_alone(checkpoint: Path, cohort: Path, tmp_path: Path) -> None:
+def test_rr_intervals_alone(checkpoint: Path, cohort: Path, tmp_path: Path) -> None:
     beats = np.load(cohort / "truth" / "01-01-0001.npz")["beats"]
     np.savetxt(tmp_path / "rr.csv", np.diff(beats), fmt="%.4f", header="rr", comments="")
-    assert staged(tmp_path / "out", tmp_path / "rr.csv", "--checkpoint", checkpoint) == 0
+    assert run_predict(tmp_path / "out", tmp_path / "rr.csv", "--checkpoint", checkpoint) == 0
     labels, found = sleepkd.load(checkpoint).predict_beats(beats - beats[0])
     np.testing.assert_allclose(probabilities(hypnogram(tmp_path / "out" / "rr")), found, atol=5e-3)
     assert len(labels) == int((beats[-1] - beats[0]) / 30)
 
 
-def test_an_eeg_network_takes_eeg(store: Path, psg: Path, tmp_path: Path) -> None:
-    checkpoint = trained_stage(store, tmp_path, "night_eeg")
-    options = ("--checkpoint", checkpoint, "--channel", "EEG C3.*")
-    assert staged(tmp_path / "out", psg, *options) == 0
+def test_an_eeg_network_stages_an_eeg(store: Path, psg: Path, tmp_path: Path) -> None:
+    checkpoint = trained_checkpoint(store, tmp_path, "night_eeg")
+    assert run_predict(tmp_path / "out", psg, "--checkpoint", checkpoint, "--channel", "EEG C3.*") == 0
     frame = hypnogram(tmp_path / "out" / "01-01-0001 PSG")
     assert frame["quality"].isna().all() and (frame["stage"] != "unscored").all()
 
 
-def test_what_is_written_is_read_by_other_libraries(checkpoint: Path, psg: Path, tmp_path: Path) -> None:
+def test_other_libraries_read_the_output(checkpoint: Path, psg: Path, tmp_path: Path) -> None:
     write_temperature(checkpoint, {"temperature": 1.7})
     try:
-        assert staged(tmp_path, psg, "--checkpoint", checkpoint, "--abstain-below", 0.4) == 0
+        assert run_predict(tmp_path, psg, "--checkpoint", checkpoint, "--abstain-below", 0.4) == 0
     finally:
         (checkpoint.parent / "temperature.json").unlink()
     folder = tmp_path / "01-01-0001 PSG"
@@ -152,45 +150,46 @@ def test_what_is_written_is_read_by_other_libraries(checkpoint: Path, psg: Path,
     assert len(both.annotations) == len(frame)
     assert EdfRecords(folder / "hypnogram.edf").header.date == raw.info["meas_date"].date()
     np.testing.assert_allclose(probabilities(frame).sum(axis=1), 1, atol=2e-3)
-    sure = probabilities(frame).max(axis=1)
-    assert ((frame["stage"] == "unscored") == ((frame["quality"] < 0.5) | (sure < 0.3999))).mean() > 0.98
+    confidence = probabilities(frame).max(axis=1)
+    assert ((frame["stage"] == "unscored") == ((frame["quality"] < 0.5) | (confidence < 0.3999))).mean() > 0.98
     summary = json.loads((folder / "summary.json").read_text())
     yasa_names = {"W": "WAKE", "NREM": "NREM", "REM": "REM", "unscored": "UNS"}
-    expected = yasa.Hypnogram(
-        [yasa_names[stage] for stage in frame["stage"]], n_stages=3, freq="30s"
-    ).sleep_statistics()
+    stages = [yasa_names[stage] for stage in frame["stage"]]
+    expected = yasa.Hypnogram(stages, n_stages=3, freq="30s").sleep_statistics()
     assert summary["sleep_statistics"]["TST"] == pytest.approx(expected["TST"])
     assert "Not a medical device." in (tmp_path / "index.html").read_text()
 
 
-def test_temperature_is_applied(checkpoint: Path, ecg: tuple[np.ndarray, float], tmp_path: Path) -> None:
+def test_the_temperature_is_applied(checkpoint: Path, ecg: tuple[np.ndarray, float], tmp_path: Path) -> None:
     _, plain = sleepkd.load(checkpoint).predict(*ecg)
-    own = tmp_path / "best.pt"
-    own.write_bytes(checkpoint.read_bytes())
-    write_temperature(own, {"temperature": 3.0})
-    _, softer = sleepkd.load(own).predict(*ecg)
+    calibrated = tmp_path / "best.pt"
+    calibrated.write_bytes(checkpoint.read_bytes())
+    write_temperature(calibrated, {"temperature": 3.0})
+    _, softer = sleepkd.load(calibrated).predict(*ecg)
     powers = plain.astype(float) ** (1 / 3)
     np.testing.assert_allclose(softer, powers / powers.sum(axis=1, keepdims=True), atol=1e-5)
 
 
-def test_where_the_heart_is_lost_nothing_is_staged(checkpoint: Path, ecg: tuple[np.ndarray, float]) -> None:
+def test_a_flat_ecg_stays_unscored(checkpoint: Path, ecg: tuple[np.ndarray, float]) -> None:
     samples, rate = ecg
-    lost = samples.copy()
-    lost[round(300 * rate) : round(900 * rate)] = 0.0
-    labels, _ = sleepkd.load(checkpoint).predict(lost, rate)
+    flat = samples.copy()
+    flat[round(300 * rate) : round(900 * rate)] = 0.0
+    labels, _ = sleepkd.load(checkpoint).predict(flat, rate)
     assert all(label == "unscored" for label in labels[11:29])
     assert sum(label != "unscored" for label in labels[30:]) > 20
-    lost[round(250 * rate) :] = 0.0
-    with pytest.raises(UserError, match=r"plausible beats in|have a usable heart"):
-        sleepkd.load(checkpoint).predict(lost, rate)
+    flat[round(250 * rate) :] = 0.0
+    with pytest.raises(UserError, match=r"plausible beats in|have usable heartbeats"):
+        sleepkd.load(checkpoint).predict(flat, rate)
 
 
-def test_what_quality_is_judged_by_is_there(checkpoint: Path, ecg: tuple[np.ndarray, float], tmp_path: Path) -> None:
+def test_signal_quality_is_reported_per_sleep_epoch(
+    checkpoint: Path, ecg: tuple[np.ndarray, float], tmp_path: Path
+) -> None:
     samples, rate = ecg
     bad = np.minimum(samples, np.percentile(samples, 99.8))  # the amplifier saturates at some R waves
     bad[round(300 * rate) : round(315 * rate)] = bad[round(300 * rate)]  # half of the eleventh sleep epoch
     np.savetxt(tmp_path / "bad.csv", bad, header="ecg", comments="")
-    assert staged(tmp_path / "out", tmp_path / "bad.csv", "--checkpoint", checkpoint, "--fs", rate) == 0
+    assert run_predict(tmp_path / "out", tmp_path / "bad.csv", "--fs", rate, "--checkpoint", checkpoint) == 0
     frame = hypnogram(tmp_path / "out" / "bad")
     assert list(frame)[-4:] == ["quality", "beats", "flat", "clipped"]
     np.testing.assert_allclose(frame["flat"], [0.5 if i == 10 else 0 for i in range(len(frame))], atol=2e-3)
@@ -198,7 +197,7 @@ def test_what_quality_is_judged_by_is_there(checkpoint: Path, ecg: tuple[np.ndar
     assert frame["beats"][10] < 0.7 * frame["beats"][9]
 
 
-def test_one_bad_file_never_stops_the_rest(
+def test_bad_files_are_reported_and_the_others_staged(
     checkpoint: Path, psg: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "nights"
@@ -208,55 +207,64 @@ def test_one_bad_file_never_stops_the_rest(
     (folder / "page.edf").write_text("<html></html>")
     np.savetxt(folder / "flat.csv", np.zeros(100_000), header="ecg", comments="")
     np.savetxt(folder / "short.csv", np.zeros(100), header="ecg", comments="")
-    assert staged(tmp_path / "out", folder, "--checkpoint", checkpoint, "--fs", 100) == 1
-    said = capsys.readouterr()
-    assert "1 of 5 staged" in said.out
-    lines = [line for line in said.err.splitlines() if line.startswith("error: ")]
+    assert run_predict(tmp_path / "out", folder, "--checkpoint", checkpoint, "--fs", 100) == 1
+    printed = capsys.readouterr()
+    assert "1 of 5 staged" in printed.out
+    lines = [line for line in printed.err.splitlines() if line.startswith("error: ")]
     assert len(lines) == 4 and all(str(folder) in line for line in lines)
+    assert "\r" not in printed.err and "predict: 5 of 5 nights" in printed.err  # no progress bar without a terminal
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"good", "index.html"}
     page = (tmp_path / "out" / "index.html").read_text()
     assert "Not staged" in page and "is constant" in page and "http" not in page.replace("http-equiv", "")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["gone.edf"], "gone.edf: no such file or folder"),
         (["{psg}", "--checkpoint", "gone.pt"], "gone.pt: no such checkpoint"),
         (["{psg}", "--abstain-below", "1"], "--abstain-below: must be"),
         (["{psg}", "--fs", "0"], "--fs: must be positive"),
+        (["{psg}", "--start", "-1"], "--start: must be 0 or more"),
     ],
 )
-def test_a_mistake_is_one_line(arguments: list[str], said: str, checkpoint: Path, psg: Path, tmp_path: Path) -> None:
+def test_a_mistake_is_one_line(arguments: list[str], message: str, checkpoint: Path, psg: Path, tmp_path: Path) -> None:
     filled = [argument.format(psg=psg) for argument in arguments]
     if "--checkpoint" not in filled:
         filled += ["--checkpoint", str(checkpoint)]
-    with pytest.raises(UserError, match=said):
-        staged(tmp_path / "out", *filled)
+    with pytest.raises(UserError, match=message):
+        run_predict(tmp_path / "out", *filled)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("module", ["edfio", "matplotlib", "yasa"])
+def test_a_missing_package_is_named_before_a_file_is_written(
+    module: str, checkpoint: Path, psg: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(UserError, match=rf"sleepkd predict: the package {module} is not installed; pip install"):
+        run_predict(tmp_path / "out", psg, "--checkpoint", checkpoint)
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("reading", "message"),
     [
-        (Reading(channel="EEG C3-CLE"), "is no ECG"),
+        (Reading(channel="EEG C3.*"), "is no ECG"),
         (Reading(channel="SpO2"), "has no channel SpO2; --channel names one of"),
         (Reading(start_s=1700), "too short to be staged"),
     ],
 )
-def test_what_cannot_be_staged_says_why(options: Reading, said: str, checkpoint: Path, psg: Path) -> None:
-    labels = EdfFile(psg).labels
-    channel = (
-        next(label for label in labels if label.startswith("EEG C3")) if "EEG" in options.channel else options.channel
-    )
-    reading = Reading(channel, options.rate_hz, options.beats, options.start_s)
-    with pytest.raises(UserError, match=said):
+def test_a_rejected_recording_is_reported_with_the_reason(
+    reading: Reading, message: str, checkpoint: Path, psg: Path
+) -> None:
+    with pytest.raises(UserError, match=message):
         read_recording(psg, load_trained(checkpoint).inputs, reading)
 
 
-def test_two_files_of_one_name_get_folders_of_their_own(checkpoint: Path, psg: Path, tmp_path: Path) -> None:
+def test_files_of_the_same_name_get_folders_of_their_own(checkpoint: Path, psg: Path, tmp_path: Path) -> None:
     for night in ("a", "b"):
         (tmp_path / "in" / night).mkdir(parents=True)
         (tmp_path / "in" / night / "psg.edf").write_bytes(psg.read_bytes())
-    assert staged(tmp_path / "out", tmp_path / "in", "--checkpoint", checkpoint) == 0
+    assert run_predict(tmp_path / "out", tmp_path / "in", "--checkpoint", checkpoint) == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"a-psg.edf", "b-psg.edf", "index.html"}

@@ -1,4 +1,4 @@
-"""examples/web in headless Chromium: a CSV of RR intervals becomes the hypnogram that `predict_beats` gives."""
+"""examples/web in headless Chromium: a CSV of RR intervals gets the stages of `Model.predict_beats`."""
 
 import http.server
 import json
@@ -19,8 +19,8 @@ from launch import REPOSITORY, tiny_night
 import sleepkd
 import train_ddp
 from sleepkd import export
-from sleepkd.settings import load_config
 from sleepkd.distributed import Processes
+from sleepkd.settings import load_config
 
 pytestmark = pytest.mark.slow
 WEB = REPOSITORY / "examples" / "web"
@@ -30,7 +30,7 @@ QUIET = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-
 
 
 class Browser:
-    """A session of chromedriver, in the WebDriver protocol (W3C)."""
+    """A session of chromedriver, by the WebDriver protocol (W3C)."""
 
     def __init__(self, port: int, profile: Path):
         self._root = f"http://127.0.0.1:{port}"
@@ -47,11 +47,11 @@ class Browser:
     def run(self, script: str, *arguments: str) -> Any:
         return self.ask("/execute/sync", {"script": script, "args": arguments})
 
-    def said(self, ends: str) -> str:
-        """The line under the field, once it holds a text."""
+    def status(self, text: str) -> str:
+        """The status line of the page, once it contains a text."""
         for _ in range(300):
-            line = self.run("return document.getElementById('said').textContent")
-            if ends in line:
+            line = self.run("return document.getElementById('status').textContent")
+            if text in line:
                 return line
             time.sleep(0.1)
         raise AssertionError(line)
@@ -98,13 +98,13 @@ def browser(checkpoint: Path, tmp_path: Path) -> Iterator[Browser]:
         server.shutdown()
 
 
-def test_a_dropped_csv_is_staged_as_predict_stages_it(browser: Browser, checkpoint: Path, cohort: Path) -> None:
+def test_a_dropped_csv_gets_the_stages_of_predict_beats(browser: Browser, checkpoint: Path, cohort: Path) -> None:
     beats = np.load(cohort / "truth" / "01-01-0001.npz")["beats"]
-    beats = np.delete(beats, np.s_[400:520])  # the strap slipped
+    beats = np.delete(beats, np.s_[400:520])  # a gap of two minutes
     intervals = np.rint(1000 * np.diff(beats)).astype(int)
-    browser.said("Ready")
+    browser.status("Ready")
     browser.drop("rr.csv", "rr_ms\n" + "\n".join(map(str, intervals)) + "\n")
-    assert "rr.csv:" in browser.said("sleep epochs")
+    assert "rr.csv:" in browser.status("sleep epochs")
     header, *lines = browser.run("return window.hypnogram").splitlines()
     assert header == "onset,stage,p_W,p_NREM,p_REM,quality"
     stages, expected = sleepkd.load(checkpoint).predict_beats(np.concatenate([[0], np.cumsum(intervals) / 1000]))
@@ -113,13 +113,13 @@ def test_a_dropped_csv_is_staged_as_predict_stages_it(browser: Browser, checkpoi
     assert [row[1] for row in found] == stages and "unscored" in stages and len(set(stages)) > 1
 
 
-def test_what_is_no_night_is_said(browser: Browser) -> None:
-    browser.said("Ready")
-    for text, why in (
-        ("rr\n800\nabc\n", "line 3: abc is no number"),
-        ("rr\n" + "800\n" * 50, "lasts 0.7 min, too short to be staged"),
-        ("name\nx\n", "none of its columns is called rr or time"),
+def test_a_file_that_cannot_be_staged_is_reported_with_the_reason(browser: Browser) -> None:
+    browser.status("Ready")
+    for text, reason in (
+        ("rr\n800\nabc\n", "line 3: abc is not a number"),
+        ("rr\n" + "800\n" * 50, "lasts 0.7 min, too short: staging needs 10 min"),
+        ("name\nx\n", "no column is named rr or time"),
         ("", "the file is empty"),
     ):
         browser.drop("bad.csv", text)
-        assert browser.said(why).startswith("bad.csv: ")
+        assert browser.status(reason).startswith("bad.csv: ")
