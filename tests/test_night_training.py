@@ -1,6 +1,5 @@
-"""Training and evaluating in view `night`, from several stores, and from nights that nobody scored."""
+"""Training and prediction in view `night`: all losses at once, unlabelled recordings, scheduled weights, devices."""
 
-import json
 import re
 from pathlib import Path
 
@@ -8,166 +7,151 @@ import numpy as np
 import pytest
 import torch
 from launch import run, tiny
+from runs import distance, logged, train
 
-import train_ddp
-from evaluate import windows_of
 from sleepkd import prepare
+from sleepkd.checkpoints.checkpoint import read_checkpoint
+from sleepkd.checkpoints.trained import TrainedNetwork, load_trained
+from sleepkd.data.data_settings import Source
+from sleepkd.data.nights import open_nights
+from sleepkd.data.segments import STUDENT, Segments
 from sleepkd.data.store import Store
-from sleepkd.settings import load_config
-from sleepkd.checkpoints.trained import load_trained
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError
 from sleepkd.evaluation.inference import predict, probabilities_of
-from sleepkd.checkpoints.checkpoint import Checkpoint, read_checkpoint
+from sleepkd.losses import LOSSES
+from sleepkd.losses.loss import NetworkOutput
+from sleepkd.settings import load_config
+from train_ddp import build_stage
 
 NIGHT = {"data__view": "night", "data__segment_minutes": 5, "train__batch_size": 8}
 META = torch.device("meta")
-OTHERS = ("lskd", "dkd", "dist", "wttm", "transition", "hint", "vid", "sp", "rkd", "crd")
-ALL_TERMS = (
-    "loss.ce.weight=0.4",
-    "loss.kd.weight=0.3",
-    "loss.at.weight=0.3",
-    *(f"loss.{name}.weight=0.01" for name in OTHERS),
-)
-
-
-def train(stage: str, overrides: list[str]) -> tuple[Path, Checkpoint]:
-    config = load_config([stage], overrides)
-    assert train_ddp.train(config, Processes("cpu")) == 0
-    return config.run_directory, read_checkpoint(config.run_directory / "last.pt")
+ALL_LOSSES = [f"loss.{name}.weight=0.01" for name in LOSSES]
 
 
 @pytest.fixture(scope="module")
 def teacher(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A network of the EEG that answers on the grid of a night."""
+    """U-Time on EEG, with an output every 10 s."""
     folder, _ = train("eeg_base", tiny(store, tmp_path_factory.mktemp("teacher"), **NIGHT))
     return folder / "best.pt"
 
 
 @pytest.fixture(scope="module")
-def bare(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same cohort, scored by nobody: all of it trains."""
-    out = tmp_path_factory.mktemp("bare") / "store"
+def unlabelled(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same cohort without labels; all recordings are training recordings."""
+    out = tmp_path_factory.mktemp("unlabelled") / "store"
     yaml = (Path(__file__).parents[1] / "configs" / "datasets" / "mass.yaml").read_text()
-    layout = out.parent / "bare.yaml"
+    layout = out.parent / "unlabelled.yaml"
     head, _, rest = yaml.partition("scoring:")
-    layout.write_text(
-        head.replace("name: mass", "name: bare") + "scoring: none\n\nstandard" + rest.partition("standard")[2]
-    )
+    head = head.replace("name: mass", "name: unlabelled")
+    layout.write_text(head + "scoring: none\n\nstandard" + rest.partition("standard")[2])
     assert prepare.main(["--dataset", str(layout), "--raw", str(cohort), "--out", str(out), "--rate", "64"]) == 0
-    for path in out.glob("recordings/*/recording.json"):  # as if other nights: the same ones would be refused
+    for path in out.glob("recordings/*/recording.json"):  # the same recordings in two stores would be refused
         path.write_text(re.sub('"digest": "[0-9a-f]+"', '"digest": ""', path.read_text()))
     return out
 
 
-def test_all_terms_on_one_and_two_processes(store: Path, teacher: Path, tmp_path: Path) -> None:
+def whole_nights(trained: TrainedNetwork, store: Path) -> Segments:
+    nights = open_nights((Source(str(store)),), "all")
+    return Segments(nights, trained.readers, trained.config.data.whole_nights(), scored_only=False)
+
+
+def test_all_losses_on_one_and_two_processes_and_from_cached_targets(
+    store: Path, teacher: Path, tmp_path: Path
+) -> None:
     exact = {"train__precision": "fp64", "model__norm": "group", "train__epochs": 2, "stage__teacher": teacher}
-    overrides = [*tiny(store, tmp_path / "one", **NIGHT | exact), *ALL_TERMS]
-    _, one = train("kd_temp", overrides)
-    two = [*tiny(store, tmp_path / "two", **NIGHT | exact), *ALL_TERMS]
+    folder, one = train("kd_temp", [*tiny(store, tmp_path / "one", **NIGHT, **exact), *ALL_LOSSES])
+    for line in logged(folder) + logged(folder, "validation"):
+        assert all(line[name] > 0 for name in LOSSES if name != "vid")
+
+    two = [*tiny(store, tmp_path / "two", **NIGHT, **exact), *ALL_LOSSES]
     run("train_ddp.py", "--config", "kd_temp", "--set", *two, processes=2)
-    other = read_checkpoint(tmp_path / "two" / "3class" / "kd_temp" / "last.pt")
-    for name, value in one.model.items():
-        assert (other.model[name] - value).norm() <= 1e-9 * value.norm()
-    lines = [json.loads(line) for line in (tmp_path / "one/3class/kd_temp/metrics.jsonl").read_text().splitlines()]
-    assert all(min(line[name] for name in ("ce", "kd", "at", *OTHERS) if name != "vid") > 0 for line in lines)
+    assert distance(one.model, read_checkpoint(tmp_path / "two" / "3class" / "kd_temp" / "last.pt").model) < 1e-9
 
-
-def test_a_cached_teacher_of_nights_gives_the_same_losses(store: Path, teacher: Path, tmp_path: Path) -> None:
-    losses = []
-    for cached in ("false", "true"):
-        more = {
-            "stage__teacher": teacher,
-            "distill__cache_teacher": cached,
-            "train__epochs": 2,
-            "train__precision": "fp64",
-        }
-        folder, _ = train("kd_temp", [*tiny(store, tmp_path / cached, **NIGHT | more), *ALL_TERMS])
-        losses.append([json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()])
-    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-6)
+    cached = [*tiny(store, tmp_path / "cached", **NIGHT, **exact, distill__cache_teacher="true"), *ALL_LOSSES]
+    cached_folder, _ = train("kd_temp", cached)
+    for a, b in zip(logged(folder), logged(cached_folder), strict=True):
+        assert b["loss"] == pytest.approx(a["loss"], rel=1e-6)  # the cache is float32
 
 
 def test_every_scored_sleep_epoch_is_predicted_once(store: Path, teacher: Path) -> None:
     trained = load_trained(teacher)
-    nights = predict(trained, windows_of(trained, [str(store)], "all"), Processes("cpu"), 4)
+    nights = predict(trained, whole_nights(trained, store), Processes("cpu"), 4)
     opened = Store(store)
     for night in nights:
         hypnogram = opened.open(night.recording).hypnogram
-        inside = hypnogram.onset_s + hypnogram.duration_s <= 1800
-        inside &= hypnogram.onset_s >= 0
+        inside = (hypnogram.onset_s >= 0) & (hypnogram.onset_s + hypnogram.duration_s <= 1800)
         np.testing.assert_allclose(night.onset_s, hypnogram.onset_s[inside], atol=1e-9)
         np.testing.assert_allclose(night.duration_s, hypnogram.duration_s[inside])
 
 
-def test_an_update_and_a_prediction_leave_nothing_on_the_cpu(store: Path, teacher: Path, tmp_path: Path) -> None:
-    """On a device of shapes alone, which no tensor of the CPU may meet: as on CUDA, where there is none to test on."""
-    config = load_config(["kd_temp"], [*tiny(store, tmp_path, **NIGHT, stage__teacher=teacher), *ALL_TERMS])
-    run = train_ddp.set_up(config, Processes("cpu"))
-    run.stop.release()
-    stage, rows = run.stage, np.arange(4)
+def test_an_update_and_a_prediction_use_no_tensor_on_another_device(store: Path, teacher: Path, tmp_path: Path) -> None:
+    """torch's meta device, which holds shapes only and refuses tensors of the CPU, stands in for CUDA."""
+    config = load_config(["kd_temp"], [*tiny(store, tmp_path, **NIGHT, stage__teacher=teacher), *ALL_LOSSES])
+    nights = open_nights(config.data.sources, "train")
+    stage = build_stage(config, nights[0].rate_hz)
+    segments = Segments(nights, stage.readers, config.data, stage.objective.uses_unlabelled, STUDENT)
     stage.to(META, torch.float32)
-    stage.train_mode()
-    batch = run.segments[rows].to(META, torch.float32)
-    # As train_ddp.forward, but for autocast, which this device has not.
-    targets, student = stage.teach(batch), stage.answer(run.learner(batch.inputs["student"]), batch)
-    loss, terms = stage.loss(student, targets, batch, stage.counts(run.segments.table.take(rows)))
+    stage.learner.train()
+    rows = np.arange(4)
+    batch = segments[rows].to(META, torch.float32)
+    # As train_ddp.forward, without autocast, which this device does not have.
+    targets = stage.teacher.targets(batch, stage.objective)
+    student = NetworkOutput(batch.per_sleep_epoch(stage.learner(batch.inputs[STUDENT])), stage.taps.pop())
+    normalizers = stage.objective.normalizers(segments.table.take(rows))
+    loss, losses = stage.objective.weighted_sum(student, targets, batch, normalizers, epoch=0)
     loss.backward()
-    assert set(terms) == {"ce", "kd", "at", *OTHERS}
-    assert all(x.device == META for x in (student.logits, *targets.values(), *terms.values()))
+    assert set(losses) == set(LOSSES)
+    assert all(x.device == META for x in (student.logits, *targets.values(), *losses.values()))
 
     trained = load_trained(teacher)
-    segments = windows_of(trained, [str(store)], "all")
-    said = probabilities_of(trained.network.to(META), segments[np.array([0, 1])].to(META, torch.float32))
-    assert said.device == META
-    assert said.shape == (*segments.table.labels[:2].shape, 3)
+    segments = whole_nights(trained, store)
+    found = probabilities_of(trained.network.to(META), segments[np.array([0, 1])].to(META, torch.float32))
+    assert found.device == META
+    assert found.shape == (*segments.table.labels[:2].shape, 3)
 
 
-def test_an_answer_on_the_grid_is_that_of_the_whole_sleep_epoch(store: Path, tmp_path: Path) -> None:
+def test_the_mean_of_10_s_outputs_is_the_output_of_a_sleep_epoch(store: Path, tmp_path: Path) -> None:
     """Means over 30 s are means of means over 10 s, and the classifier behind them is linear."""
-    config = load_config(["eeg_base"], tiny(store, tmp_path))
-    by_epoch = train_ddp.set_up(config, Processes("cpu")).stage
-    config = load_config(["eeg_base"], tiny(store, tmp_path / "night", **NIGHT))
-    by_cell = train_ddp.set_up(config, Processes("cpu")).stage
-    by_cell.student.load_state_dict(by_epoch.student.state_dict())
+    per_sleep_epoch = build_stage(load_config(["eeg_base"], tiny(store, tmp_path)), 64).student.eval()
+    per_token = build_stage(load_config(["eeg_base"], tiny(store, tmp_path, **NIGHT)), 64).student.eval()
+    per_token.load_state_dict(per_sleep_epoch.state_dict())
     x = torch.randn(2, 1, 30 * 64)
     with torch.no_grad():
-        token_spans = by_cell.student.eval()({"eeg": x})
-        whole = by_epoch.student.eval()({"eeg": x})
-    assert token_spans.shape == (2, 3, 3)
-    torch.testing.assert_close(token_spans.mean(dim=1, keepdim=True), whole)
+        tokens, whole = per_token({"eeg": x}), per_sleep_epoch({"eeg": x})
+    assert tokens.shape == (2, 3, 3)
+    torch.testing.assert_close(tokens.mean(dim=1, keepdim=True), whole)
 
 
 @pytest.mark.parametrize("view", ["epochs", "night"])
-def test_nights_without_labels_teach_through_the_teacher(
-    store: Path, bare: Path, tmp_path: Path, view: str, capsys: pytest.CaptureFixture[str]
+def test_unlabelled_recordings_are_distilled(
+    store: Path, unlabelled: Path, tmp_path: Path, view: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     more = {"data__view": view, "data__segment_minutes": 5} if view == "night" else {}
-    targets, _ = train("eeg_base", tiny(store, tmp_path, **more))
-    stores = f"data.nights=[{{store: {store}}}, {{store: {bare}}}]"
-    counts = {}
+    teacher = train("eeg_base", tiny(store, tmp_path, **more))[0] / "best.pt"
+    stores = f"data.nights=[{{store: {store}}}, {{store: {unlabelled}}}]"
+    printed = {}
     for stage in ("ecg_base", "kd_temp"):
-        overrides = [
-            o for o in tiny(store, tmp_path, **more, stage__teacher=targets / "best.pt") if "data.store" not in o
-        ]
+        overrides = tiny(store, tmp_path, **more, stage__teacher=teacher)
         capsys.readouterr()
-        train(stage, [*overrides, stores])
-        counts[stage] = capsys.readouterr().out
-    assert "without labels" not in counts["ecg_base"]
-    assert "nights (6 without labels)" in counts["kd_temp"]
-    lines = [json.loads(line) for line in (tmp_path / "3class/kd_temp/metrics.jsonl").read_text().splitlines()]
+        folder, _ = train(stage, [*(each for each in overrides if "data.store" not in each), stores])
+        printed[stage] = capsys.readouterr().out
+    assert "without labels" not in printed["ecg_base"]
+    assert "nights (6 without labels)" in printed["kd_temp"]
+    lines = logged(folder)
     assert all(np.isfinite(line["loss"]) for line in lines)
+    assert sum(lines[0][f"unlabelled_{name}"] for name in ("W", "NREM", "REM")) == pytest.approx(1)
 
 
-def test_a_teacher_and_its_student_look_in_the_same_way(store: Path, teacher: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="answers in view night"):
+def test_teacher_and_student_need_the_same_view(store: Path, teacher: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"was trained with data\.view night, this run has epochs"):
         train("kd_temp", tiny(store, tmp_path, stage__teacher=teacher))
 
 
-def test_a_weight_on_a_ramp_is_that_of_the_epoch(store: Path, tmp_path: Path) -> None:
-    ramp = "loss.ce.weight={start: 0.25, end: 1, epochs: 1}"
-    folder, _ = train("eeg_base", [*tiny(store, tmp_path, **NIGHT, train__epochs=2, train__log_every=1), ramp])
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    for line in lines:
-        weight = 1 if line["kind"] == "validation" else (0.25, 1)[line["epoch"]]
-        assert line["loss"] == pytest.approx(weight * line["ce"], rel=1e-5)
-    assert {line["kind"] for line in lines} == {"train", "validation"}
+def test_a_scheduled_weight_is_that_of_the_training_epoch(store: Path, tmp_path: Path) -> None:
+    schedule = "loss.ce.weight={start: 0.25, end: 1, epochs: 1}"
+    folder, _ = train("eeg_base", [*tiny(store, tmp_path, **NIGHT, train__epochs=2), schedule])
+    for line in logged(folder):
+        assert line["loss"] == pytest.approx((0.25, 1)[line["epoch"]] * line["ce"], rel=1e-5)
+    for line in logged(folder, "validation"):
+        assert line["loss"] == pytest.approx(line["ce"], rel=1e-5)
