@@ -8,10 +8,10 @@ from typing import Any, TextIO
 
 import numpy as np
 import yaml
-from torch.utils.tensorboard import SummaryWriter
 
 from sleepkd.checkpoints.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 from sleepkd.errors import UserError
+from sleepkd.extras import require_extra
 from sleepkd.files import write_text_atomically
 from sleepkd.provenance import environment
 from sleepkd.settings import Config, config_of, result_settings
@@ -30,6 +30,9 @@ class RunDirectory:
         self._writes = writes
         if not writes:
             return
+        require_extra("tensorboard", "train", "training")
+        from torch.utils.tensorboard import SummaryWriter  # here: the studies import this module and log nothing
+
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(self.path)
