@@ -174,13 +174,16 @@ def stored_nights(n: int) -> list[NightPredictions]:
 
 
 def evaluate_stored(folder: Path, out: Path) -> None:
-    """From stored predictions to report.html; prints the processor seconds of each step."""
+    """From stored predictions to report.html; prints the CPU seconds of each step."""
     last = time.process_time()
 
     def lap(what: str) -> None:
         nonlocal last
         print(f"| {what} | {time.process_time() - last:.2f} |", flush=True)
         last = time.process_time()
+
+    import matplotlib.pyplot  # noqa: F401  before the steps that import it
+    import yasa  # noqa: F401
 
     from sleepkd.evaluation.analysis import analyse, draw, draw_together
     from sleepkd.evaluation.pages.report import Provenance, write_report
@@ -194,7 +197,7 @@ def evaluate_stored(folder: Path, out: Path) -> None:
     write_metrics(out / "metrics.json", analysis.metrics)
     lap("metrics.json")
     pictures = {"model": [*draw(analysis, out), *draw_together([analysis], out)]}
-    lap(f"{len(pictures['model'])} pictures")
+    lap(f"{len(pictures['model'])} figures")
     write_report(out / "report.html", "Stored nights", [analysis], pictures, Provenance())
     lap("report.html")
 
@@ -209,7 +212,7 @@ def print_speed(n: int) -> None:
     print(f"bootstrap, 10,000 draws, {n} nights, mean, median and pooled of 5 scores: {seconds:.2f} s\n")
     with tempfile.TemporaryDirectory() as folder:
         write_predictions(nights, Path(folder) / "predictions", CLASS_NAMES[K])
-        print("| step | processor seconds |\n|---|---|", flush=True)
+        print("| step | CPU seconds |\n|---|---|", flush=True)
         start = time.perf_counter()
         subprocess.run([sys.executable, "-m", "benchmarks.evaluation", "stored", folder], check=True)
         seconds = time.perf_counter() - start
