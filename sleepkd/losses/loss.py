@@ -35,7 +35,12 @@ class FeatureShapes(NamedTuple):
 
 @dataclass(frozen=True)
 class LinearSchedule:
-    """A weight annealed linearly from `start` in the first training epoch to `end` after `epochs`, then constant."""
+    """A weight that is annealed linearly over the training epochs.
+
+    start: in the first training epoch.
+    end: after `epochs` training epochs, and from there on.
+    epochs: length of the schedule.
+    """
 
     start: float
     end: float
@@ -60,7 +65,10 @@ def weight_or_schedule(value: Any, key: str) -> float | LinearSchedule:
 
 @dataclass(frozen=True)
 class LossSettings:
-    """Settings common to all losses. A loss of weight 0 is not computed."""
+    """Settings common to all losses.
+
+    weight: in the objective, a number or {start, end, epochs}; a loss of weight 0 is not computed.
+    """
 
     weight: Annotated[float | LinearSchedule, weight_or_schedule] = 0.0
 

@@ -23,12 +23,17 @@ REFINING_KERNEL = 5
 class NightSettings:
     """Settings of the night network. The defaults have 0.6 M parameters on heartbeats, 0.8 M on ECG and heartbeats.
 
-    width: channels of the tokens. filters: channels of an encoder's first level, doubled at each level up to `width`.
-    kernel, dilations, repeats: of the convolutions along the night. With the defaults they reach 63 minutes to either
-    side.
-    encoder: "strided", or "utime": U-Time's encoder and bottom (sized by `utime`) on every 30 s of a signal, so that it
+    name: selects the network.
+    width: channels of the tokens.
+    filters: channels of an encoder's first level, doubled at each level up to `width`.
+    encoder: strided convolutions, or U-Time's encoder and bottom (sized by `utime`) on every 30 s of a signal, so that it
     can start from a trained one. Heartbeats always have the strided encoder.
+    kernel: length of the convolutions along the night.
+    dilations: of the convolutions along the night.
+    repeats: how often the dilations are repeated. With the defaults the network sees 63 minutes to either side.
+    dropout: after each convolution along the night.
     causal: an output depends on no signal later than `lookahead_minutes` after the end of its token.
+    lookahead_minutes: with `causal`, how much later signal an output may use, in steps of 10 s.
     """
 
     name: str = "night"

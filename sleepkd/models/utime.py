@@ -16,7 +16,16 @@ from sleepkd.errors import UserError
 
 @dataclass(frozen=True)
 class UTimeSettings:
-    """Settings of U-Time. The defaults are the published ones."""
+    """Settings of U-Time. The defaults are the published ones.
+
+    name: selects the network.
+    filters: channels of each encoder level.
+    pools: max-pooling factor of each encoder level.
+    bottom_filters: channels of the bottleneck.
+    kernel: length of the convolutions.
+    dilation: of the encoder's convolutions.
+    norm: BatchNorm per process, SyncBatchNorm (CUDA) or GroupNorm.
+    """
 
     name: str = "utime"
     filters: tuple[int, ...] = (16, 32, 64, 128, 256)
