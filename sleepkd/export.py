@@ -13,17 +13,19 @@ import argparse
 import json
 import tempfile
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from sleepkd.checkpoints.trained import TrainedNetwork
 from sleepkd.data.data_settings import Source
-from sleepkd.data.hypnogram import UNSCORED
+from sleepkd.data.hypnogram import CLASS_NAMES, UNSCORED
 from sleepkd.data.nights import open_nights
 from sleepkd.data.segments import Segments
+from sleepkd.data.stage_inputs import describe_inputs
 from sleepkd.data.views import TOKEN_SECONDS
 from sleepkd.errors import UserError, run_command
 from sleepkd.evaluation.scores.metrics import batch_scores, confusion_matrix
@@ -147,12 +149,12 @@ def model_card(model: Model, file_line: str, metrics: Path | None) -> str:
     config, inputs = model.trained.config, model.trained.inputs
     parts = [
         f"# {config.stage.name}",
-        "Sleep stages from " + " and ".join(inputs) + ".",
+        f"Sleep stages from {describe_inputs(inputs)}.",
         *model.about,
         "## File",
         file_line,
-        f"Classes: {config.data.classes}. Temperature: {model.temperature:g}. Inputs: "
-        + "; ".join(f"{name}, {item}" for name, item in inputs.items()),
+        f"Classes: {', '.join(CLASS_NAMES[config.data.classes])}. Temperature: {model.temperature:g}.",
+        "\n".join(f"- Input `{name}`: {_listed(asdict(item))}" for name, item in inputs.items()),
         "## Training",
         f"Stores: {', '.join(source.store for source in config.data.sources)}; stage `{config.stage.name}`, "
         f"teacher {config.stage.teacher or 'none'}; {config.train.epochs} training epochs, seed {config.train.seed}.",
@@ -168,6 +170,10 @@ def model_card(model: Model, file_line: str, metrics: Path | None) -> str:
     )
     rows = [f"| {name} | {of['f1']:.3f} | {of['support']} |" for name, of in overall["per_class"].items() if of["f1"]]
     return "\n\n".join([*parts, "\n".join(["| class | F1 | sleep epochs |", "|---|---:|---:|", *rows])]) + "\n"
+
+
+def _listed(settings: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in settings.items())
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
