@@ -26,8 +26,8 @@ class NightSettings:
     name: selects the network.
     width: channels of the tokens.
     filters: channels of an encoder's first level, doubled at each level up to `width`.
-    encoder: strided convolutions, or U-Time's encoder and bottom (sized by `utime`) on every 30 s of a signal, so that it
-    can start from a trained one. Heartbeats always have the strided encoder.
+    encoder: strided convolutions, or U-Time's encoder and bottom (sized by `utime`) on every 30 s of a signal, to
+    start from a trained one. Heartbeats always have the strided encoder.
     kernel: length of the convolutions along the night.
     dilations: of the convolutions along the night.
     repeats: how often the dilations are repeated. With the defaults the network sees 63 minutes to either side.
