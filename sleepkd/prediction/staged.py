@@ -47,8 +47,7 @@ def stage_night(
     temperature: divides the logits. abstain_below: confidence, 0 to 1, below which a sleep epoch stays unscored.
     Raises UserError: none of the network's inputs, or usable heartbeats in less than a fifth of the sleep epochs.
     """
-    held = {*night.info.signals, *(["beats"] if night.info.beats else [])}
-    seen = [name for name in trained.inputs if name in held]
+    seen = [name for name in trained.inputs if name in night.info.kinds]
     if not seen:
         raise UserError(f"{night.folder}: holds none of the network's inputs: {', '.join(trained.inputs)}")
     network = trained.with_inputs(seen) if len(seen) < len(trained.inputs) else trained

@@ -9,7 +9,6 @@ import torch
 from sleepkd.cohorts.beats.detect import BLOCK_SECONDS, MARGIN_SECONDS, SLOWEST_HZ, detect_in_block
 from sleepkd.data.beats import NEIGHBOURS, SLOW_SECONDS, beat_quality, causal_beat_series
 from sleepkd.data.hypnogram import CLASS_NAMES, EPOCH_SECONDS, UNSCORED_NAME
-from sleepkd.data.inputs import BeatsInput
 from sleepkd.data.views import TOKEN_SECONDS, TOKENS_PER_30_S
 from sleepkd.errors import UserError
 from sleepkd.prediction.heart import USABLE
@@ -35,7 +34,7 @@ class BeatStream:
     def __init__(self, model: Model):
         trained, settings = model.trained, model.trained.config.model
         beats_input = trained.inputs.get("beats")
-        if not getattr(settings, "causal", False) or not isinstance(beats_input, BeatsInput):
+        if not getattr(settings, "causal", False) or beats_input is None:
             raise UserError(
                 f"{trained.path}: a stream needs a causal network with the input beats; "
                 "train one with model.causal=true and stage.inputs.beats={causal: true}"

@@ -192,5 +192,4 @@ def jobs_for_store(jobs: Sequence[TrainingJob], store: str) -> list[TrainingJob]
         return list(jobs)
     opened = Store(store)
     info = opened.info(opened.recordings[0])
-    available = {*info.signals, *(["beats"] if info.beats else [])}
-    return [job for job in jobs if set(job.config.stage.inputs) <= available]
+    return [job for job in jobs if set(job.config.stage.inputs) <= set(info.kinds)]
