@@ -1,20 +1,21 @@
-"""What the settings of a run mean: the published recipes, and what is refused by key before anything is loaded."""
+"""Settings of a run: the published recipes, impossible values by key, keys of earlier versions."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
 import yaml
 
+from sleepkd import config
 from sleepkd.config import CONFIGS, to_dict
 from sleepkd.data.data_settings import DataConfig, Source
-from sleepkd.settings import check, config_of, load_config
-from sleepkd.losses import LOSSES
 from sleepkd.errors import UserError
-from sleepkd.training.run_directory import flat
+from sleepkd.losses import LOSSES
+from sleepkd.settings import RENAMED_KEYS, RENAMED_VALUES, check, config_of, load_config, result_settings
 
 STAGES = {
-    # stage: input, teacher, start_from, weights of ce, kd, at, monitor; from method.md, "Recipes"
+    # stage: (input, teacher, start_from, weights of losses, monitor), as published
     "eeg_base": ("eeg", "", "", {"ce": 1}, "weighted_f1"),
     "ecg_base": ("ecg", "", "", {"ce": 1}, "weighted_f1"),
     "kd_temp": ("ecg", "eeg_base", "", {"ce": 0.5, "kd": 0.5}, "weighted_f1"),
@@ -24,7 +25,7 @@ STAGES = {
 }
 
 NIGHT_STAGES = {
-    # stage: inputs, teacher, start_from, weights
+    # stage: (inputs, teacher, start_from, weights of losses)
     "night_eeg": ({"eeg"}, "", "", {"ce": 1}),
     "night_ecg": ({"ecg", "beats"}, "", "", {"ce": 1}),
     "night_kd": ({"ecg", "beats"}, "night_eeg", "", {"ce": 0.5, "kd": 0.5}),
@@ -33,29 +34,30 @@ NIGHT_STAGES = {
 }
 
 
-@pytest.mark.parametrize("name", STAGES)
-def test_the_six_stages_are_the_published_recipes(name):
-    config = load_config([name], [])
-    stage = config.stage
-    weights = {term: settings.weight for term, settings in config.active_losses.items()}
-    assert stage.name == name
-    (signal,) = stage.inputs
-    assert (signal, stage.teacher, stage.start_from, weights, config.train.monitor) == STAGES[name]
-    assert stage.inputs[signal] == {}  # as `data` says
-    assert config.needs_teacher == bool(stage.teacher)
-    assert config.trains_logits == (name != "feat_train")
+def test_the_six_stages_are_the_published_recipes():
+    for name, expected in STAGES.items():
+        config = load_config([name], [])
+        stage = config.stage
+        weights = {loss: settings.weight for loss, settings in config.active_losses.items()}
+        assert stage.name == name
+        (signal,) = stage.inputs
+        assert (signal, stage.teacher, stage.start_from, weights, config.train.monitor) == expected
+        assert stage.inputs[signal] == {}  # the defaults of `data`
+        assert config.needs_teacher == bool(stage.teacher)
+        assert config.trains_logits == (name != "feat_train")
 
 
-def test_the_defaults_are_the_correct_definitions_and_the_published_numbers():
+def test_defaults_are_the_published_ones():
     config = load_config(["ecg_base"], [])
     ce, kd, at = (LOSSES[name].Settings() for name in ("ce", "kd", "at"))
     assert (ce.class_weights, kd.temperature) == ("balanced", 2)
-    assert (kd.mean, at.normalisation) == ("sleep_epoch", "window")
+    assert (kd.mean, at.normalisation) == ("sleep_epoch", "sample")
     assert (config.loss["ce"].class_weights, config.loss["ce"].weight) == ("balanced", 1)
     assert (config.data.view, config.data.normalisation, config.data.alignment) == ("epochs", "robust_night", "exact")
     assert (config.model.name, config.model.filters) == ("utime", (16, 32, 64, 128, 256))
     assert config.model.bottom_filters == 512
     assert (config.model.pools, config.model.kernel, config.model.dilation) == ((3, 2, 2, 2, 2), 5, 2)
+    assert (config.train.optimizer, config.train.weight_decay) == ("adam", 0)
     assert (config.train.epochs, config.train.batch_size, config.train.learning_rate) == (150, 256, 1e-3)
     assert (config.train.validate_every, config.data.sleep_epochs) == (2, 1)
 
@@ -73,7 +75,7 @@ def test_the_night_stages_are_the_published_ones_along_the_night():
     for name, (inputs, teacher, start, weights) in NIGHT_STAGES.items():
         config = load_config([name], [])
         assert (set(config.stage.inputs), config.stage.teacher, config.stage.start_from) == (inputs, teacher, start)
-        assert {term: settings.weight for term, settings in config.active_losses.items()} == weights
+        assert {loss: settings.weight for loss, settings in config.active_losses.items()} == weights
         assert (config.data.view, config.model.name) == ("night", "night")
         beats = load_config([name, "beats"], [])
         assert set(beats.stage.inputs) == inputs - {"ecg"} and not beats.data.augment.is_on
@@ -91,22 +93,18 @@ AS_RELEASED = {
 }
 
 
-@pytest.mark.parametrize("name", STAGES)
-def test_as_released_changes_what_the_release_does_otherwise_and_nothing_else(name):
-    """Terms that a stage does not name have their defaults, and weight 0, in both."""
-    defaults = {f"loss.{term}.{key}": value for term in LOSSES for key, value in of_term(term).items()}
-    ours, theirs = (defaults | flat(to_dict(load_config(files, []))) for files in ([name], [name, "as_released"]))
-    assert ours.keys() == theirs.keys()
-    changed = {key: theirs[key] for key in ours if ours[key] != theirs[key]}
-    expected = AS_RELEASED | {"runs_root": "runs/as_released"}
-    if name == "feat_train":
-        expected["train.monitor"] = "weighted_f1"
-    assert changed == expected
-    assert list(load_config([name], []).terms) == list(load_config([name, "as_released"], []).terms)
-
-
-def of_term(name):
-    return to_dict(LOSSES[name].Settings())
+def test_as_released_changes_only_what_differs_in_the_release():
+    """Losses that a stage does not name have their default settings, and weight 0, in both."""
+    settings = {name: to_dict(loss.Settings()) for name, loss in LOSSES.items()}
+    defaults = {f"loss.{name}.{key}": value for name in LOSSES for key, value in settings[name].items()}
+    for name in STAGES:
+        ours, theirs = (load_config(files, []) for files in ([name], [name, "as_released"]))
+        assert theirs.runs_root == "runs/as_released"
+        assert list(ours.active_losses) == list(theirs.active_losses)
+        before, after = (defaults | result_settings(config) for config in (ours, theirs))
+        assert before.keys() == after.keys()
+        changed = {key: after[key] for key in before if before[key] != after[key]}
+        assert changed == AS_RELEASED | ({"train.monitor": "weighted_f1"} if name == "feat_train" else {})
 
 
 def test_files_merge_left_to_right_and_set_wins(tmp_path):
@@ -115,7 +113,7 @@ def test_files_merge_left_to_right_and_set_wins(tmp_path):
     config = load_config(["ecg_base", str(path)], ["train.epochs=5", "model.filters=[2, 4]", "model.pools=[3, 2]"])
     assert (config.stage.name, config.train.seed, config.train.epochs) == ("a", 1, 5)
     assert (config.model.filters, config.model.pools) == ((2, 4), (3, 2))
-    assert config.train.learning_rate == 1e-3  # a default among given keys
+    assert config.train.learning_rate == 1e-3  # the default
 
 
 REFUSED = {
@@ -127,17 +125,17 @@ REFUSED = {
     "distill.temperature=2": "distill.temperature: unknown key; did you mean distill.trust?",
     "train.precision=fp8": "train.precision: must be one of auto, fp32, bf16, fp16, fp64; is 'fp8'",
     "data.classes=2": "data.classes: must be one of 3, 4, 5; is 2",
-    "stage.inputs.emg={}": "stage.inputs.emg: is no input; there are eeg, ecg, beats",
-    "stage.inputs=ecg": "stage.inputs: expected inputs by name, got 'ecg'",
+    "stage.inputs.airflow={}": "stage.inputs.airflow: is no known signal; known are eeg, ecg, ",
+    "stage.inputs=ecg": "stage.inputs: expected signals by name, got 'ecg'",
     "stage.inputs.ecg.rat=1": "stage.inputs.ecg.rat: unknown key; did you mean stage.inputs.ecg.rate?",
-    "stage.inputs.ecg.rate=0": "stage.inputs.ecg.rate: must be positive, is 0.0",
-    "stage.inputs.ecg.clip=-1": "stage.inputs.ecg.clip: must be positive, is -1.0",
+    "stage.inputs.ecg.rate=0": "stage.inputs.ecg.rate: must be positive, is 0",
+    "stage.inputs.ecg.clip=-1": "stage.inputs.ecg.clip: must be positive, is -1",
     "stage.inputs.beats.rate=.inf": "stage.inputs.beats.rate: must be positive, is inf",
     "stage.inputs.beats.clip=1": "stage.inputs.beats.clip: unknown key; did you mean",
-    "model.name=unet": "model.name: is no network: 'unet'; there are utime",
+    "model.name=unet": "model.name: 'unet' is no network; choose from utime, night",
     "model=utime": "model: expected a section of keys, got 'utime'",
-    "loss.crd.weight=1": "loss.crd: compares sleep epochs of a row: set data.view: night, or data.sleep_epochs above 1",
-    "loss.l2.weight=1": "loss.l2: is no term; there are ce, kd, ",
+    "loss.crd.weight=1": "loss.crd: compares the sleep epochs of a segment: set data.view: night, or data.sleep_epochs",
+    "loss.l2.weight=1": "loss.l2: is no loss; choose from ce, kd, ",
     "loss.ce=1": "loss.ce: expected keys, for example {weight: 1.0}, got 1",
     "loss=1": "loss: expected a section of keys, got 1",
     "loss.at.taps=[dense]": "loss.at.taps[0]: expected a list, got 'dense'",
@@ -145,7 +143,7 @@ REFUSED = {
     "data.view=day": "data.view: must be one of epochs, night; is 'day'",
     "data.segment_minutes=5": "data.segment_minutes: goes with data.view: night",
     "data.segment_minutes=-1": "data.segment_minutes: must be 0 or more, is -1.0",
-    "data.mix=1.5": "data.mix: must lie between 0 (by size) and 1 (alike), is 1.5",
+    "data.mix=1.5": "data.mix: must lie between 0 (by size) and 1 (uniform), is 1.5",
     "data.nights=[{stre: a}]": "data.nights[0].stre: unknown key; did you mean data.nights[0].store?",
     "data.nights=[{split: a}]": "data.nights[0].store: is missing",
     "data.nights=[a]": "data.nights[0]: expected a section of keys, got 'a'",
@@ -173,7 +171,7 @@ REFUSED = {
     "train.learning_rate=.inf": "train.learning_rate: must be positive, is inf",
     "train.timeout_minutes=0": "train.timeout_minutes: must be positive, is 0.0",
     "loss.kd.temperature=0": "loss.kd.temperature: must be positive",
-    "loss.ce.weight=0": "loss: no term has a weight: nothing to train on",
+    "loss.ce.weight=0": "loss: no loss has a weight above 0: nothing to train on",
     "loss.kd.weight=1": "stage.teacher: is missing, and loss.kd needs one",
     "loss.at.weight=1": "stage.teacher: is missing, and loss.at needs one",
     "model.pools=[2, 2]": "model.pools: must have one value per model.filters",
@@ -188,23 +186,23 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("override", REFUSED)
-def test_refused_by_key_before_anything_is_loaded(override):
+def test_impossible_values_raise_by_key(override):
     with pytest.raises(UserError) as refused:
         load_config(["ecg_base"], [override])
     assert str(refused.value).startswith(REFUSED[override])
 
 
-TAUGHT = ["loss.at.weight=1", "stage.teacher=eeg_base"]
+WITH_TEACHER = ["loss.at.weight=1", "stage.teacher=eeg_base"]
 
 
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ([*TAUGHT, "loss.at.taps=[]"], "loss.at.taps: has no taps or an empty group"),
-        ([*TAUGHT, "loss.at.taps=[[dense], []]"], "loss.at.taps: has no taps"),
+        ([*WITH_TEACHER, "loss.at.taps=[]"], "loss.at.taps: has no taps or an empty group"),
+        ([*WITH_TEACHER, "loss.at.taps=[[dense], []]"], "loss.at.taps: has no taps"),
         (
-            [*TAUGHT, "loss.at.teacher_tap=[[dense]]"],
-            "loss.at.teacher_tap: must have as many groups and taps as loss.at.taps",
+            [*WITH_TEACHER, "loss.at.teacher_taps=[[dense]]"],
+            "loss.at.teacher_taps: must have as many groups and taps as loss.at.taps",
         ),
         (["loss.at.weight=1", "loss.kd.weight=1"], "stage.teacher: is missing, and loss.kd or loss.at needs one"),
         (["model.filters=[]", "model.pools=[]"], "model.pools: must have one value per model.filters"),
@@ -216,18 +214,18 @@ TAUGHT = ["loss.at.weight=1", "stage.teacher=eeg_base"]
         (["data.view=night", "data.alignment=truncated"], "data.alignment: truncated goes with data.view: epochs"),
     ],
 )
-def test_values_impossible_together_are_refused(overrides, message):
+def test_values_impossible_together_raise_by_key(overrides, message):
     with pytest.raises(UserError) as refused:
         load_config(["ecg_base"], overrides)
     assert str(refused.value).startswith(message)
 
 
 @pytest.mark.parametrize("choice", ["auto", "yes", "no"])
-def test_pinned_memory_is_a_word(choice):
+def test_choices_of_pinned_memory(choice):
     assert load_config(["ecg_base"], [f"data.pin_memory={choice}"]).data.pin_memory == choice
 
 
-def test_a_network_may_want_several_inputs_each_its_own_way():
+def test_every_input_has_its_own_settings():
     config = load_config(
         ["ecg_base"], ["stage.inputs={ecg: {normalisation: robust_scored, clip: 5}, beats: {rate: 8}}"]
     )
@@ -237,16 +235,16 @@ def test_a_network_may_want_several_inputs_each_its_own_way():
     }
 
 
-def test_one_store_is_the_shortest_list_of_nights():
+def test_store_and_split_are_a_list_of_one_source():
     assert load_config(["ecg_base"], ["data.store=a", "data.split=b"]).data.sources == (Source("a", "b", 1.0),)
     several = load_config(["ecg_base"], ["data.nights=[{store: a}, {store: b, split: mine, weight: 2}]"])
     assert several.data.sources == (Source("a", "default", 1.0), Source("b", "mine", 2.0))
 
 
-def test_no_stage_is_refused():
+def test_a_missing_stage_or_input_raises_by_key():
     with pytest.raises(UserError, match=r"stage\.name: is missing: give a stage's config"):
         load_config(["demo"], [])
-    with pytest.raises(UserError, match=r"stage\.inputs: is missing: name what the network sees"):
+    with pytest.raises(UserError, match=r"stage\.inputs: is missing: name the signals that the student sees"):
         load_config(["demo"], ["stage.name=mine"])
 
 
@@ -268,7 +266,82 @@ def test_a_config_is_frozen():
         DataConfig().classes = 3
 
 
-def test_where_a_run_lives():
+def test_run_directories():
     config = load_config(["kd_temp"], ["runs_root=/r", "data.classes=3"])
     assert config.run_directory == Path("/r/3class/kd_temp")
     assert config.stage_directory("eeg_base") == Path("/r/3class/eeg_base")
+
+
+# --- Keys and values of earlier versions
+
+
+@pytest.fixture
+def notes(capsys):
+    """The notes printed since the last call."""
+    config._note.cache_clear()
+
+    def printed():
+        return [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
+
+    return printed
+
+
+def value_at(settings, key):
+    for part in key.split("."):
+        settings = settings[part]
+    return settings
+
+
+@pytest.mark.parametrize("source", ["yaml", "set"])
+def test_renamed_keys_are_read_and_noted_once(tmp_path, notes, source):
+    overlay = tmp_path / "old.yaml"
+    for old, new in RENAMED_KEYS.items():
+        stage = ["night_kd", *([f"loss.{new.split('.')[1]}.weight=0"] if new.startswith("loss.") else [])]
+        default = value_at(to_dict(load_config(stage[:1], stage[1:])), new)
+        overlay.write_text(json.dumps(nested(old, default)))
+        for expected in ([f"note: {old} is now {new}"], []):
+            if source == "yaml":
+                config = load_config([stage[0], str(overlay)], stage[1:])
+            else:
+                config = load_config(stage[:1], [*stage[1:], f"{old}={json.dumps(default)}"])
+            assert value_at(to_dict(config), new) == default
+            assert notes() == expected
+
+
+def nested(key, value):
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return value
+
+
+def test_renamed_values_are_read_and_noted_once(notes):
+    for key, values in RENAMED_VALUES.items():
+        for old, new in values.items():
+            for expected in ([f"note: {key}: {old} is now {new}"], []):
+                config = load_config(["feat_train"], [f"{key}={old}"])
+                assert value_at(to_dict(config), key) == new
+                assert notes() == expected
+
+
+def test_renamed_keys_of_a_checkpoint_are_read_without_a_note(notes):
+    old = {"data": {"view": "night", "crop_minutes": 5}, "loss": {"at": {"weight": 1, "normalisation": "window"}}}
+    config = config_of(old)
+    assert (config.data.segment_minutes, config.loss["at"].normalisation) == (5, "sample")
+    assert notes() == []
+    assert old["data"]["crop_minutes"] == 5  # the checkpoint is not changed
+
+
+def test_only_keys_of_earlier_versions_are_renamed():
+    for override in ("data.crop_minute=5", "loss.at.of_teachers=[[dense]]", "loss.at.normalisation=windows"):
+        with pytest.raises(UserError, match=override.partition("=")[0]):
+            load_config(["feat_train"], [override])
+
+
+def test_runtime_settings_are_left_out_of_result_settings():
+    ours = result_settings(load_config(["ecg_base"], []))
+    runtime = ["runs_root=elsewhere", "data.store=moved", "data.workers=3", "train.device=cpu", "train.accumulate=2"]
+    assert result_settings(load_config(["ecg_base"], runtime)) == ours
+    assert result_settings(load_config(["ecg_base"], ["train.seed=1"])) == ours | {"train.seed": 1}
+    several = [f"data.nights=[{{store: {name}, split: mine}}]" for name in "ab"]
+    a, b = (result_settings(load_config(["ecg_base"], [nights])) for nights in several)
+    assert a == b and a["data.nights"][0]["split"] == "mine"
