@@ -1,6 +1,6 @@
 """Paired comparison of two models: differences B minus A with intervals and tests, by recording and training seed."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy import stats
@@ -54,8 +54,8 @@ def _common(a: NightPredictions, b: NightPredictions) -> tuple[NightPredictions,
 
 
 def compare(
-    runs_a: Mapping[Hashable, Sequence[NightPredictions]],
-    runs_b: Mapping[Hashable, Sequence[NightPredictions]],
+    runs_a: Mapping[int, Sequence[NightPredictions]],
+    runs_b: Mapping[int, Sequence[NightPredictions]],
     class_names: Sequence[str],
     *,
     draws: int = DRAWS,
@@ -63,7 +63,7 @@ def compare(
 ) -> dict:
     """Paired differences in score, B minus A, with bootstrap intervals and Wilcoxon signed-rank tests.
 
-    runs_a, runs_b: the nights of each run by training seed (any key; one run: {0: nights}); A and B are paired by seed,
+    runs_a, runs_b: the nights of each run by training seed (one run: {0: nights}); A and B are paired by seed,
     then by recording. Seeds and recordings that only one side has are left out and counted.
 
     Returns seeds, recordings, subjects, left_out; and
