@@ -33,7 +33,7 @@ from sleepkd.data.segments import Segments
 from sleepkd.data.stage_inputs import resolve
 from sleepkd.distributed import Processes
 from sleepkd.errors import run_command
-from sleepkd.evaluation.inference import predict
+from sleepkd.evaluation.inference import predict_nights
 from sleepkd.evaluation.pictures import palette
 from sleepkd.evaluation.scores.bootstrap import expanded_interval, resample_subjects, weighted_mean
 from sleepkd.evaluation.scores.metrics import scores
@@ -150,7 +150,7 @@ def context(store: str, epochs: int, seeds: list[int], runs: Path) -> list[dict]
             trained = load_trained(config.run_directory / "best.pt")
             held_out = open_nights(config.data.sources, "test")
             segments = Segments(held_out, trained.readers, config.data.whole_nights(), scored_only=False)
-            nights = predict(trained, segments, Processes("cpu"), 4)
+            nights = predict_nights(trained, segments, Processes("cpu"), 4)
             kappas.append([scores(night.confusion, ("W", "light", "deep", "REM"))["kappa"] for night in nights])
         of_night = np.mean(kappas, axis=0)
         subjects = [night.subject for night in nights]

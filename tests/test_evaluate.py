@@ -1,28 +1,27 @@
-"""evaluate.py: scores from its own files by scikit-learn, the same on two processes, comparisons, bad input."""
+"""evaluate.py: its scores against scikit-learn's, several processes, comparisons, calibration, bad input."""
 
 import csv
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from launch import REPOSITORY, environment, run, tiny
+from launch import run, tiny
+from runs import train
 from scipy.special import softmax
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, cohen_kappa_score, confusion_matrix, f1_score
 
 import evaluate
-import train_ddp
+from sleepkd.checkpoints.trained import load_trained
 from sleepkd.data.splits import read_split
 from sleepkd.data.store import Store, StoreSettings
-from sleepkd.settings import load_config
-from sleepkd.checkpoints.trained import load_trained
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError
 from sleepkd.evaluation import predictions
-from sleepkd.evaluation.teacher_student.inside import Evaluated, look_inside
+from sleepkd.evaluation.held_out import evaluation_segments
+from sleepkd.evaluation.inference import EvaluatedNetwork, predict_nights
+from sleepkd.evaluation.teacher_student.bottleneck import bottleneck_features
 from tests.data.stored import hypnogram, made_store
 
 
@@ -31,10 +30,9 @@ def checkpoints(store: Path, tmp_path_factory: pytest.TempPathFactory) -> list[P
     """An EEG and an ECG network, the second with segments of five sleep epochs."""
     root = tmp_path_factory.mktemp("runs")
     paths = []
-    for stage, window in (("eeg_base", 1), ("ecg_base", 5)):
-        config = load_config([stage], tiny(store, root, data__sleep_epochs=window, train__batch_size=100))
-        train_ddp.train(config, Processes("cpu"))
-        paths.append(config.run_directory / "best.pt")
+    for stage, sleep_epochs in (("eeg_base", 1), ("ecg_base", 5)):
+        folder, _ = train(stage, tiny(store, root, data__sleep_epochs=sleep_epochs, train__batch_size=100))
+        paths.append(folder / "best.pt")
     return paths
 
 
@@ -46,13 +44,15 @@ def two_seeds(checkpoints: list[Path], store: Path, tmp_path_factory: pytest.Tem
     for seed in (0, 1):
         for stage in ("ecg_base", "kd_temp"):
             more = {"train__seed": seed, "stage__teacher": teacher if stage == "kd_temp" else "''"}
-            config = load_config([stage], tiny(store, root / str(seed), **more))
-            train_ddp.train(config, Processes("cpu"))
-            paths[stage].append(config.run_directory / "best.pt")
-    config = load_config(["ecg_base"], tiny(store, root, data__classes=4))
-    train_ddp.train(config, Processes("cpu"))
-    paths["four"].append(config.run_directory / "best.pt")
+            folder, _ = train(stage, tiny(store, root / str(seed), **more))
+            paths[stage].append(folder / "best.pt")
+    folder, _ = train("ecg_base", tiny(store, root, data__classes=4))
+    paths["four"].append(folder / "best.pt")
     return paths
+
+
+ALL_NIGHTS = ("--split", "all", "--allow-training-nights")
+"""These checkpoints were trained on most nights of the tests' cohort; six nights are needed for the statistics."""
 
 
 def read_predictions(folder: Path) -> dict[str, list[dict[str, str]]]:
@@ -66,7 +66,7 @@ def read_predictions(folder: Path) -> dict[str, list[dict[str, str]]]:
 @pytest.fixture(scope="module")
 def results(checkpoints: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("results")
-    printed = run("evaluate.py", "--checkpoint", *checkpoints, "--split", "all", "--out", out)
+    printed = run("evaluate.py", "--checkpoint", *checkpoints, *ALL_NIGHTS, "--out", out)
     assert printed.count("kappa") == 2
     return out
 
@@ -100,7 +100,7 @@ def test_scores_are_scikit_learns_of_the_written_predictions(results: Path, stag
 
 
 def test_one_confusion_matrix_on_any_number_of_processes(checkpoints: list[Path], tmp_path: Path) -> None:
-    """Seven segments do not divide by two or three, of two the third process gets none; by evaluating and validating."""
+    """Evaluating and validating: seven segments do not divide by two or three; of two, the third process gets none."""
     rng = np.random.default_rng(0)
     for segments in (7, 2):
         signal = rng.integers(-3000, 3000, segments * 30 * 64).astype(np.int16)
@@ -127,7 +127,7 @@ def test_two_cohorts_are_scored_together_and_apart(
     night = hypnogram(30.0 * np.arange(20), labels=np.arange(20) % 5)
     signals = {"eeg": signal, "ecg": signal}
     made_store(tmp_path / "other", {"a": night, "b": night}, signals, 64.0, iqr=3000.0)
-    common = ["--checkpoint", checkpoints[0], "--split", "all", "--draws", 100, "--only-scores", "--out", tmp_path]
+    common = ["--checkpoint", checkpoints[0], *ALL_NIGHTS, "--draws", 100, "--only-scores", "--out", tmp_path]
     assert main(monkeypatch, *common, "--store", store, tmp_path / "other") == 0
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     groups = metrics["groups"]["cohort"]
@@ -139,7 +139,7 @@ def test_two_cohorts_are_scored_together_and_apart(
     with pytest.raises(UserError, match=r"again.*/b: cohort made up has a recording of this name in .*other.*/b too"):
         main(monkeypatch, *common, "--store", tmp_path / "other", tmp_path / "again")
     made_store(tmp_path / "slow", {"c": night}, signals, 32.0)
-    with pytest.raises(UserError, match="c: is read at 32 Hz, the network was made for 64 Hz"):
+    with pytest.raises(UserError, match="c: eeg is read at 32 Hz, the network was made for 64 Hz"):
         main(monkeypatch, *common, "--store", tmp_path / "other", tmp_path / "slow")
 
 
@@ -186,9 +186,9 @@ def test_every_night_has_its_figures(results: Path, store: Path) -> None:
 
 
 def test_two_processes_give_the_same_files(results: Path, checkpoints: list[Path], tmp_path: Path) -> None:
-    run("evaluate.py", "--checkpoint", checkpoints[1], "--split", "all", "--out", tmp_path, processes=2)
+    run("evaluate.py", "--checkpoint", checkpoints[1], *ALL_NIGHTS, "--only-scores", "--out", tmp_path, processes=2)
     metrics = [json.loads((folder / "metrics.json").read_text()) for folder in (results / "ecg_base", tmp_path)]
-    # Probabilities may differ in the last bits with the batches that segments are predicted in; what is counted may not.
+    # Probabilities may differ in the last bits, with the batches that segments are predicted in; counts may not.
     nll = [of.pop("calibration")["nll"] for of in metrics]
     assert metrics[0] == metrics[1]
     assert nll[0] == pytest.approx(nll[1], abs=1e-5)
@@ -204,7 +204,7 @@ def test_the_parts_of_the_split_are_kept_apart(checkpoints: list[Path], store: P
     trained = load_trained(checkpoints[0])
     split = read_split(Store(store), "default")
     for part in ("train", "validation", "test"):
-        nights = evaluate.predict(trained, evaluate.windows_of(trained, None, part), Processes("cpu"), 64)
+        nights = predict_nights(trained, evaluation_segments(trained, None, part), Processes("cpu"), 64)
         assert [night.recording for night in nights] == list(split.parts[part])
 
 
@@ -226,9 +226,9 @@ def test_several_seeds_are_compared_pairwise(
     two_seeds: dict[str, list[Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     a, b = two_seeds["ecg_base"], two_seeds["kd_temp"]
-    arguments = ["--compare", *a, "--with", *b[::-1], "--split", "all", "--draws", 200, "--out", tmp_path]
+    arguments = ["--compare", *a, "--with", *b[::-1], *ALL_NIGHTS, "--draws", 200, "--only-scores", "--out", tmp_path]
     assert main(monkeypatch, *arguments) == 0
-    assert "kd_temp minus ecg_base: kappa" in capsys.readouterr().out
+    assert "kd_temp (training nights) minus ecg_base (training nights): kappa" in capsys.readouterr().out
     comparison = json.loads((tmp_path / "comparison.json").read_text())
     assert (comparison["seeds"], comparison["recordings"]) == (["0", "1"], 6)
     gains = []
@@ -240,21 +240,20 @@ def test_several_seeds_are_compared_pairwise(
         gains.append(np.mean([of_sides[1][name]["kappa"] - night["kappa"] for name, night in of_sides[0].items()]))
         assert comparison["by_seed"][str(seed)]["kappa"] == pytest.approx(gains[-1], abs=1e-12)
     assert comparison["difference"]["mean"]["kappa"]["value"] == pytest.approx(np.mean(gains), abs=1e-12)
-    assert "kd_temp minus ecg_base" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-def test_a_student_is_shown_beside_its_teacher_and_its_baseline(
+def test_a_student_is_evaluated_beside_its_teacher_and_its_baseline(
     two_seeds: dict[str, list[Path]], checkpoints: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both are found from the student's checkpoint: its config names the teacher, ecg_base is its neighbour."""
+    """Both are found from the student's checkpoint: its config names the teacher, the baseline is in its runs_root."""
     student = two_seeds["kd_temp"][0]
-    assert main(monkeypatch, "--checkpoint", student, "--split", "all", "--draws", 100, "--out", tmp_path) == 0
+    assert main(monkeypatch, "--checkpoint", student, *ALL_NIGHTS, "--draws", 100, "--out", tmp_path) == 0
     found = json.loads((tmp_path / "metrics.json").read_text())["distillation"]
     assert (found["teacher"], found["baseline"]) == (str(checkpoints[0]), str(two_seeds["ecg_base"][0]))
     assert found["agreement"]["n"] == sum(map(sum, found["contested"].values()))
     pictures = {path.stem for path in (tmp_path / "distillation").glob("*.png")}
     assert {"confidence", "attention", "projection"} <= pictures
-    assert "what it took from its teacher" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "beside its teacher" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
     out = tmp_path / "short"
     assert main(monkeypatch, "--checkpoint", student, "--draws", 100, "--only-scores", "--out", out) == 0
@@ -262,18 +261,18 @@ def test_a_student_is_shown_beside_its_teacher_and_its_baseline(
     assert "distillation" not in json.loads((out / "metrics.json").read_text())
 
 
-def test_a_hook_sees_the_sleep_epochs_that_were_asked_for(
+def test_bottleneck_features_are_of_the_sleep_epochs_asked_for(
     checkpoints: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With rows of five, and a network that names its classifier as the place to look into: logits, taken by a hook,
-    give the probabilities that were predicted there."""
+    """The classifier in the place of the bottleneck, and segments of five sleep epochs: its logits, taken by the hook,
+    give the predicted probabilities."""
     trained = load_trained(checkpoints[1])
     monkeypatch.setattr(trained.network, "bottleneck", "segment_classifier")
-    segments = evaluate.windows_of(trained, None, "all")
-    nights = evaluate.predict(trained, segments, Processes("cpu"), 64)
+    segments = evaluation_segments(trained, None, "all")
+    nights = predict_nights(trained, segments, Processes("cpu"), 64)
     chosen = [(night.recording, i) for night in nights[::-1] for i in (7, 0, len(night) - 1)]
-    model = Evaluated(trained, segments, nights)
-    signals, logits = look_inside(model, chosen * 5, lambda feature: feature.squeeze(-1))
+    model = EvaluatedNetwork(trained, segments, nights)
+    signals, logits = bottleneck_features(model, chosen * 5, lambda feature: feature.squeeze(-1))
     of_night = {night.recording: night for night in nights}
     expected = [of_night[recording].probabilities[i] for recording, i in chosen * 5]
     np.testing.assert_allclose(softmax(logits, axis=1), expected, atol=1e-5)
@@ -281,7 +280,7 @@ def test_a_hook_sees_the_sleep_epochs_that_were_asked_for(
     assert not trained.network.segment_classifier._forward_hooks
 
 
-def test_a_temperature_is_fitted_stored_and_applied_when_told(
+def test_a_temperature_is_fitted_stored_and_applied_on_request(
     checkpoints: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkpoint = tmp_path / "run" / "best.pt"
@@ -300,14 +299,6 @@ def test_a_temperature_is_fitted_stored_and_applied_when_told(
             before, after = (np.array([float(row[f"p_{k}"]) for k in ("W", "NREM", "REM")]) for row in (row_a, row_b))
             expected = before ** (1 / temperature) / (before ** (1 / temperature)).sum()
             np.testing.assert_allclose(after, expected, atol=1e-6)
-
-
-def test_only_the_first_process_needs_the_heavy_libraries() -> None:
-    code = "import sys, evaluate; print(*sys.modules)"
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], cwd=REPOSITORY, env=environment(), capture_output=True, text=True, check=True
-    ).stdout.split()
-    assert not {"yasa", "matplotlib", "mne"} & set(loaded)
 
 
 def test_bad_input_is_one_line_that_names_it(
@@ -331,7 +322,7 @@ def test_bad_input_is_one_line_that_names_it(
         (["--checkpoint", eeg, "--store", tmp_path / "nowhere"], "nowhere: no such store"),
         (
             ["--checkpoint", eeg, "--store", other_rate],
-            "is read at 200 Hz, the network was made for 64 Hz; prepare",
+            "eeg is read at 200 Hz, the network was made for 64 Hz; prepare",
         ),
         (["--checkpoint", eeg, "--store", no_test], "test.txt: lists no recording"),
         (["--checkpoint", eeg, eeg], "several of stage eeg_base"),

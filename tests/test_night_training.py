@@ -18,7 +18,7 @@ from sleepkd.data.segments import STUDENT, Segments
 from sleepkd.data.store import Store
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError
-from sleepkd.evaluation.inference import predict, probabilities_of
+from sleepkd.evaluation.inference import predict_nights, probabilities_of
 from sleepkd.losses import LOSSES
 from sleepkd.losses.loss import NetworkOutput
 from sleepkd.settings import load_config
@@ -76,7 +76,7 @@ def test_all_losses_on_one_and_two_processes_and_from_cached_targets(
 
 def test_every_scored_sleep_epoch_is_predicted_once(store: Path, teacher: Path) -> None:
     trained = load_trained(teacher)
-    nights = predict(trained, whole_nights(trained, store), Processes("cpu"), 4)
+    nights = predict_nights(trained, whole_nights(trained, store), Processes("cpu"), 4)
     opened = Store(store)
     for night in nights:
         hypnogram = opened.open(night.recording).hypnogram

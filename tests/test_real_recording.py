@@ -6,16 +6,18 @@ from pathlib import Path
 import pytest
 from launch import REPOSITORY, tiny
 
-import evaluate
 import train_ddp
 from sleepkd import prepare
-from sleepkd.data.hypnogram import CLASS_NAMES
-from sleepkd.settings import load_config
-from sleepkd.checkpoints.trained import load_trained
-from sleepkd.distributed import Processes
-from sleepkd.evaluation.results import write_run
-from sleepkd.evaluation.runs import Protocol, Run
 from sleepkd.checkpoints.checkpoint import read_checkpoint
+from sleepkd.checkpoints.trained import load_trained
+from sleepkd.data.hypnogram import CLASS_NAMES
+from sleepkd.distributed import Processes
+from sleepkd.evaluation.held_out import evaluation_nights
+from sleepkd.evaluation.inference import evaluate_network
+from sleepkd.evaluation.report_files import draw_run
+from sleepkd.evaluation.results import write_run
+from sleepkd.evaluation.runs import EvaluatedRun, EvaluationProtocol
+from sleepkd.settings import load_config
 
 DREAMS = REPOSITORY.parent / "shared" / "data" / "dreams_excerpt3"
 pytestmark = pytest.mark.skipif(not DREAMS.is_dir(), reason=f"the DREAMS excerpt is not at {DREAMS}")
@@ -36,8 +38,9 @@ def test_a_network_trained_elsewhere_is_evaluated_and_fine_tuned_on_it(
     train_ddp.train(config, Processes("cpu"))
     trained = load_trained(config.run_directory / "best.pt")
 
-    nights = evaluate.predict(trained, evaluate.windows_of(trained, [str(dreams)], "all"), Processes("cpu"), 64)
-    write_run(Run(stage, tmp_path / "results", trained), nights, Protocol("all"))
+    network = evaluate_network(trained, evaluation_nights(trained, [str(dreams)], "all"), Processes("cpu"))
+    run = EvaluatedRun(stage, stage, tmp_path / "results", trained)
+    draw_run(write_run(run, network, EvaluationProtocol("all")))
     metrics = json.loads((tmp_path / "results" / "metrics.json").read_text())
     # 90 sleep epochs of 20 s: W 8, S1 22, S2 56, S3 4; the first (S1) and the last (S2) are dropped
     support = {name: metrics["overall"]["per_class"][name]["support"] for name in CLASS_NAMES[4]}

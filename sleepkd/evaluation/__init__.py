@@ -1,1 +1,1 @@
-"""From predictions to scores, pictures and the report."""
+"""Evaluation: from predictions to scores, figures and the report."""

@@ -1,4 +1,7 @@
-"""From a trained network and the rows of some nights to predictions per sleep epoch."""
+"""Predict sleep stages of stored nights with a trained network."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -10,16 +13,44 @@ from sleepkd.data.hypnogram import merge_labels
 from sleepkd.data.segments import Batch, Segments
 from sleepkd.data.store import Night
 from sleepkd.distributed import Processes
+from sleepkd.evaluation.held_out import EvaluationNights, HeldOut
 from sleepkd.evaluation.scores.night_predictions import NightPredictions
+
+SEGMENTS_AT_A_TIME = {"epochs": 256, "night": 4}
+"""Segments per batch, by `data.view`."""
+
+
+@dataclass(frozen=True)
+class EvaluatedNetwork:
+    """A network, the segments it was evaluated on, and its predictions (complete on the first process only).
+
+    held_out: which of the nights it was trained on.
+    """
+
+    trained: TrainedNetwork
+    segments: Segments
+    nights: Sequence[NightPredictions]
+    held_out: HeldOut = field(default_factory=HeldOut)
+
+
+def evaluate_network(
+    trained: TrainedNetwork, nights: EvaluationNights, processes: Processes, batch_size: int | None = None
+) -> EvaluatedNetwork:
+    """Predict the nights of an evaluation. batch_size: segments at a time, None for `SEGMENTS_AT_A_TIME`."""
+    at_a_time = batch_size or SEGMENTS_AT_A_TIME[trained.config.data.view]
+    predicted = predict_nights(trained, nights.segments, processes, at_a_time)
+    return EvaluatedNetwork(trained, nights.segments, predicted, nights.held_out)
 
 
 @torch.inference_mode()
-def predict(trained: TrainedNetwork, segments: Segments, processes: Processes, batch_size: int) -> list[NightPredictions]:
-    """Predict every sleep epoch of the segments' nights; processes share out the rows, none is padded.
+def predict_nights(
+    trained: TrainedNetwork, segments: Segments, processes: Processes, batch_size: int
+) -> list[NightPredictions]:
+    """Predict every sleep epoch of the segments' nights. Processes share out the segments, none is padded.
 
     Returns the nights, complete, on the first process, and an empty list on the others. Sleep epochs that lie in no
-    row (cut off by the end of the signal, say) are left out. Nights are called by their recording, or by
-    cohort/recording where two of several cohorts have the same name.
+    segment (cut off by the end of the signal, for example) are left out. Nights are named by their recording, or by
+    cohort/recording where several cohorts have a recording of the same name.
     """
     network = trained.network.to(processes.device)
     numbers, parts = [np.zeros(0, dtype=np.int64)], []
@@ -38,7 +69,7 @@ def predict(trained: TrainedNetwork, segments: Segments, processes: Processes, b
 
 
 def probabilities_of(network: nn.Module, batch: Batch) -> Tensor:
-    """(B, n, K) float32: what a network says of the sleep epochs of a batch that lies on its device."""
+    """Class probabilities (B, n, K) float32 of the sleep epochs of a batch. The batch lies on the network's device."""
     logits = batch.per_sleep_epoch(network(batch.inputs[NETWORK]))
     return torch.softmax(logits.float(), dim=-1)
 
@@ -52,7 +83,10 @@ def _night(segments: Segments, index: int, name: str, probabilities_WNK: np.ndar
 def predictions_of(
     night: Night, name: str, sleep_epochs: np.ndarray, probabilities_NK: np.ndarray, classes: int
 ) -> NightPredictions:
-    """What was said of some sleep epochs of a night, by their lines in its hypnogram, beside what was scored."""
+    """Probabilities of some sleep epochs of a night, beside their labels.
+
+    sleep_epochs: (N,) indices into its hypnogram. classes: labels are merged into so many.
+    """
     return NightPredictions(
         recording=name,
         subject=night.info.subject,

@@ -1,8 +1,8 @@
-"""Predictions as CSV files: one line per sleep epoch, for people and for later evaluation."""
+"""Predictions as CSV files: one line per sleep epoch."""
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -54,8 +54,8 @@ def read_csv(
 ) -> tuple[NightPredictions, tuple[str, ...]]:
     """Read what `write_csv` wrote: the night and its class names (from the p_<class> columns).
 
-    The file holds sleep epochs only; whose they are is given here (`read_predictions` takes it from the folder's
-    index). recording defaults to the file's name. The `prediction` column is for people: predictions follow from the
+    recording, subject, subset, standard, cohort: not in the file; `read_predictions` takes them from the folder's
+    index. recording defaults to the file's name. The `prediction` column is not read: predictions follow from the
     probabilities. Raises UserError where the file is missing or not of this form.
     """
     path = Path(path)
@@ -86,37 +86,48 @@ def read_csv(
             probabilities=np.array([[*map(float, column)] for column in columns[4:]], dtype=np.float32).T,
         )
     except KeyError as error:
-        raise UserError(f"{path}: label {error} is none of {', '.join(index)}") from None
+        raise UserError(f"{path}: label {error} is not one of {', '.join(index)}") from None
     except ValueError as error:
         raise UserError(f"{path}: a value is not a number ({error})") from None
     return night, class_names
 
 
-def write_predictions(nights: Sequence[NightPredictions], folder: str | Path, class_names: Sequence[str]) -> None:
-    """Write <folder>/<recording>.csv per night and <folder>/recordings.csv, which says whose nights they are."""
+def write_predictions(
+    nights: Sequence[NightPredictions],
+    folder: str | Path,
+    class_names: Sequence[str],
+    held_out: Mapping[str, str] | None = None,
+) -> None:
+    """Write <folder>/<recording>.csv per night, and the index <folder>/recordings.csv with the subject of each.
+
+    held_out: {recording: yes, no (a training night), validation or unknown}, a column of the index where given.
+    """
     folder = Path(folder)
     for night in nights:
         write_csv(night, folder / f"{night.recording}.csv", class_names)
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(_INDEX_COLUMNS)
-    rows.writerows([getattr(night, column) for column in _INDEX_COLUMNS] for night in nights)
+    rows.writerow([*_INDEX_COLUMNS, *(["held_out"] if held_out is not None else [])])
+    for night in nights:
+        facts = [getattr(night, column) for column in _INDEX_COLUMNS]
+        rows.writerow([*facts, *([held_out.get(night.recording, "unknown")] if held_out is not None else [])])
     write_text_atomically(folder / INDEX_NAME, text.getvalue())
 
 
 def read_predictions(folder: str | Path) -> tuple[list[NightPredictions], tuple[str, ...]]:
-    """Read a folder that `write_predictions` wrote: its nights in the index's order, and their class names.
+    """Read a folder that `write_predictions` wrote: its nights in the order of the index, and their class names.
 
-    Raises UserError where the index or a night is missing, or nights differ in their classes.
+    Raises UserError where the index or a night is missing, or nights have different classes.
     """
     index = Path(folder) / INDEX_NAME
     try:
         entries = list(csv.DictReader(index.read_text(encoding="utf-8").splitlines()))
     except FileNotFoundError:
-        raise UserError(f"{index}: no such file: give a folder of predictions that evaluate.py wrote") from None
+        raise UserError(f"{index}: no such file; give a predictions/ folder that evaluate.py wrote") from None
     if not entries or not set(_INDEX_COLUMNS) <= set(entries[0]):
         raise UserError(f"{index}: must list recordings under the header {','.join(_INDEX_COLUMNS)}")
-    nights, schemes = [], {}
+    nights: list[NightPredictions] = []
+    schemes: dict[tuple[str, ...], Path] = {}
     for entry in entries:
         path = index.parent / f"{entry['recording']}.csv"
         night, class_names = read_csv(path, **{column: entry[column] for column in _INDEX_COLUMNS})
@@ -124,4 +135,4 @@ def read_predictions(folder: str | Path) -> tuple[list[NightPredictions], tuple[
         schemes.setdefault(class_names, path)
     if len(schemes) > 1:
         raise UserError(" and ".join(f"{path} has classes {', '.join(names)}" for names, path in schemes.items()))
-    return nights, class_names
+    return nights, next(iter(schemes))

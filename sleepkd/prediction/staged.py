@@ -11,7 +11,7 @@ from sleepkd.data.segments import Segments
 from sleepkd.data.store import Night
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError
-from sleepkd.evaluation.inference import predict
+from sleepkd.evaluation.inference import predict_nights
 from sleepkd.evaluation.scores.calibration import temperature_scaled_night
 from sleepkd.evaluation.scores.night_predictions import NightPredictions
 from sleepkd.prediction.heart import USABLE
@@ -54,7 +54,7 @@ def stage_night(
     segments = Segments(
         [night], network.readers, trained.config.data.whole_nights(), scored_only=False, unlabelled=True
     )
-    (predicted,) = predict(network, segments, Processes("cpu"), 1)
+    (predicted,) = predict_nights(network, segments, Processes("cpu"), 1)
     if temperature != 1.0:
         predicted = temperature_scaled_night(predicted, temperature)
     if night.info.beats:

@@ -73,7 +73,7 @@ def test_a_file_gets_the_predictions_of_its_stored_recording(
     trained = load_trained(checkpoint)
     nights = open_nights((Source(str(store)),), "all")
     segments = Segments(nights, trained.readers, trained.config.data.whole_nights(), scored_only=False)
-    stored = inference.predict(trained, segments, Processes("cpu"), 4)
+    stored = inference.predict_nights(trained, segments, Processes("cpu"), 4)
     expected = next(night for night in stored if night.recording == "01-01-0001")
     start = Store(store).open("01-01-0001").hypnogram.onset_s[0]
     assert run_predict(tmp_path, psg, "--checkpoint", checkpoint, "--start", start) == 0

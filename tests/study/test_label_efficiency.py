@@ -1,6 +1,7 @@
 """Label efficiency: which nights are labelled, the order and length of the runs, and the table."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -39,6 +40,15 @@ def study(store: Path, **more: object) -> LabelStudy:
         "out": Path("out"),
     }
     return LabelStudy(**values | more)
+
+
+def other_nights(store: Path, path: Path) -> None:
+    """A copy of a store as if of other nights: of another cohort, without the digests that would tell."""
+    shutil.copytree(store, path)
+    about = json.loads((path / "store.json").read_text())
+    (path / "store.json").write_text(json.dumps(about | {"cohort": "other"}))
+    for file in path.glob("recordings/*/recording.json"):
+        file.write_text(re.sub('"digest": "[0-9a-f]+"', '"digest": ""', file.read_text()))
 
 
 def test_larger_label_sets_contain_smaller_ones(store: Path) -> None:
@@ -101,7 +111,7 @@ def test_one_command_makes_the_table(
 ) -> None:
     own, other = tmp_path / "store", tmp_path / "beats"
     shutil.copytree(store, own)
-    shutil.copytree(store, other)
+    other_nights(store, other)
     options = ["--rows", "student", "kd", "self", "--labelled", 2, "--seeds", 0, 1]
     options += ["--updates", 4, "--classes", 3, "--draws", 50, "--out", tmp_path / "out", "--test-stores", other]
     options += ["--overlay", OVERLAY, "--set", *settings(own)]

@@ -23,6 +23,7 @@ h1 {{ font-size: 1.5rem; line-height: 1.25; margin: 0 0 .35rem; }}
 h2 {{ font-size: 1.25rem; margin: 3rem 0 .75rem; padding-top: 1rem; border-top: 1px solid {GRID}; }}
 h3 {{ font-size: 1rem; margin: 1.75rem 0 .5rem; }}
 p {{ margin: .4rem 0 .8rem; max-width: 46rem; }}
+.note {{ border-left: 4px solid {NEGATIVE}; padding-left: .8rem; font-weight: 600; }}
 .quiet {{ color: {FAINT_INK}; font-size: .92rem; }}
 .headline {{ margin: 1.5rem 0 1rem; padding: 1.25rem 1.5rem; background: {UNSCORED_FILL}; border-radius: 10px; }}
 .headline b.figure {{ display: block; font-size: 2.6rem; line-height: 1.1; font-weight: 700; letter-spacing: -.01em; }}
@@ -85,7 +86,7 @@ def heading(text: str, level: int = 2) -> str:
 
 
 def paragraph(text: str, kind: str = "") -> str:
-    """A paragraph of plain text; kind: "" or "quiet"."""
+    """A paragraph of plain text; kind: "", "quiet" or "note"."""
     return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
 
 

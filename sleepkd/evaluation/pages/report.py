@@ -58,11 +58,12 @@ def write_report(
     *,
     comparison: dict | None = None,
     compared: tuple[str, str] = ("A", "B"),
+    notes: Sequence[str] = (),
 ) -> None:
     """Write the report of one or more models on the same nights; the file appears whole or not at all.
 
     figures: {heading: pictures}, in the order shown. comparison: a `compare` result; compared: the names of its A and
-    B. Raises ValueError without a model.
+    B. notes: what a reader must know before the scores. Raises ValueError without a model.
     """
     if not analyses:
         raise ValueError("a report needs at least one model")
@@ -72,6 +73,7 @@ def write_report(
     body = [
         heading(title, 1),
         paragraph(f"{recordings}; {scored}; classes {', '.join(analyses[0].class_names)}.", "quiet"),
+        *(paragraph(note, "note") for note in notes),
         _gain_box(comparison, compared) if comparison else _kappa_box(analyses[0]),
         side_by_side(_kappa_box(analysis) for analysis in (analyses if comparison else analyses[1:])),
         paragraph(

@@ -1,31 +1,32 @@
-"""What the student took from its teacher: agreement, where it holds, and the sleep epochs that tell it."""
+"""Agreement of a student with its teacher, and the sleep epochs where it differs from its baseline."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
 
 from sleepkd.evaluation.scores.comparison import match_nights
 from sleepkd.evaluation.scores.metrics import batch_scores, confusion_matrix
 from sleepkd.evaluation.scores.night_predictions import NightPredictions
+from sleepkd.extras import require_extra
 
 CONFIDENCE_GROUPS = 5
 TSNE_COMPONENTS = 50
 
 
-def teacher_agreement(teacher: Sequence[NightPredictions], student: Sequence[NightPredictions]) -> dict:
-    """How far the student predicts what the teacher predicts, over the scored sleep epochs of the nights of both.
+def teacher_agreement(
+    teacher: Sequence[NightPredictions], student: Sequence[NightPredictions]
+) -> dict[str, float | int | np.ndarray]:
+    """How often a student predicts what its teacher predicts, over the scored sleep epochs of the nights of both.
 
     Returns n; confusion (K, K), rows teacher, columns student; agreement (the share of equal predictions) and kappa
     between the two; follows_right and follows_wrong: the share of the teacher's right, and of its wrong, predictions
-    that the student repeats. A student that only copies has both at 1; one that learned the stage keeps the first high.
+    that the student repeats. Both are 1 for a student that only copies; one that learned to stage sleep keeps
+    follows_right high.
     """
-    labels, teacher_tap, of_student = _stacked(teacher, student)
-    k = teacher_tap.shape[1]
-    a, b = teacher_tap.argmax(1), of_student.argmax(1)
-    confusion = confusion_matrix(a, b, k)
+    labels, of_teacher, of_student = _stacked(teacher, student)
+    a, b = of_teacher.argmax(1), of_student.argmax(1)
+    confusion = confusion_matrix(a, b, of_teacher.shape[1])
     between = batch_scores(confusion)
     right, same = a == labels, a == b
     return {
@@ -43,28 +44,31 @@ def by_teacher_confidence(
     students: Mapping[str, Sequence[NightPredictions]],
     groups: int = CONFIDENCE_GROUPS,
 ) -> list[dict]:
-    """Kappa of the teacher and of each student in groups of sleep epochs, from where the teacher is least sure to most.
+    """Kappa of the teacher and of each student in groups of sleep epochs by the teacher's confidence, lowest first.
 
     Groups hold equally many scored sleep epochs, by the teacher's largest probability. Returns per group: low, high
-    (the limits of that probability), n, kappa: {"teacher" and each student's name: against the scored labels}.
+    (the limits of that probability), n, kappa: {"teacher" and each student's name: against the labels}.
     """
     rows: list[dict] = []
     for name, student in students.items():
-        labels, teacher_tap, of_student = _stacked(teacher, student)
-        confidence = teacher_tap.max(1)
+        labels, of_teacher, of_student = _stacked(teacher, student)
+        confidence = of_teacher.max(1)
         for g, chosen in enumerate(np.array_split(np.argsort(confidence, kind="stable"), groups)):
             if not len(chosen):
                 continue
             if g == len(rows):
                 limits = {"low": float(confidence[chosen[0]]), "high": float(confidence[chosen[-1]]), "n": len(chosen)}
-                rows.append({**limits, "kappa": {"teacher": _kappa(labels[chosen], teacher_tap[chosen])}})
+                rows.append({**limits, "kappa": {"teacher": _kappa(labels[chosen], of_teacher[chosen])}})
             rows[g]["kappa"][name] = _kappa(labels[chosen], of_student[chosen])
     return rows
 
 
 @dataclass(frozen=True)
-class Example:
-    """One sleep epoch that two models see differently; probabilities are (K,) of each."""
+class DisagreementExample:
+    """One sleep epoch where baseline and distilled student differ. baseline, distilled: probabilities (K,) of each.
+
+    index: of the sleep epoch in the predictions of its recording.
+    """
 
     recording: str
     index: int
@@ -75,23 +79,23 @@ class Example:
     distilled: np.ndarray
 
 
-def telling_examples(
+def clearest_examples(
     baseline: Sequence[NightPredictions], distilled: Sequence[NightPredictions], per_class: int = 2
-) -> dict[str, list[Example]]:
-    """The two kinds of sleep epochs that the paper shows: distilled_right (baseline wrong) and baseline_right.
+) -> dict[str, list[DisagreementExample]]:
+    """The clearest sleep epochs that one model gets right and the other wrong, `per_class` of each class and kind.
 
-    Per scored class the `per_class` clearest of each kind: those where the probabilities of the scored class lie
-    furthest apart. These are picked to show, and prove nothing: `contested` counts them all.
+    Kinds: distilled_right (baseline wrong) and baseline_right. The clearest have probabilities of the scored class that
+    differ most. These examples are chosen and prove nothing: `contested` counts all.
     """
     pairs = match_nights(baseline, distilled)
-    found: dict[str, list[tuple[float, Example]]] = {"distilled_right": [], "baseline_right": []}
+    found: dict[str, list[tuple[float, DisagreementExample]]] = {"distilled_right": [], "baseline_right": []}
     for night_a, night_b in pairs:
         right_a, right_b = night_a.predictions == night_a.labels, night_b.predictions == night_b.labels
         for kind, chosen in (("distilled_right", right_b & ~right_a), ("baseline_right", right_a & ~right_b)):
             for i in np.flatnonzero(chosen & night_a.scored):
                 label = int(night_a.labels[i])
                 margin = abs(float(night_b.probabilities[i, label]) - float(night_a.probabilities[i, label]))
-                example = Example(
+                example = DisagreementExample(
                     recording=night_a.recording,
                     index=int(i),
                     onset_s=float(night_a.onset_s[i]),
@@ -101,16 +105,16 @@ def telling_examples(
                     distilled=night_b.probabilities[i],
                 )
                 found[kind].append((margin, example))
-    chosen_of: dict[str, list[Example]] = {}
+    examples: dict[str, list[DisagreementExample]] = {}
     for kind, candidates in found.items():
         clearest_first = [example for _, example in sorted(candidates, key=lambda pair: -pair[0])]
         by_class = [[example for example in clearest_first if example.label == k] for k in range(pairs[0][0].n_classes)]
-        chosen_of[kind] = [example for examples in by_class for example in examples[:per_class]]
-    return chosen_of
+        examples[kind] = [example for of_class in by_class for example in of_class[:per_class]]
+    return examples
 
 
 def contested(baseline: Sequence[NightPredictions], distilled: Sequence[NightPredictions]) -> dict[str, list[int]]:
-    """How many scored sleep epochs of each class both, only the distilled, only the baseline, and neither got right."""
+    """Counts by class of scored sleep epochs that both, only the distilled, only the baseline, or none got right."""
     labels, a, b = _stacked(baseline, distilled)
     right_a, right_b = a.argmax(1) == labels, b.argmax(1) == labels
     kinds = {
@@ -123,12 +127,17 @@ def contested(baseline: Sequence[NightPredictions], distilled: Sequence[NightPre
 
 
 def project(features: Mapping[str, np.ndarray], method: str = "tsne", seed: int = 0) -> dict[str, np.ndarray]:
-    """Two-dimensional pictures of feature spaces, each model's by itself (scikit-learn).
+    """Project each model's features to two dimensions, by PCA or t-SNE (scikit-learn).
 
-    features: {model: (N, D)}, say the bottleneck averaged over time; method: "pca" or "tsne" (after PCA to 50
-    components; van der Maaten & Hinton 2008, JMLR 9:2579-2605). Returns {model: (N, 2)}. Distances between far-apart
-    groups of a t-SNE mean nothing, and its axes neither.
+    features: {model: (N, D)}, for example the bottleneck averaged over time. method: "pca" or "tsne" (after PCA to 50
+    components; van der Maaten & Hinton 2008, JMLR 9:2579-2605). Returns {model: (N, 2)}. The axes of a t-SNE and the
+    distances between far-apart groups mean nothing. Raises UserError without scikit-learn, ValueError for an unknown
+    method.
     """
+    require_extra("sklearn", "evaluate", "projections of features")
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
     if method not in ("pca", "tsne"):
         raise ValueError(f"method must be pca or tsne, not {method!r}")
     projected = {}

@@ -1,18 +1,15 @@
-"""Pictures of what distillation did: attention maps, feature spaces, telling sleep epochs, kappa by confidence."""
+"""Figures of a student beside its teacher: attention maps, feature spaces, examples, kappa by confidence."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib import rc_context
-from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
 
 from sleepkd.data.hypnogram import EPOCH_SECONDS
-from sleepkd.evaluation.pictures.drawing import STYLE, save_png
+from sleepkd.evaluation.pictures.drawing import new_figure
 from sleepkd.evaluation.pictures.palette import (
     FAINT_INK,
     INK,
@@ -23,53 +20,59 @@ from sleepkd.evaluation.pictures.palette import (
     rgb,
     text_on,
 )
-from sleepkd.evaluation.teacher_student.agreement import Example
+from sleepkd.evaluation.teacher_student.agreement import DisagreementExample
 
-_ATTENTION_MAP = LinearSegmentedColormap.from_list("attention", SEQUENTIAL[:4])
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_TITLE_STYLE = {"fontsize": 9.5, "fontweight": "normal"}
 
 
 @dataclass(frozen=True)
 class AttentionExample:
-    """One sleep epoch as teacher and student see it: signals (S,), and attention maps (P,) of any length over it.
+    """One sleep epoch of teacher and student: the first input (samples,) and the attention map (any length) of each.
 
-    An attention map is the sum over channels of a tapped feature's squares (distillation.terms.at.attention_map).
+    An attention map is the sum over channels of a feature's squares (`losses.at.attention_map`). seconds: the length of
+    the sleep epoch.
     """
 
     title: str
-    eeg: np.ndarray
-    ecg: np.ndarray
+    teacher_input: np.ndarray
+    student_input: np.ndarray
     seconds: float
     teacher_map: np.ndarray
     student_map: np.ndarray
 
 
-def attention_figure(examples: Sequence[AttentionExample], path: str | Path) -> None:
-    """Draw each example as a row: EEG over the teacher's attention (left), ECG over the student's (right), to a PNG.
+def attention_figure(examples: Sequence[AttentionExample], inputs: tuple[str, str], path: str | Path) -> None:
+    """Draw each example as a row to a PNG: inputs over attention maps, the teacher's left, the student's right.
 
-    Each map is shown from its least (white) to its most (blue): where within the sleep epoch, not how much.
+    inputs: the names of the two inputs. Each map is scaled from its minimum (white) to its maximum (blue): it shows
+    where within the sleep epoch, not how much.
     """
-    with rc_context(STYLE):
-        figure = Figure(figsize=(12, 0.7 + 1.25 * len(examples)), layout="constrained")
+    with new_figure(path, 12, 0.7 + 1.25 * len(examples)) as figure:
         rows = figure.subplots(len(examples), 2, squeeze=False, sharex=True)
         for (left, right), example in zip(rows, examples, strict=True):
-            _draw_attended(left, example.eeg, example.teacher_map, example.seconds)
-            _draw_attended(right, example.ecg, example.student_map, example.seconds)
-            left.set_title(example.title, fontsize=9.5, fontweight="normal")
-        rows[0, 0].set_title("teacher, EEG", fontsize=9.5, fontweight="normal", color=FAINT_INK, loc="right")
-        rows[0, 1].set_title("student, ECG", fontsize=9.5, fontweight="normal", color=FAINT_INK, loc="right")
+            _draw_attention(left, example.teacher_input, example.teacher_map, example.seconds)
+            _draw_attention(right, example.student_input, example.student_map, example.seconds)
+            left.set_title(example.title, **_TITLE_STYLE)
+        for axes, part, name in zip(rows[0], ("teacher", "student"), inputs, strict=True):
+            axes.set_title(f"{part}, {name}", color=FAINT_INK, loc="right", **_TITLE_STYLE)
         for axes in rows[-1]:
             axes.set_xlabel("seconds", color=FAINT_INK)
-        save_png(figure, path)
 
 
-def _draw_attended(axes: Axes, signal: np.ndarray, attention: np.ndarray, seconds: float) -> None:
+def _draw_attention(axes: "Axes", signal: np.ndarray, attention: np.ndarray, seconds: float) -> None:
+    """A signal (samples,) over its attention map."""
+    from matplotlib.colors import LinearSegmentedColormap
+
     low, high = float(signal.min()), float(signal.max())
     spread = float(np.ptp(attention)) or 1.0
     axes.imshow(
         (attention[None, :] - attention.min()) / spread,
         extent=(0, seconds, low, high),
         aspect="auto",
-        cmap=_ATTENTION_MAP,
+        cmap=LinearSegmentedColormap.from_list("attention", SEQUENTIAL[:4]),
         vmin=0,
         vmax=1,
     )
@@ -84,8 +87,7 @@ def projection_figure(
     points: Mapping[str, np.ndarray], labels: np.ndarray, class_names: Sequence[str], path: str | Path
 ) -> None:
     """Draw {model: (N, 2)} of `project` side by side to a PNG, coloured by the labels (N,); unscored left out."""
-    with rc_context(STYLE):
-        figure = Figure(figsize=(4.1 * len(points), 4.6), layout="constrained")
+    with new_figure(path, 4.1 * len(points), 4.6) as figure:
         panels = figure.subplots(1, len(points), squeeze=False)[0]
         # Drawn in a random order, or the last class would cover the others.
         order = np.random.default_rng(0).permutation(np.flatnonzero(labels >= 0))
@@ -98,38 +100,38 @@ def projection_figure(
         for k in display_order(class_names):
             panels[0].scatter([], [], s=36, c=STAGE_COLOURS[class_names[k]], label=class_names[k])
         figure.legend(loc="outside lower center", ncols=len(class_names), handletextpad=0.2)
-        save_png(figure, path)
 
 
 def examples_figure(
-    examples: Sequence[Example],
+    examples: Sequence[DisagreementExample],
     signals: Sequence[tuple[np.ndarray, np.ndarray]],
+    inputs: tuple[str, str],
     class_names: Sequence[str],
     path: str | Path,
 ) -> None:
-    """Draw each example as a row to a PNG: its EEG and its ECG, and what baseline and distilled made of it.
+    """Draw each example as a row to a PNG: the inputs of teacher and student, and the probabilities of both models.
 
-    signals: per example (eeg (S,), ecg (S,)) of the sleep epoch as the networks saw it.
+    signals: per example the first input (samples,) of the teacher and of the student. inputs: their names.
     """
     order = display_order(class_names)
-    with rc_context(STYLE):
-        figure = Figure(figsize=(12, 0.7 + 1.35 * len(examples)), layout="constrained")
+    with new_figure(path, 12, 0.7 + 1.35 * len(examples)) as figure:
         rows = figure.subplots(len(examples), 3, squeeze=False, width_ratios=(2.2, 2.2, 1.3))
         for row, example, pair in zip(rows, examples, signals, strict=True):
             for axes, signal in zip(row[:2], pair, strict=True):
                 axes.plot(np.linspace(0, EPOCH_SECONDS, len(signal), endpoint=False), signal, color=INK, linewidth=0.6)
                 axes.set(xlim=(0, EPOCH_SECONDS), yticks=[], xticks=[])
                 axes.spines[:].set_visible(False)
-            title = f"{example.recording}, {clock(example.onset_s)}: scored {class_names[example.label]}"
-            row[0].set_title(title, fontsize=9.5, fontweight="normal")
-            _draw_votes(row[2], example, class_names, order)
-        rows[0, 0].set_title("EEG", fontsize=9.5, fontweight="normal", color=FAINT_INK, loc="right")
-        rows[0, 1].set_title("ECG", fontsize=9.5, fontweight="normal", color=FAINT_INK, loc="right")
-        rows[0, 2].set_title("probabilities", fontsize=9.5, fontweight="normal", color=FAINT_INK)
-        save_png(figure, path)
+            title = f"{example.recording}, {time_of_night(example.onset_s)}: scored {class_names[example.label]}"
+            row[0].set_title(title, **_TITLE_STYLE)
+            _draw_probabilities(row[2], example, class_names, order)
+        for axes, name in zip(rows[0, :2], inputs, strict=True):
+            axes.set_title(name, color=FAINT_INK, loc="right", **_TITLE_STYLE)
+        rows[0, 2].set_title("probabilities", color=FAINT_INK, **_TITLE_STYLE)
 
 
-def _draw_votes(axes: Axes, example: Example, class_names: Sequence[str], order: Sequence[int]) -> None:
+def _draw_probabilities(
+    axes: "Axes", example: DisagreementExample, class_names: Sequence[str], order: Sequence[int]
+) -> None:
     """Two stacked bars of probabilities, baseline above distilled."""
     for y, probabilities in ((1, example.baseline), (0, example.distilled)):
         left = 0.0
@@ -146,16 +148,15 @@ def _draw_votes(axes: Axes, example: Example, class_names: Sequence[str], order:
     axes.spines[:].set_visible(False)
 
 
-def clock(seconds: float) -> str:
-    """Hours, minutes and seconds from the start of the recording."""
+def time_of_night(seconds: float) -> str:
+    """Seconds from the start of the recording as hours:minutes:seconds."""
     whole = int(seconds)
     return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
 def confidence_figure(rows: Sequence[dict], path: str | Path) -> None:
-    """Draw `by_teacher_confidence` to a PNG: kappa of teacher and students, from the teacher's least sure fifth up."""
-    with rc_context(STYLE):
-        figure = Figure(figsize=(6.4, 3.9), layout="constrained")
+    """Draw `by_teacher_confidence` to a PNG: kappa of teacher and students, lowest confidence first."""
+    with new_figure(path, 6.4, 3.9) as figure:
         axes = figure.add_subplot()
         for name, colour in zip(rows[0]["kappa"], cycle((FAINT_INK, *MODEL_COLOURS)), strict=False):
             axes.plot([row["kappa"][name] for row in rows], marker="o", color=colour, label=name, linewidth=1.8)
@@ -163,4 +164,3 @@ def confidence_figure(rows: Sequence[dict], path: str | Path) -> None:
         axes.set_xlabel("teacher's confidence, in groups of equally many sleep epochs", color=FAINT_INK)
         axes.set_ylabel("kappa against the scoring", color=FAINT_INK)
         axes.legend()
-        save_png(figure, path)

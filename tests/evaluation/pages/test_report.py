@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from sleepkd.data.hypnogram import CLASS_NAMES
-from sleepkd.evaluation.analysis import analyse, draw, draw_comparison, draw_together
+from sleepkd.evaluation.analysis import analyse
+from sleepkd.evaluation.model_figures import draw_comparison, draw_model, draw_models
 from sleepkd.evaluation.pages.page import interval, number
 from sleepkd.evaluation.pages.report import Provenance, write_report
 from sleepkd.evaluation.scores.comparison import compare
@@ -41,8 +42,8 @@ def report(tmp_path_factory):
         names = tuple(nights)
         figures = {
             "Gain": draw_comparison(comparison, names, NAMES, folder / "figures"),
-            "Together": draw_together(analyses, folder / "figures"),
-            names[1]: draw(analyses[1], folder / "figures" / "b"),
+            "Together": draw_models(analyses, folder / "figures"),
+            names[1]: draw_model(analyses[1], folder / "figures" / "b"),
         }
         provenance = Provenance(
             ["python evaluate.py --out results"], {"b": {"train": {"epochs": 3}}}, {"commit": "c0ffee"}
@@ -103,7 +104,7 @@ def test_report_starts_with_the_gain_and_its_interval(report):
 def test_report_of_one_model_and_one_night(tmp_path):
     """Without intervals, agreement and groups."""
     analysis = analyse("alone", cohort(1.0)[:1], NAMES, draws=50)
-    figures = {"alone": draw(analysis, tmp_path)}
+    figures = {"alone": draw_model(analysis, tmp_path)}
     write_report(tmp_path / "report.html", "One night", [analysis], figures, Provenance())
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "no interval: too few subjects" in text
@@ -116,7 +117,7 @@ def test_a_night_without_sleep_statistics_keeps_its_scores(tmp_path):
     analysis = analyse("odd", nights, NAMES, draws=50)
     assert "r0" in analysis.metrics["sleep_medicine"]["missing"]
     assert analysis.metrics["overall"]["kappa"] > 0
-    write_report(tmp_path / "r.html", "Odd", [analysis], {"odd": draw(analysis, tmp_path)}, Provenance())
+    write_report(tmp_path / "r.html", "Odd", [analysis], {"odd": draw_model(analysis, tmp_path)}, Provenance())
     assert "different lengths" in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 

@@ -1,3 +1,5 @@
+"""Agreement of teacher and student by hand, projections, and figures that show something."""
+
 import dataclasses
 
 import numpy as np
@@ -8,10 +10,10 @@ from sklearn.metrics import cohen_kappa_score
 from sleepkd.data.hypnogram import CLASS_NAMES
 from sleepkd.evaluation.teacher_student.agreement import (
     by_teacher_confidence,
+    clearest_examples,
     contested,
     project,
     teacher_agreement,
-    telling_examples,
 )
 from sleepkd.evaluation.teacher_student.figures import (
     AttentionExample,
@@ -26,7 +28,7 @@ NAMES = CLASS_NAMES[3]
 
 
 def night_of(labels, predictions, sure=0.8):
-    """A night with these labels, predicted so with the given confidence (one value or one per sleep epoch)."""
+    """A night with these labels and predictions. sure: the confidence, one value or one per sleep epoch."""
     n = len(labels)
     sure = np.broadcast_to(sure, n)
     probabilities = np.repeat(((1 - sure) / 2)[:, None], 3, axis=1)
@@ -43,7 +45,7 @@ STUDENT = [0, 1, 2, 1, 2, 2, 0, 0]  # wrong where the teacher is right once; rep
 
 def test_agreement_with_the_teacher_by_hand():
     result = teacher_agreement([night_of(LABELS, TEACHER)], [night_of(LABELS, STUDENT)])
-    assert result["n"] == 7  # the unscored sleep epoch does not count
+    assert result["n"] == 7  # without the unscored sleep epoch
     assert result["agreement"] == pytest.approx(5 / 7)
     assert result["follows_right"] == pytest.approx(4 / 5)
     assert result["follows_wrong"] == pytest.approx(1 / 2)
@@ -63,7 +65,7 @@ def test_kappa_by_teacher_confidence_by_hand():
     assert rows[0]["high"] == pytest.approx(0.4)
 
 
-def test_contested_and_telling_sleep_epochs():
+def test_contested_sleep_epochs_and_the_clearest_of_them():
     baseline = night_of([0, 0, 1, 2, 2, -1], [0, 1, 1, 0, 1, 0], sure=[0.8, 0.7, 0.8, 0.6, 0.9, 0.8])
     distilled = night_of([0, 0, 1, 2, 2, -1], [0, 0, 0, 2, 2, 1], sure=0.8)
     assert contested([baseline], [distilled]) == {
@@ -72,7 +74,7 @@ def test_contested_and_telling_sleep_epochs():
         "baseline_right": [0, 1, 0],
         "both_wrong": [0, 0, 0],
     }
-    found = telling_examples([baseline], [distilled], per_class=1)
+    found = clearest_examples([baseline], [distilled], per_class=1)
     assert [(example.label, example.index) for example in found["distilled_right"]] == [(0, 1), (2, 4)]
     assert [(example.label, example.index) for example in found["baseline_right"]] == [(1, 2)]
     assert found["baseline_right"][0].onset_s == baseline.onset_s[2]
@@ -95,14 +97,14 @@ def test_projection_separates_what_is_separate(method):
 def test_figures_are_drawn(tmp_path):
     rng = np.random.default_rng(0)
     baseline, distilled = [made_up_night(classes=3, skill=0.5)], [made_up_night(classes=3, skill=2.0)]
-    examples = telling_examples(baseline, distilled, 1)["distilled_right"]
+    examples = clearest_examples(baseline, distilled, 1)["distilled_right"]
     signals = [(rng.normal(size=600), rng.normal(size=600)) for _ in examples]
-    examples_figure(examples, signals, NAMES, tmp_path / "examples.png")
+    examples_figure(examples, signals, ("EEG", "ECG"), NAMES, tmp_path / "examples.png")
     shown = [
         AttentionExample(name, *signals[0], 30.0, rng.random(125), rng.random(60))
         for name in ("scored W", "scored REM")
     ]
-    attention_figure(shown, tmp_path / "attention.png")
+    attention_figure(shown, ("EEG", "ECG"), tmp_path / "attention.png")
     points = {name: rng.normal(size=(30, 2)) for name in ("EEG teacher", "ECG baseline", "distilled")}
     projection_figure(points, rng.integers(-1, 3, 30), NAMES, tmp_path / "projection.png")
     rows = by_teacher_confidence(distilled, {"student": baseline})
