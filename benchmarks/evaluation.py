@@ -185,7 +185,8 @@ def evaluate_stored(folder: Path, out: Path) -> None:
     import matplotlib.pyplot  # noqa: F401  before the steps that import it
     import yasa  # noqa: F401
 
-    from sleepkd.evaluation.analysis import analyse, draw, draw_together
+    from sleepkd.evaluation.analysis import analyse
+    from sleepkd.evaluation.model_figures import draw_model, draw_models
     from sleepkd.evaluation.pages.report import Provenance, write_report
     from sleepkd.evaluation.scores.summary import write_metrics
 
@@ -196,7 +197,7 @@ def evaluate_stored(folder: Path, out: Path) -> None:
     lap("all scores, intervals, groups, calibration, sleep statistics")
     write_metrics(out / "metrics.json", analysis.metrics)
     lap("metrics.json")
-    pictures = {"model": [*draw(analysis, out), *draw_together([analysis], out)]}
+    pictures = {"model": [*draw_model(analysis, out), *draw_models([analysis], out)]}
     lap(f"{len(pictures['model'])} figures")
     write_report(out / "report.html", "Stored nights", [analysis], pictures, Provenance())
     lap("report.html")
