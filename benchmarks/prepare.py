@@ -1,11 +1,14 @@
-"""What preparing costs: python -m benchmarks.prepare [night release jobs open exact pairing]
+"""Costs and accuracy of sleepkd prepare, on simulated nights.
 
-night    one of 8 h, all channels at 256 Hz, beats included: seconds of a core, and memory
-release  eight nights against the release's way: every window min-maxed and resampled by itself, all kept in memory
-jobs     four nights by one job and by two
-open     a store of 10,000 nights, the first time and after
-pairing  labels and hearts beside the EEG they belong to, and beside others
-exact    signals read back against float64; R peaks of the stored ECG against those of the recorded one
+    python -m benchmarks.prepare                # all parts
+    python -m benchmarks.prepare night jobs     # some of them
+
+night    one night of 8 h, all channels at 256 Hz, heartbeats included: CPU seconds and memory
+release  eight nights against the published release: each segment min-maxed and resampled by itself, all kept in memory
+jobs     six nights with one job and with two
+open     a store of 10,000 nights opened for training, the first time and later
+exact    error of stored signals against float64; R peaks of the stored ECG against those of the recorded ECG
+pairing  warnings about labels and channels that belong to the night, and about others
 """
 
 import argparse
@@ -14,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,20 +36,23 @@ from sleepkd.data.recording_info import RecordingInfo, SignalInfo
 from sleepkd.data.splits import write_split
 from sleepkd.data.store import Store, StoreSettings
 from sleepkd.data.store_writing import create_store, write_recording
+from sleepkd.errors import run_command
 
 RATE = 200.0
 MANY = 10_000
 
 
-def main() -> None:
-    """Run what is named, or all."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the named parts, by default all."""
     parts = {"night": night, "release": release, "jobs": jobs, "open": opening, "exact": exact, "pairing": pairing}
-    parser.add_argument("parts", nargs="*", metavar="PART", help="default: all")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.prepare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("parts", nargs="*", metavar="PART", help="parts to run; default: all")
     parser.add_argument("--as-released", type=Path, help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     if args.as_released:
-        return released(args.as_released)
+        return prepare_as_released(args.as_released)
     if unknown := set(args.parts) - set(parts):
         parser.error(f"no such part: {', '.join(unknown)}")
     for name in args.parts or parts:
@@ -55,14 +62,14 @@ def main() -> None:
 
 
 def simulate(folder: Path, nights: int, channels: str = "needed", hours: float = 8) -> Path:
-    """Raw nights in MASS's layout at 256 Hz."""
+    """Simulate raw nights in the layout of MASS at 256 Hz."""
     command = ["-m", "sleepkd.simulate", "--out", str(folder / "raw"), "--nights", str(nights), "--hours", str(hours)]
     run([*command, "--seed", "3", "--channels", channels, "--rate", "256", "--jobs", "2"])
     return folder / "raw"
 
 
 def run(arguments: list[str]) -> tuple[float, float, float]:
-    """Run Python in a process of its own: seconds on the clock, seconds of a core, and its peak memory, MB."""
+    """Run Python in a process of its own; returns wall-clock seconds, CPU seconds and peak memory, MB."""
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     done = subprocess.run([sys.executable, "-c", _WATCH, *arguments], capture_output=True, text=True)
     wall = time.monotonic() - started
@@ -82,22 +89,22 @@ sys.exit(code)
 
 
 def prepare(raw: Path, out: Path, *more: str) -> tuple[float, float, float]:
-    """Prepare with the command."""
+    """Run sleepkd prepare."""
     return run(["-m", "sleepkd.prepare", "--dataset", "mass", "--raw", str(raw), "--out", str(out), *more])
 
 
 def night(folder: Path) -> None:
-    """A night of many channels, and what starting Python costs."""
+    """Cost of a night of many channels, and of starting Python."""
     raw = simulate(folder, 1, "full")
     channels = len(SIGNALS["edf"](next(raw.rglob("*PSG.edf"))).labels)
     wall, cpu, memory = prepare(raw, folder / "store")
     _, idle, _ = run(["-m", "sleepkd.prepare", "--help"])
-    print(f"{channels} channels: {wall:.1f} s, {cpu:.1f} s of a core ({idle:.1f} s of it to start), {memory:.0f} MB")
+    print(f"{channels} channels: {wall:.1f} s, {cpu:.1f} CPU seconds ({idle:.1f} of them to start), {memory:.0f} MB")
 
 
 def release(folder: Path) -> None:
-    """Eight nights and two, in both ways."""
-    print("| nights | way | s of a core | MB |\n|---:|---|---:|---:|")
+    """Two and eight nights, as sleepkd prepares them and as the release does."""
+    print("| nights | way | CPU seconds | MB |\n|---:|---|---:|---:|")
     took = {}
     for count in (2, 8):
         raw = simulate(folder / str(count), count)
@@ -111,8 +118,8 @@ def release(folder: Path) -> None:
     print(f"{took[8, 'as released'] / took[8, 'sleepkd']:.1f} times faster")
 
 
-def released(raw: Path) -> None:
-    """Every 30-s window min-maxed and Fourier resampled by itself, all segments of all nights as float64 in memory."""
+def prepare_as_released(raw: Path) -> None:
+    """Min-max and resample (Fourier) each 30-s segment by itself; keep all of them as float64 in memory."""
     import mne
     from scipy.signal import resample
 
@@ -136,15 +143,15 @@ def released(raw: Path) -> None:
 
 
 def jobs(folder: Path) -> None:
-    """One job against two."""
+    """Seconds with one job and with two."""
     raw = simulate(folder, 6)
     one, *_ = prepare(raw, folder / "one", "--jobs", "1")
     two, *_ = prepare(raw, folder / "two", "--jobs", "2")
-    print(f"6 nights: {one:.1f} s by one job, {two:.1f} s by two: {one / two:.2f} times")
+    print(f"6 nights: {one:.1f} s with one job, {two:.1f} s with two: {one / two:.2f} times")
 
 
 def opening(folder: Path) -> None:
-    """All nights of a store opened for training, in processes of their own."""
+    """Seconds to open all nights of a large store for training, in a process of its own."""
     create_store(folder, StoreSettings("many", RATE))
     labels = np.arange(960, dtype=np.int8) % 5
     hypnogram = Hypnogram(30.0 * np.arange(960), np.full(960, 30.0), labels)
@@ -161,14 +168,14 @@ def opening(folder: Path) -> None:
         f"t = time.monotonic(); n = open_nights((Source({str(folder)!r}),), 'train'); "
         "print(len(n), round(time.monotonic() - t, 2))"
     )
-    for which in ("the first time", "after"):
+    for which in ("the first time", "later"):
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         count, seconds = done.stdout.split()
         print(f"{count} nights, {which}: {seconds} s")
 
 
 def exact(folder: Path) -> None:
-    """What is lost between the file and the store."""
+    """Errors between the file and the store."""
     raw = simulate(folder, 1)
     prepare(raw, folder / "store")
     (files,) = find_recordings(load_cohort("mass"), raw).recordings
@@ -180,42 +187,42 @@ def exact(folder: Path) -> None:
         error = np.abs(stored.signal(name) * info.scale + info.offset - exactly)
         print(f"{name}: largest error {error.max() / info.iqr:.4%} of the night's interquartile range")
         if name == "ecg":
-            there = detect_beats(derived.samples, derived.rate_hz, info.polarity)
-            here = detect_beats(stored.signal(name) * info.scale + info.offset, RATE, info.polarity)
-            around = np.searchsorted(here, there).clip(1, len(here) - 1)[:, None] + [-1, 0]
-            apart = np.abs(there[:, None] - here[around]).min(axis=1)
-            within = np.mean(apart <= 0.01)
-            believed = plausible_intervals(there)
-            sure = np.append(True, believed) & np.append(believed, True)  # in noise, detectors invent beats
-            print(f"{len(there)} R peaks, {within:.2%} within 10 ms; median {1e3 * np.median(apart):.1f} ms")
-            print(f"of the {sure.sum()} between plausible intervals, {np.mean(apart[sure] <= 0.01):.2%} within 10 ms")
+            peaks = detect_beats(derived.samples, derived.rate_hz, info.polarity)
+            stored_peaks = detect_beats(stored.signal(name) * info.scale + info.offset, RATE, info.polarity)
+            around = np.searchsorted(stored_peaks, peaks).clip(1, len(stored_peaks) - 1)[:, None] + [-1, 0]
+            shift = np.abs(peaks[:, None] - stored_peaks[around]).min(axis=1)
+            plausible = plausible_intervals(peaks)
+            clean = np.append(True, plausible) & np.append(plausible, True)  # in noise, detectors find false peaks
+            near = np.mean(shift <= 0.01)
+            print(f"{len(peaks)} R peaks, {near:.2%} within 10 ms; median {1e3 * np.median(shift):.1f} ms")
+            print(f"of the {clean.sum()} between plausible intervals, {np.mean(shift[clean] <= 0.01):.2%} within 10 ms")
 
 
 def pairing(folder: Path) -> None:
-    """How often `check_pairing` warns, of what belongs together and of what does not."""
+    """How often `check_pairing` warns about labels and channels of the same night, and about others."""
     for count, hours in ((8, 7), (10, 2)):
-        silent, moved, others, hearts, eegs = ([] for _ in range(5))
+        no_warning, shifted, others, ecg_found, eeg_accepted = ([] for _ in range(5))
         raw = simulate(folder / str(count), count, hours=hours)
         nights = [_signals_and_labels(files) for files in find_recordings(load_cohort("mass"), raw).recordings]
         for k, (eeg, ecg, rate, own) in enumerate(nights):
-            silent.append(not check_pairing(eeg, rate, own, None))
-            eegs.append(not any("heart" in said for said in check_pairing(eeg, rate, own, None)))
-            hearts.append(any("heart" in said for said in check_pairing(ecg, rate, own, None)))
+            no_warning.append(not check_pairing(eeg, rate, own, None))
+            eeg_accepted.append(not any("heart" in warning for warning in check_pairing(eeg, rate, own, None)))
+            ecg_found.append(any("heart" in warning for warning in check_pairing(ecg, rate, own, None)))
             for minutes in (2, 5, 10, 30):
                 late = replace(own, onset_s=own.onset_s + 60 * minutes)
-                moved.append(bool(check_pairing(eeg, rate, late, None)))
+                shifted.append(bool(check_pairing(eeg, rate, late, None)))
             for j, (_, _, _, other) in enumerate(nights):
                 if j != k and other.duration_s[0] == own.duration_s[0]:
                     others.append(bool(check_pairing(eeg, rate, other, None)))
-        told = {
-            "right pairs, silent": silent,
-            "labels 2 to 30 min late, warned of": moved,
-            "labels of another night, warned of": others,
-            "EEG, no heart seen": eegs,
-            "ECG as EEG, a heart seen": hearts,
+        results = {
+            "labels of the night, no warning": no_warning,
+            "labels 2 to 30 min late, warning": shifted,
+            "labels of another night, warning": others,
+            "EEG, no warning of an ECG": eeg_accepted,
+            "ECG in place of the EEG, warning": ecg_found,
         }
-        for what, of in told.items():
-            print(f"{hours} h: {what}: {sum(of)} of {len(of)}", flush=True)
+        for name, found in results.items():
+            print(f"{hours} h: {name}: {sum(found)} of {len(found)}", flush=True)
 
 
 def _signals_and_labels(files: RecordingFiles) -> tuple[np.ndarray, np.ndarray, float, Hypnogram]:
@@ -227,4 +234,4 @@ def _signals_and_labels(files: RecordingFiles) -> tuple[np.ndarray, np.ndarray, 
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)
