@@ -48,7 +48,7 @@ def simulated_cohort(
     most_recordings: int,
     models: int = 1,
     seed_effects: np.ndarray | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, list[str]]:
     """Confusion matrices (models, R, K, K) of the same nights by several models, and the subjects of the nights (R,).
 
     Model m is better than model 0 by about 0.1 nats m, by different amounts in different subjects. seed_effects
@@ -68,7 +68,7 @@ def simulated_cohort(
         logits[:, range(K), range(K)] += (night + gains[m, of])[:, None] + np.array([0.4, 0.3, -0.2, 0.0])
         shares = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
         matrices[m] = rng.multinomial(counts.ravel(), shares.reshape(-1, K)).reshape(-1, K, K)
-    return matrices, of.astype(str)
+    return matrices, list(of.astype(str))
 
 
 def coverage(
@@ -100,7 +100,7 @@ def paired_coverage(
     """
     rng = np.random.default_rng(seed)
 
-    def pair(of_cohort: int, n: int, effects: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+    def pair(of_cohort: int, n: int, effects: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], list[str]]:
         # The same subjects and nights for every training seed: their generator starts again.
         (a, b), of = simulated_cohort(np.random.default_rng([seed, of_cohort]), n, 1, 2, effects)
         return (a, b), of
@@ -115,8 +115,7 @@ def paired_coverage(
     for cohort in range(1, cohorts + 1):
         effects = rng.normal(scale=seed_spread, size=(seeds, 2))
         pairs = [pair(cohort, subjects, of_seed) for of_seed in effects]
-        matrices, of = [matrices for matrices, _ in pairs], pairs[0][1]
-        found = paired_intervals(matrices, [str(name) for name in of] * seeds, draws=draws, seed=cohort)
+        found = paired_intervals([matrices for matrices, _ in pairs], pairs[0][1] * seeds, draws=draws, seed=cohort)
         for name in STATISTICS:
             hits[name] += found[name]["kappa"]["low"] <= truth[name] <= found[name]["kappa"]["high"]
     return {name: n / cohorts for name, n in hits.items()}

@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         folder = Path(name)
         store = make_store(folder / "store", nights=4, hours=1, rate_hz=32)
         seconds = run(store, folder / "whole", kill_after=None)
+        assert seconds is not None
         kills, starts = 0, 0
         while kills < args.kills:
             starts += 1

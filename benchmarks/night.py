@@ -26,7 +26,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measuring import RESULTS, anonymous_mb, machine, make_store, timed
 from sleepkd.checkpoints.trained import load_trained
-from sleepkd.data.data_settings import DataConfig
+from sleepkd.data.data_settings import DataConfig, View
 from sleepkd.data.hypnogram import EPOCH_SECONDS
 from sleepkd.data.nights import open_nights
 from sleepkd.data.segments import Segments
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def cost() -> list[dict]:
     """Parameters, operations per sleep epoch, seconds of a night of 8 h on one core, beside U-Time; then memory."""
     torch.set_num_threads(1)
-    networks = {
+    networks: dict[str, tuple[str, tuple[str, ...], View]] = {
         "utime": ("utime", ("ecg",), "epochs"),
         "night on beats": ("night", ("beats",), "night"),
         "night on ecg + beats": ("night", ("ecg", "beats"), "night"),
@@ -136,7 +136,7 @@ def memory() -> list[dict]:
 
 def context(store: str, epochs: int, seeds: list[int], runs: Path) -> list[dict]:
     """Kappa per test night of the student of heartbeats, by minutes of context in training and evaluation."""
-    rows = []
+    rows: list[dict] = []
     for minutes in MINUTES:
         kappas = []
         for seed in seeds:

@@ -52,7 +52,9 @@ def row(checkpoint: Path) -> dict[str, float]:
     """The four values of the loss for one student."""
     trained = load_trained(checkpoint)
     config = trained.config
-    fits = "at" in config.active_losses and config.loss["at"].normalisation == "sample"
+    settings = config.loss["at"]
+    assert isinstance(settings, AttentionTransferSettings)
+    fits = "at" in config.active_losses and settings.normalisation == "sample"
     require(fits, f"{checkpoint}: loss.at", "must have a weight and normalisation: sample")
     nights = {part: open_nights(config.data.sources, part) for part in ("train", "validation")}
     stage = build_stage(config, nights["train"][0].rate_hz)  # its student is untrained
@@ -68,7 +70,7 @@ def row(checkpoint: Path) -> dict[str, float]:
     others = {tap: maps[order] for tap, maps in held_out.items()}
 
     def loss(maps: Energies) -> float:
-        return distance(maps, held_out, config.loss["at"]) / n
+        return distance(maps, held_out, settings) / n
 
     return {"first": loss(first), "trained": loss(after), "constant map": loss(constant), "other segment": loss(others)}
 
@@ -87,6 +89,7 @@ def distance(student: Energies, teacher: Energies, settings: AttentionTransferSe
 def maps_of(stage: Stage, segments: Segments, whose: str) -> Energies:
     """The attention maps (S, L) of the student or the teacher, by tap."""
     stage.student.eval()
+    assert stage.teacher is not None, "attention transfer has a teacher"
     found: dict[str, list[Tensor]] = {}
     for _, batch in each_once(segments, Processes("cpu"), BATCH):
         if whose == "teacher":

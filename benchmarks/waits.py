@@ -15,6 +15,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -52,7 +53,7 @@ class Waits(TorchDispatchMode):
 
 def caller() -> str:
     """The innermost running function of the project, or of torch's optimizer."""
-    frame = sys._getframe(2)
+    frame: FrameType | None = sys._getframe(2)
     while frame:
         path = frame.f_code.co_filename
         if "torch/optim" in path and "inductor" not in path:
