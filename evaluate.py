@@ -15,9 +15,12 @@ import argparse
 from pathlib import Path
 
 from sleepkd.checkpoints.temperature import read_temperature
+from sleepkd.checkpoints.trained import TrainedNetwork
+from sleepkd.data.nights import ALL
+from sleepkd.data.splits import PARTS
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError, run_command
-from sleepkd.evaluation.held_out import evaluation_nights
+from sleepkd.evaluation.held_out import EvaluationNights, evaluation_nights
 from sleepkd.evaluation.inference import evaluate_network
 from sleepkd.evaluation.references import networks_of, references_of
 from sleepkd.evaluation.report_files import evaluation_command, require_report, write_figures_and_report
@@ -38,12 +41,14 @@ def main() -> int:
     else:
         sides = runs_of(args.checkpoint, args.inputs, args.out)
     runs = [run for side in sides for run in side]
+
+    def nights_of(trained: TrainedNetwork, part: str) -> EvaluationNights:
+        return evaluation_nights(trained, args.store, part, args.allow_training_nights)
+
     references = {} if args.only_scores else references_of(sides, args.teacher, args.baseline, bool(args.compare))
     networks = networks_of(sides, references)
-    allowed = args.allow_training_nights
-    nights = {path: evaluation_nights(network, args.store, args.split, allowed) for path, network in networks.items()}
-    calibrated = runs if args.calibrate else []
-    validation = {run: evaluation_nights(run.trained, args.store, "validation", allowed) for run in calibrated}
+    nights = {path: nights_of(network, args.split) for path, network in networks.items()}
+    validation = {run: nights_of(run.trained, "validation") for run in runs if args.calibrate}
     temperatures = {run: read_temperature(run.trained.path) for run in runs if args.temperature and not args.calibrate}
     stores = args.store or [source.store for source in runs[0].trained.config.data.sources]
     protocol = EvaluationProtocol(args.split, participants_of(args.participants, stores), args.draws, args.seed)
@@ -57,13 +62,13 @@ def main() -> int:
             if processes.is_first:
                 temperature = write_fitted_temperature(run, evaluated)
                 temperatures |= {run: temperature} if args.temperature else {}
-        evaluated_networks = {
+        predicted = {
             path: evaluate_network(network, nights[path], processes, args.batch_size)
             for path, network in networks.items()
         }
         if processes.is_first:
             comparison = args.out / "comparison.json" if args.compare else None
-            results = write_scores(sides, evaluated_networks, references, temperatures, protocol, comparison)
+            results = write_scores(sides, predicted, references, temperatures, protocol, comparison)
             print(*results.lines, sep="\n", flush=True)
             if not args.only_scores:
                 print(write_figures_and_report(args.out, results, args.seed, evaluation_command(processes)), flush=True)
@@ -74,38 +79,25 @@ def main() -> int:
 def parse() -> argparse.Namespace:
     """Read the command line. Raises UserError naming an option that is out of range or needs another one."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument(
-        "--checkpoint", type=Path, nargs="+", metavar="PT", help="checkpoints to evaluate, each separately"
-    )
+    add, what = parser.add_argument, parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--checkpoint", type=Path, nargs="+", metavar="PT", help="checkpoints, each evaluated separately")
     what.add_argument("--compare", type=Path, nargs="+", metavar="PT", help="A.pt B.pt, or several seeds of A")
-    parser.add_argument("--with", type=Path, nargs="+", metavar="PT", dest="against", help="several seeds of B")
-    parser.add_argument("--inputs", nargs="+", metavar="INPUT", help="the only inputs to show the networks")
-    parser.add_argument("--store", nargs="+", help="stores to evaluate on instead of those of the training run")
-    parser.add_argument(
-        "--split",
-        default="test",
-        choices=("train", "validation", "test", "all"),
-        help="part of the split to evaluate on",
-    )
-    parser.add_argument(
-        "--allow-training-nights", action="store_true", help="also score training nights, and mark all results"
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder of the results")
-    parser.add_argument(
-        "--participants", type=Path, metavar="TSV", help="subjects to group by (STORE/participants.tsv)"
-    )
-    parser.add_argument("--calibrate", action="store_true", help="fit a temperature on the validation nights first")
-    parser.add_argument("--temperature", action="store_true", help="apply the temperature stored beside the checkpoint")
-    parser.add_argument("--teacher", type=Path, metavar="PT", help="teacher (the one in the checkpoint's config)")
-    parser.add_argument(
-        "--baseline", type=Path, metavar="PT", help="baseline (A, or a run without a teacher beside the checkpoint)"
-    )
-    parser.add_argument("--draws", type=int, default=DRAWS, help="number of bootstrap draws (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap and of the projection (%(default)s)")
-    parser.add_argument("--only-scores", action="store_true", help="metrics.json and predictions/, no figure or report")
-    parser.add_argument("--batch-size", type=int, help="segments at a time on each process (256, or 4 nights)")
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="(%(default)s)")
+    add("--with", type=Path, nargs="+", metavar="PT", dest="against", help="several seeds of B")
+    add("--inputs", nargs="+", metavar="INPUT", help="the only inputs to show the networks")
+    add("--store", nargs="+", metavar="STORE", help="stores to evaluate on instead of those of the training run")
+    add("--split", default="test", choices=(*PARTS, ALL), help="part of the split to evaluate on; default: test")
+    add("--allow-training-nights", action="store_true", help="also score training nights, and mark all results")
+    add("--out", type=Path, required=True, metavar="FOLDER", help="folder of the results")
+    add("--participants", type=Path, metavar="TSV", help="subjects to group by; default: STORE/participants.tsv")
+    add("--calibrate", action="store_true", help="fit a temperature on the validation nights first")
+    add("--temperature", action="store_true", help="apply the temperature stored beside the checkpoint")
+    add("--teacher", type=Path, metavar="PT", help="teacher; default: the one in the checkpoint's config")
+    add("--baseline", type=Path, metavar="PT", help="baseline; default: A, or a run without a teacher, same inputs")
+    add("--draws", type=int, metavar="N", default=DRAWS, help="bootstrap draws; default: %(default)s")
+    add("--seed", type=int, metavar="N", default=0, help="seed of bootstrap and projection; default: %(default)s")
+    add("--only-scores", action="store_true", help="metrics.json and predictions/ only: no figures, no report")
+    add("--batch-size", type=int, metavar="N", help="segments at a time on each process; default: 256, or 4 nights")
+    add("--device", default="auto", choices=("auto", "cpu", "cuda"), help="device; default: %(default)s")
     args = parser.parse_args()
     for option, least in (("batch_size", 1), ("draws", 1), ("seed", 0)):
         value = getattr(args, option)

@@ -59,6 +59,7 @@ class HeldOut:
 class EvaluationNights:
     """The nights that a network is evaluated on. description: the part of which split of which store, in words."""
 
+    checkpoint: Path
     segments: Segments
     held_out: HeldOut
     description: str
@@ -66,8 +67,9 @@ class EvaluationNights:
     @property
     def lines(self) -> list[str]:
         """What to print before they are scored."""
-        trained_on = len(self.held_out.training_nights)
-        lines = [f"scored: {self.description}" + (f", {trained_on} of them TRAINING NIGHTS" if trained_on else "")]
+        lines, trained_on = [f"scored: {self.description}"], len(self.held_out.training_nights)
+        if trained_on:
+            lines.append(f"NOT HELD OUT: {self.checkpoint} was trained on {trained_on} of these recordings")
         if self.held_out.unknown:
             lines.append(f"training nights unknown: {self.held_out.unknown}")
         return lines
@@ -103,7 +105,8 @@ def evaluation_nights(
     held_out = held_out_nights(trained, segments, allow_training_nights)
     splits = [source.store if part == ALL else f"split {source.split} of {source.store}" for source in sources]
     count = f"all {len(segments.nights)}" if part == ALL else f"{len(segments.nights)} {part}"
-    return EvaluationNights(segments, held_out, f"{count} recordings of {' and '.join(splits)}")
+    description = f"{count} recordings of {' and '.join(splits)}"
+    return EvaluationNights(trained.path, segments, held_out, description)
 
 
 def sources_of(trained: TrainedNetwork, stores: Sequence[str] | None, part: str) -> tuple[Source, ...]:

@@ -1,3 +1,5 @@
+"""Predictions as CSV: what is written reads back to the last bit; wrong files are named."""
+
 import csv
 import dataclasses
 
@@ -17,7 +19,7 @@ def assert_same(a, b):
         np.testing.assert_array_equal(getattr(a, field.name), getattr(b, field.name), strict=True)
 
 
-def test_csv_says_what_a_person_expects(tmp_path):
+def test_csv_columns_and_values(tmp_path):
     night = NightPredictions(
         recording="r", subject="s", subset="SS1", standard="aasm",
         onset_s=np.array([0.5, 30.5]), duration_s=np.array([30.0, 30.0]), labels=np.array([3, -1], dtype=np.int8),
@@ -36,25 +38,33 @@ def test_csv_says_what_a_person_expects(tmp_path):
 def test_csv_reads_back_bit_for_bit(tmp_path):
     night = made_up_night(n=500, seed=3)
     write_csv(night, tmp_path / "r1.csv", NAMES)
-    again, names = read_csv(tmp_path / "r1.csv", subject="r1", subset="SS1", standard="aasm")
+    found, names = read_csv(tmp_path / "r1.csv", subject="r1", subset="SS1", standard="aasm")
     assert names == NAMES
-    assert_same(night, again)
+    assert_same(night, found)
 
 
-def test_a_folder_reads_back_with_whose_nights_they_are(tmp_path):
+def test_a_folder_reads_back_with_subjects_and_subsets(tmp_path):
     nights = [made_up_night("b", subject="s, 1", standard="rk", seed=1), made_up_night("a", subset="SS3", seed=2)]
     write_predictions(nights, tmp_path / "predictions", NAMES)
-    again, names = read_predictions(tmp_path / "predictions")
+    found, names = read_predictions(tmp_path / "predictions")
     assert names == NAMES
-    for before, after in zip(nights, again, strict=True):
+    for before, after in zip(nights, found, strict=True):
         assert_same(before, after)
+
+
+def test_the_index_tells_which_nights_are_held_out(tmp_path):
+    nights = [made_up_night("a", seed=1), made_up_night("b", seed=2)]
+    write_predictions(nights, tmp_path, NAMES, {"a": "yes", "b": "no"})
+    with open(tmp_path / "recordings.csv", newline="") as file:
+        assert {row["recording"]: row["held_out"] for row in csv.DictReader(file)} == {"a": "yes", "b": "no"}
+    assert [night.recording for night in read_predictions(tmp_path)[0]] == ["a", "b"]
 
 
 def test_an_empty_night_reads_back(tmp_path):
     night = made_up_night(n=0)
     write_csv(night, tmp_path / "r1.csv", NAMES)
-    again, _ = read_csv(tmp_path / "r1.csv")
-    assert len(again) == 0
+    found, _ = read_csv(tmp_path / "r1.csv")
+    assert len(found) == 0
 
 
 @pytest.mark.parametrize(

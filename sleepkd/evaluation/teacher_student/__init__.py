@@ -1,1 +1,1 @@
-"""What a student took from its teacher."""
+"""A student compared with its teacher and its baseline: numbers, bottleneck features, figures."""

@@ -1,4 +1,4 @@
-"""The bars that take minutes: coverage of the intervals, memory of evaluating 200 stored nights."""
+"""Coverage of the confidence intervals, and the memory that evaluating 200 stored nights takes."""
 
 import re
 import subprocess
@@ -10,8 +10,8 @@ import pytest
 from benchmarks.evaluation import coverage, paired_coverage
 
 
-def test_coverage_counts_what_it_should():
-    """A check of the check, on few cohorts: shares, and the wider interval never covers less."""
+def test_the_expanded_interval_covers_more_often():
+    """Few cohorts: coverages are shares, and the expanded interval covers at least as often as the percentile one."""
     found = coverage(subjects=8, most_recordings=2, cohorts=20, draws=200)
     for by_method in found.values():
         assert 0.5 < by_method["percentile"] <= by_method["expanded"] <= 1
