@@ -307,11 +307,13 @@ RUNTIME_KEYS = (
 
 
 def result_settings(config: Config) -> dict[str, Any]:
-    """Settings by dotted key without `RUNTIME_KEYS`: what the trained weights depend on, besides the recordings.
+    """Settings by dotted key without `RUNTIME_KEYS`: what the weights depend on besides the recordings and the inputs.
 
-    The stores of `data.nights` are left out: a store may have moved.
+    The stores of `data.nights` are left out: a store may have moved. So is `stage.inputs`: a checkpoint holds the
+    resolved inputs.
     """
-    values = {key: value for key, value in _flat(to_dict(config)).items() if key not in RUNTIME_KEYS}
+    flat = _flat(to_dict(config))
+    values = {k: value for k, value in flat.items() if k not in RUNTIME_KEYS and not k.startswith("stage.inputs.")}
     values["data.nights"] = [entry | {"store": ""} for entry in values["data.nights"]]
     return values
 

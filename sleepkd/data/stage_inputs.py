@@ -40,7 +40,8 @@ def input_spec(values: Any, key: str) -> InputSpec:
     for name, given in _by_name(values, key).items():
         kind, given = SIGNAL_KINDS[name], dict(given)
         if kind.stored_as == "samples" and "scale" not in given:  # of an earlier version
-            given["scale"] = _EARLIER_SCALE.get(name, kind.scale)
+            physical = given.get("normalisation") == "physical"  # no other normalisation uses the scale
+            given["scale"] = _EARLIER_SCALE.get(name, kind.scale) if physical else kind.scale
             if not kind.has_polarity:
                 given["polarity"] = "as_recorded"
         spec[name] = _parsed(name, given, f"{key}.{name}.")

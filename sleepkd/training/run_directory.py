@@ -10,6 +10,9 @@ import numpy as np
 import yaml
 
 from sleepkd.checkpoints.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
+from sleepkd.config import to_dict
+from sleepkd.data.inputs import InputSpec
+from sleepkd.data.stage_inputs import input_spec, resolve
 from sleepkd.errors import UserError
 from sleepkd.extras import require_extra
 from sleepkd.files import write_text_atomically
@@ -99,7 +102,9 @@ def resumable(config: Config) -> Checkpoint | None:
             raise error from None
         where = f"epoch {position.epoch}, update {position.update}"
         raise UserError(f"{last}: is damaged; {previous} is good ({where}): copy it over last.pt to resume") from None
-    then, now = result_settings(config_of(checkpoint.config)), result_settings(config)
+    inputs = input_spec(checkpoint.inputs, f"{last}: inputs")
+    then = result_settings(config_of(checkpoint.config)) | _flat(inputs)
+    now = result_settings(config) | _flat(_resolved_as(inputs, config))
     for key in dict.fromkeys((*now, *then)):
         if then.get(key) != now.get(key) and not (key == "train.epochs" and now["train.schedule"] != "cosine"):
             raise UserError(
@@ -107,6 +112,19 @@ def resumable(config: Config) -> Checkpoint | None:
                 "use the old settings or another runs_root, or delete that folder"
             )
     return checkpoint
+
+
+def _resolved_as(then: InputSpec, config: Config) -> InputSpec:
+    """The inputs of a config. A rate that it leaves to the store is taken from the inputs `then`."""
+    inputs = config.stage.inputs
+    by_store = [name for name, item in resolve(inputs, config.data, rate_hz=0.0).items() if not item.rate]
+    rates = {name: {**inputs[name], "rate": then[name].rate} for name in by_store if name in then}
+    return resolve(inputs | rates, config.data, rate_hz=0.0)
+
+
+def _flat(inputs: InputSpec) -> dict[str, Any]:
+    """The fields of inputs by dotted key."""
+    return {f"stage.inputs.{name}.{key}": x for name, item in inputs.items() for key, x in to_dict(item).items()}
 
 
 def _lock(folder: Path) -> TextIO:
