@@ -32,7 +32,7 @@ from sleepkd.evaluation.scores.metrics import batch_scores, confusion_matrix
 from sleepkd.extras import require_extra
 from sleepkd.files import write_text_atomically
 from sleepkd.prediction.model import SHIPPED, Model, load_model
-from sleepkd.provenance import commit
+from sleepkd.provenance import code_version
 
 CALIBRATION_NIGHTS = 8
 PLAIN_TEXT = ("about", "sleepkd")
@@ -65,7 +65,7 @@ def export_float(model: Model, path: Path) -> str:
     """Write a float32 ONNX file; returns a line with its size and its difference from PyTorch."""
     from sleepkd.prediction.onnx_file import onnx_metadata, write_onnx  # imports onnx
 
-    metadata = onnx_metadata(model, str(commit()))
+    metadata = onnx_metadata(model, code_version())
     difference = write_onnx(model.trained, path, metadata)
     _write_metadata_json(path, metadata)
     size = path.stat().st_size / 1e6
@@ -79,7 +79,7 @@ def export_int8(model: Model, path: Path, store: str) -> str:
     """
     from sleepkd.prediction.onnx_file import onnx_metadata, quantize, write_onnx  # imports onnx
 
-    metadata, segments = onnx_metadata(model, str(commit())), _validation_nights(model.trained, store)
+    metadata, segments = onnx_metadata(model, code_version()), _validation_nights(model.trained, store)
     with tempfile.TemporaryDirectory() as folder:
         float_path = Path(folder) / "float.onnx"
         write_onnx(model.trained, float_path, metadata)

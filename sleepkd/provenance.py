@@ -36,6 +36,11 @@ def commit() -> str | None:
     return git.stdout.strip() or None
 
 
+def code_version() -> str:
+    """The commit of a checkout; else, the version of the package."""
+    return commit() or __version__
+
+
 def versions(packages: Sequence[str]) -> dict[str, str]:
     """The installed version of each package by its name on PyPI, or "not installed"."""
     found = {}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import sleepkd
 from sleepkd import provenance
 from sleepkd.errors import UserError
 
@@ -37,7 +38,7 @@ def test_an_installed_copy_has_no_commit_and_no_scripts(tmp_path: Path, monkeypa
     site_packages = tmp_path / "site-packages"
     site_packages.mkdir()
     monkeypatch.setattr(provenance, "REPOSITORY", site_packages)
-    assert provenance.commit() is None
+    assert provenance.commit() is None and provenance.code_version() == sleepkd.__version__
     with pytest.raises(UserError, match=r"^train_ddp\.py: .* get a checkout of the sleepkd repository"):
         provenance.launch_command("train_ddp.py", 1, [])
 

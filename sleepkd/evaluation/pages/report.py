@@ -23,7 +23,7 @@ from sleepkd.evaluation.scores.metrics import SCALAR_SCORES
 from sleepkd.evaluation.scores.sleep_medicine import DESCRIPTIONS
 from sleepkd.evaluation.scores.summary import Analysis
 from sleepkd.files import write_text_atomically
-from sleepkd.provenance import commit, versions
+from sleepkd.provenance import code_version, versions
 
 SCORE_NAMES = {
     "accuracy": "accuracy",
@@ -46,7 +46,7 @@ class Provenance:
 
 def report_versions() -> dict[str, str]:
     """The commit of this checkout, and the installed versions of Python and of the packages that compute the scores."""
-    return {"sleepkd": commit() or "unknown: no git checkout", "python": python_version(), **versions(_PACKAGES)}
+    return {"sleepkd": code_version(), "python": python_version(), **versions(_PACKAGES)}
 
 
 def write_report(
