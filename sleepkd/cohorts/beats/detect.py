@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
-from sleepecg import detect_heartbeats
 
 from sleepkd.cohorts.condition import resample_night
 from sleepkd.cohorts.remarks import WARNING
 from sleepkd.data.beats import beat_quality, median_interval
 from sleepkd.data.hypnogram import Hypnogram
 from sleepkd.data.recording_info import BeatsInfo, digest
+from sleepkd.errors import UserError
 
 BLOCK_SECONDS, MARGIN_SECONDS = 300, 10
 SLOWEST_HZ, ADVISED_HZ, DENSE_HZ = 30, 100, 200
@@ -36,6 +36,8 @@ def find_beats(ecg: np.ndarray, rate_hz: float, polarity: int, hypnogram: Hypnog
     """The beats of an ECG (samples,) as recorded; none, and a remark that warns, where none can be found."""
     try:
         times = detect_beats(ecg, rate_hz, polarity)
+    except UserError:  # the detector is not installed: no fault of the ECG
+        raise
     except Exception as error:  # whatever an odd ECG makes the detector do, the recording is worth keeping
         what = " ".join(f"{type(error).__name__}: {error}".split())
         return FoundBeats(remarks=(f"{WARNING}no beats were detected in the ECG ({what})",))
@@ -84,4 +86,8 @@ def detect_in_block(block: np.ndarray, rate_hz: float) -> np.ndarray:
     if not np.ptp(block) > 0:
         return np.zeros(0)
     dense_hz = rate_hz if rate_hz >= ADVISED_HZ else DENSE_HZ
+    try:
+        from sleepecg import detect_heartbeats
+    except ImportError:
+        raise UserError("R-peak detection: the package sleepecg is not installed; pip install sleepecg") from None
     return detect_heartbeats(resample_night(block, rate_hz, dense_hz), dense_hz) / dense_hz
