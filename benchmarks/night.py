@@ -25,6 +25,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measuring import RESULTS, anonymous_mb, machine, make_store, timed
+from sleepkd import palette
 from sleepkd.checkpoints.trained import load_trained
 from sleepkd.data.data_settings import DataConfig, View
 from sleepkd.data.hypnogram import EPOCH_SECONDS
@@ -34,7 +35,6 @@ from sleepkd.data.stage_inputs import resolve
 from sleepkd.distributed import Processes
 from sleepkd.errors import run_command
 from sleepkd.evaluation.inference import predict_nights
-from sleepkd.evaluation.pictures import palette
 from sleepkd.evaluation.scores.bootstrap import expanded_interval, resample_subjects, weighted_mean
 from sleepkd.evaluation.scores.metrics import scores
 from sleepkd.files import write_text_atomically

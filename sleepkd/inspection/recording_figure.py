@@ -11,7 +11,7 @@ from sleepkd.data.signal_kinds import SIGNAL_KINDS
 from sleepkd.data.store import Night
 from sleepkd.evaluation.pictures.drawing import new_figure
 from sleepkd.evaluation.pictures.hypnogram_figure import HOUR, draw_hypnogram, hour_ticks
-from sleepkd.evaluation.pictures.palette import (
+from sleepkd.palette import (
     FAINT_INK,
     INK,
     NEGATIVE,

@@ -19,10 +19,10 @@ from sleepkd.errors import UserError
 from sleepkd.evaluation.pages import page
 from sleepkd.evaluation.pictures.drawing import Picture, new_figure
 from sleepkd.evaluation.pictures.hypnogram_figure import HOUR, draw_density, draw_hypnogram
-from sleepkd.evaluation.pictures.palette import FAINT_INK, INK, display_order
 from sleepkd.evaluation.scores.sleep_medicine import hypnograms
 from sleepkd.evaluation.scores.summary import json_safe
 from sleepkd.files import write_bytes_atomically, write_text_atomically
+from sleepkd.palette import FAINT_INK, INK, display_order
 from sleepkd.prediction.recorded import Recorded
 from sleepkd.prediction.staged import StagedNight
 

@@ -13,9 +13,9 @@ from sleepkd.data.hypnogram import CLASS_NAMES, UNSCORED
 from sleepkd.data.segments import Batch, Segments
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError
-from sleepkd.evaluation.pictures.confusion_image import confusion_image
 from sleepkd.progress import Progress
 from sleepkd.settings import Config
+from sleepkd.training.confusion_image import confusion_image
 from sleepkd.training.run_directory import RunDirectory
 from sleepkd.training.state import TrainingState
 

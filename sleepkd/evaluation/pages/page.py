@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from sleepkd.evaluation.pictures.drawing import DPI, Picture
-from sleepkd.evaluation.pictures.palette import FAINT_INK, GRID, INK, NEGATIVE, POSITIVE, UNSCORED_FILL
+from sleepkd.palette import FAINT_INK, GRID, INK, NEGATIVE, POSITIVE, UNSCORED_FILL
 
 MISSING = "–"
 _WIDE = 900  # CSS pixels

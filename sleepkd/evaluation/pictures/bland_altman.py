@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sleepkd.evaluation.pictures.drawing import STYLE, require_figures, save_png
-from sleepkd.evaluation.pictures.palette import INK
 from sleepkd.evaluation.scores.sleep_medicine import PREDICTED, REM_LATENCY, SCORED, quiet_yasa, yasa_agreement
+from sleepkd.palette import INK
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sleepkd.evaluation.pictures.palette import FAINT_INK, GRID, INK
 from sleepkd.extras import require_extra
 from sleepkd.files import write_bytes_atomically
+from sleepkd.palette import FAINT_INK, GRID, INK
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,8 +9,8 @@ import numpy as np
 from sleepkd.data.hypnogram import UNSCORED, Hypnogram
 from sleepkd.evaluation.pictures.drawing import new_figure
 from sleepkd.evaluation.pictures.matrix_figures import score_line
-from sleepkd.evaluation.pictures.palette import FAINT_INK, GRID, STAGE_COLOURS, UNSCORED_FILL, display_order
 from sleepkd.evaluation.scores.night_predictions import NightPredictions
+from sleepkd.palette import FAINT_INK, GRID, STAGE_COLOURS, UNSCORED_FILL, display_order
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

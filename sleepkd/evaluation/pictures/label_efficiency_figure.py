@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sleepkd.evaluation.pictures.drawing import new_figure
-from sleepkd.evaluation.pictures.palette import FAINT_INK, INK, MODEL_COLOURS
+from sleepkd.palette import FAINT_INK, INK, MODEL_COLOURS
 
 DRAWN = ("student", "kd", "yasa", "ensemble", "self", "night_eeg")
 """Rows drawn in colour and named in the legend."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sleepkd.evaluation.pictures.drawing import new_figure
-from sleepkd.evaluation.pictures.palette import DIVERGING, FAINT_INK, UNSCORED_FILL, ramp, rgb, text_on
 from sleepkd.evaluation.scores.metrics import batch_scores
+from sleepkd.palette import DIVERGING, FAINT_INK, UNSCORED_FILL, ramp, rgb, text_on
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from sleepkd.evaluation.pictures.drawing import new_figure
-from sleepkd.evaluation.pictures.palette import FAINT_INK, GRID, INK, MODEL_COLOURS, NEGATIVE, POSITIVE
+from sleepkd.palette import FAINT_INK, GRID, INK, MODEL_COLOURS, NEGATIVE, POSITIVE
 
 _MIN_SLEEP_EPOCHS = 10
 

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from sleepkd.data.hypnogram import CLASS_NAMES, EPOCH_SECONDS
 from sleepkd.evaluation.pictures.drawing import Picture
-from sleepkd.evaluation.pictures.palette import display_order
 from sleepkd.evaluation.scores.comparison import match_nights
 from sleepkd.evaluation.scores.night_predictions import NightPredictions
 from sleepkd.evaluation.teacher_student.agreement import clearest_examples, project
@@ -26,6 +25,7 @@ from sleepkd.evaluation.teacher_student.figures import (
     time_of_night,
 )
 from sleepkd.evaluation.teacher_student.trio import Trio
+from sleepkd.palette import display_order
 
 PROJECTED = 600
 """The number of scored sleep epochs in a projection. t-SNE takes seconds for these, and hours for a cohort."""

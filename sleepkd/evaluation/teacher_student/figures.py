@@ -10,7 +10,8 @@ import numpy as np
 
 from sleepkd.data.hypnogram import EPOCH_SECONDS
 from sleepkd.evaluation.pictures.drawing import new_figure
-from sleepkd.evaluation.pictures.palette import (
+from sleepkd.evaluation.teacher_student.agreement import DisagreementExample
+from sleepkd.palette import (
     FAINT_INK,
     INK,
     MODEL_COLOURS,
@@ -20,7 +21,6 @@ from sleepkd.evaluation.pictures.palette import (
     rgb,
     text_on,
 )
-from sleepkd.evaluation.teacher_student.agreement import DisagreementExample
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,10 +9,9 @@ import pytest
 from PIL import Image
 
 from sleepkd.data.hypnogram import CLASS_NAMES
-from sleepkd.evaluation.pictures.confusion_image import confusion_image
 from sleepkd.evaluation.pictures.hypnogram_figure import hypnogram_figure
 from sleepkd.evaluation.pictures.matrix_figures import confusion_figure
-from sleepkd.evaluation.pictures.palette import STAGE_COLOURS, display_order, rgb
+from sleepkd.palette import STAGE_COLOURS, display_order, rgb
 from tests.evaluation.nights import made_up_night
 
 
@@ -55,14 +54,6 @@ def test_confusion_figure_with_a_class_that_is_never_scored(tmp_path):
     assert Image.open(tmp_path / "c.png").size[0] > 500
 
 
-def test_confusion_image_is_darker_for_larger_percentages():
-    image = confusion_image(np.array([[9, 1], [0, 0]]), ("W", "REM"))
-    assert image.dtype == np.uint8
-    assert image.ndim == 3
-    correct, wrong = image[76, 100].astype(int).sum(), image[76, 196].astype(int).sum()
-    assert correct < wrong
-
-
 OPTIONAL = ("matplotlib", "mne", "pandas", "PIL", "sklearn", "yasa")
 """Packages that evaluation imports only where it uses them."""
 
@@ -87,7 +78,7 @@ def test_without_optional_packages_the_error_names_the_extra_to_install():
     out = run_without_optional_packages(
         "import numpy as np\n"
         "from sleepkd.errors import UserError\n"
-        "from sleepkd.evaluation.pictures.confusion_image import confusion_image\n"
+        "from sleepkd.training.confusion_image import confusion_image\n"
         "from sleepkd.evaluation.pictures.matrix_figures import confusion_figure\n"
         "from sleepkd.evaluation.scores.sleep_medicine import sleep_medicine_of\n"
         "from tests.evaluation.nights import made_up_night\n"
@@ -108,11 +99,3 @@ def test_without_optional_packages_the_error_names_the_extra_to_install():
         ("yasa", "evaluate"),
     ]
     assert not Path("unwritten.png").exists()
-
-
-def test_training_imports_scores_and_the_confusion_image_only_with_numpy():
-    code = (
-        "import sys; import sleepkd.evaluation.scores.metrics, sleepkd.evaluation.pictures.confusion_image; "
-        "bad = {'matplotlib', 'pandas', 'yasa', 'mne', 'scipy'} & set(sys.modules); assert not bad, bad"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sleepkd.evaluation.pictures.palette import FAINT_INK, INK, UNSCORED_FILL, ramp, rgb, text_on
 from sleepkd.extras import require_extra
+from sleepkd.palette import FAINT_INK, INK, UNSCORED_FILL, ramp, rgb, text_on
 
 _CELL, _LEFT, _TOP, _MARGIN = 96, 96, 72, 16
 
