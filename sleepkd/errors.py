@@ -1,4 +1,4 @@
-"""A user's mistake, and how every command reports one: a single line, exit code 2, no traceback."""
+"""Errors that a user can fix. Every command reports one as a single line, with exit code 2 and without a traceback."""
 
 import sys
 from collections.abc import Callable
@@ -7,11 +7,11 @@ EXIT_USER_ERROR = 2
 
 
 class UserError(Exception):
-    """What is wrong, in which file or key, and what to do about it, in one line."""
+    """An error that a user can fix. Its message says in one line which file or key is wrong, how, and what to do."""
 
 
 def run_command(main: Callable[[], int | None]) -> None:
-    """Run a command's `main` and leave the process with its exit code; a `UserError` becomes one line on stderr."""
+    """Run a command's `main` and exit with the code that it returns. A `UserError` is printed as one line on stderr."""
     try:
         code = main() or 0
     except UserError as error:
@@ -22,6 +22,6 @@ def run_command(main: Callable[[], int | None]) -> None:
 
 
 def print_error(error: UserError) -> int:
-    """Print a mistake as one line on stderr and return the exit code that goes with it."""
+    """Print an error as one line on stderr; returns the exit code."""
     print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
     return EXIT_USER_ERROR

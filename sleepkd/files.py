@@ -1,11 +1,11 @@
-"""Writing results so that a reader never meets half a file."""
+"""Atomic writes: a reader sees the old file or the new one, never a part of it."""
 
 import os
 from pathlib import Path
 
 
 def write_bytes_atomically(path: str | Path, content: bytes) -> None:
-    """Write a whole file under a temporary name in the same folder (made where missing), then rename it into place."""
+    """Write a file under a temporary name in the same folder, then rename it. Makes the folder if it is missing."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -1,4 +1,4 @@
-"""A tiny cohort in MASS's layout, raw and prepared, made once for all tests. Read them; do not write into them."""
+"""A tiny cohort in the layout of MASS, raw and prepared, made once per test process. Tests must not write into it."""
 
 from pathlib import Path
 
@@ -8,14 +8,13 @@ import torch
 from sleepkd import prepare
 from sleepkd.simulation.cohort import write_cohort
 
-# As in the processes that tests start: sums over other numbers of threads round differently, and two tests at a time
-# would fight over the cores.
+# One thread, as in the processes that tests start: sums over another number of threads round differently.
 torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A raw cohort: six half-hour nights of all five subsets, both references, both ears, both ECG polarities."""
+    """A raw cohort: six half-hour nights of all five subsets, both references, both mastoids, both ECG polarities."""
     raw = tmp_path_factory.mktemp("cohort") / "raw"
     write_cohort(raw, nights=6, hours=0.5, seed=13, channels="needed")
     return raw
@@ -23,7 +22,7 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def store(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The cohort prepared at 64 Hz, with a split of which no part is empty: 4 nights, 1 and 1."""
+    """The cohort prepared at 64 Hz, split into 4 training, 1 validation and 1 test nights."""
     out = tmp_path_factory.mktemp("store") / "store"
     shares = ("0.6", "0.2", "0.2")
     code = prepare.main(

@@ -9,7 +9,7 @@ def leave(main) -> int:
     return leaving.value.code
 
 
-def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(capsys):
+def test_a_user_error_is_one_line_on_stderr_and_exit_code_2(capsys):
     def main():
         raise UserError("night.edf: is\n  damaged:\tno header")
 
@@ -19,11 +19,11 @@ def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(capsys):
 
 
 @pytest.mark.parametrize(("returned", "code"), [(None, 0), (0, 0), (2, 2), (143, 143)])
-def test_a_command_leaves_with_what_its_main_returns(returned, code):
+def test_the_exit_code_is_what_main_returns(returned, code):
     assert leave(lambda: returned) == code
 
 
-def test_interrupted_by_hand_is_130_without_a_traceback(capsys):
+def test_a_keyboard_interrupt_is_exit_code_130_without_a_traceback(capsys):
     def main():
         raise KeyboardInterrupt
 
@@ -31,6 +31,6 @@ def test_interrupted_by_hand_is_130_without_a_traceback(capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_an_error_of_ours_keeps_its_traceback():
+def test_other_errors_keep_their_traceback():
     with pytest.raises(ZeroDivisionError):
         run_command(lambda: 1 // 0)

@@ -5,7 +5,7 @@ import pytest
 from sleepkd.files import write_bytes_atomically, write_text_atomically
 
 
-def test_writes_the_bytes_and_makes_the_folder(tmp_path):
+def test_writes_bytes_and_makes_the_folder(tmp_path):
     path = tmp_path / "a" / "b" / "notes.txt"
     write_text_atomically(path, "größer: 3 µV\n")
     assert path.read_bytes() == "größer: 3 µV\n".encode()
@@ -14,7 +14,7 @@ def test_writes_the_bytes_and_makes_the_folder(tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["notes.txt"]
 
 
-def test_a_failure_in_the_middle_keeps_the_old_file_and_leaves_no_litter(tmp_path, monkeypatch):
+def test_a_failed_write_keeps_the_old_file_and_leaves_no_temporary_file(tmp_path, monkeypatch):
     path = tmp_path / "table.json"
     path.write_text("old")
 
