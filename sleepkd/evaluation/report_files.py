@@ -109,7 +109,7 @@ def notes(results: Sequence[RunResults]) -> list[str]:
             found.setdefault("Validation nights: the checkpoint was chosen by its scores on them.", []).append(name)
         if held_out.unknown:
             found.setdefault(f"Training nights unknown: {held_out.unknown}.", []).append(name)
-    return [f"{note} Concerns {', '.join(names)}." for note, names in found.items()]
+    return [f"{note} Applies to {', '.join(names)}." for note, names in found.items()]
 
 
 def evaluation_command(processes: Processes) -> str:
