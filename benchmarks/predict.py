@@ -20,9 +20,10 @@ from edfio import Edf, EdfSignal
 
 from benchmarks.measuring import anonymous_mb, timed
 from sleepkd.cohorts.beats.detect import detect_beats
+from sleepkd.cohorts.signals import open_signals
 from sleepkd.errors import run_command
 from sleepkd.prediction.model import load_model
-from sleepkd.prediction.recorded import Reading, open_signals, read_recording
+from sleepkd.prediction.recorded import ReadingOptions, open_recording
 from sleepkd.simulation.cohort import write_cohort
 
 LONG_HOURS, RATE = 30, 256
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         folder = Path(name)
         (path,) = write_cohort(folder / "raw", nights=1, hours=8, seed=0, channels="needed")
         model = load_model(args.checkpoint)
-        file = open_signals(path)
+        file = open_signals(path, "edf")
         channel = next(i for i, label in enumerate(file.labels) if label.startswith("ECG"))
         ecg, rate = file.channel(channel).samples, file.rates[channel]
         inputs = {key: torch.randn(1, 1, *item.shape(8 * 3600)) for key, item in model.trained.inputs.items()}
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 model.trained.network(inputs)
 
         parts = {"forward pass": timed(forward), "R peaks": timed(lambda: detect_beats(ecg, rate, 1))}
-        whole = timed(lambda: model.stage(read_recording(path, model.trained.inputs, Reading()).night))
+        whole = timed(lambda: model.stage(open_recording(path, model.trained.inputs, ReadingOptions()).night))
         total = sum(parts.values())
         listed = ", ".join(f"{key} {seconds:.2f} s" for key, seconds in parts.items())
         print(f"a night of 8 h, one core: {whole:.2f} s; {listed}; {whole / total:.2f} times their sum")

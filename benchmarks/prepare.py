@@ -26,10 +26,10 @@ import numpy as np
 from sleepkd.cohorts.beats.detect import detect_beats
 from sleepkd.cohorts.condition import resample_night
 from sleepkd.cohorts.find import RecordingFiles, find_recordings
-from sleepkd.cohorts.labels import LABELS
 from sleepkd.cohorts.layout import load_cohort
-from sleepkd.cohorts.pairing import aligned, check_pairing
-from sleepkd.cohorts.signals import SIGNALS
+from sleepkd.cohorts.pairing import check_pairing
+from sleepkd.cohorts.recording import LabelFile, Recording, read_recording
+from sleepkd.cohorts.signals import open_signals
 from sleepkd.data.beats import plausible_intervals
 from sleepkd.data.hypnogram import Hypnogram
 from sleepkd.data.recording_info import RecordingInfo, SignalInfo
@@ -96,7 +96,7 @@ def prepare(raw: Path, out: Path, *more: str) -> tuple[float, float, float]:
 def night(folder: Path) -> None:
     """Cost of a night of many channels, and of starting Python."""
     raw = simulate(folder, 1, "full")
-    channels = len(SIGNALS["edf"](next(raw.rglob("*PSG.edf"))).labels)
+    channels = len(open_signals(next(raw.rglob("*PSG.edf")), "edf").labels)
     wall, cpu, memory = prepare(raw, folder / "store")
     _, idle, _ = run(["-m", "sleepkd.prepare", "--help"])
     print(f"{channels} channels: {wall:.1f} s, {cpu:.1f} CPU seconds ({idle:.1f} of them to start), {memory:.0f} MB")
@@ -123,16 +123,15 @@ def prepare_as_released(raw: Path) -> None:
     import mne
     from scipy.signal import resample
 
-    cohort, segments = load_cohort("mass"), []
-    for files in find_recordings(cohort, raw).recordings:
-        reader = SIGNALS["edf"](files.signals)
-        loaded = mne.io.read_raw_edf(files.signals, preload=True, verbose="error")
+    segments = []
+    for files in find_recordings(load_cohort("mass"), raw).recordings:
+        recording = read(files)
+        loaded = mne.io.read_raw_edf(files.path, preload=True, verbose="error")
         rate = loaded.info["sfreq"]
-        path = files.scoring_file()
-        scored = LABELS["edf_annotations"].read(path, cohort.scoring, files.epoch_seconds)
-        hypnogram, _ = aligned(scored, reader.start(), reader.seconds, "date_and_time", path, files.signals)
-        for choices in (files.eeg, files.ecg):
-            derived = reader.derive(choices, "uV").derivation.split(" - ")
+        hypnogram = recording.hypnogram
+        assert hypnogram is not None, "simulated nights have labels"
+        for signal in recording.signals.values():
+            derived = signal.derivation.split(" - ")
             samples = loaded.get_data(derived[:1])[0] - (loaded.get_data(derived[1:])[0] if len(derived) > 1 else 0)
             for onset, duration in zip(hypnogram.onset_s, hypnogram.duration_s, strict=True):
                 first = int((onset + duration / 2 - 15) * rate)
@@ -179,10 +178,10 @@ def exact(folder: Path) -> None:
     raw = simulate(folder, 1)
     prepare(raw, folder / "store")
     (files,) = find_recordings(load_cohort("mass"), raw).recordings
-    reader, stored = SIGNALS["edf"](files.signals), Store(folder / "store").open(files.recording)
-    for name, choices, unit in (("eeg", files.eeg, "uV"), ("ecg", files.ecg, "mV")):
+    reader, stored = open_signals(files.path, "edf"), Store(folder / "store").open(files.recording)
+    for name, unit in (("eeg", "uV"), ("ecg", "mV")):
         info = stored.info.signals[name]
-        derived = reader.derive(choices, unit)
+        derived = reader.derive(files.derivations[name], unit)
         exactly = resample_night(derived.samples, derived.rate_hz, RATE)
         error = np.abs(stored.signal(name) * info.scale + info.offset - exactly)
         print(f"{name}: largest error {error.max() / info.iqr:.4%} of the night's interquartile range")
@@ -206,8 +205,8 @@ def pairing(folder: Path) -> None:
         nights = [_signals_and_labels(files) for files in find_recordings(load_cohort("mass"), raw).recordings]
         for k, (eeg, ecg, rate, own) in enumerate(nights):
             no_warning.append(not check_pairing(eeg, rate, own, None))
-            eeg_accepted.append(not any("heart" in warning for warning in check_pairing(eeg, rate, own, None)))
-            ecg_found.append(any("heart" in warning for warning in check_pairing(ecg, rate, own, None)))
+            eeg_accepted.append(not any("heartbeats" in warning for warning in check_pairing(eeg, rate, own, None)))
+            ecg_found.append(any("heartbeats" in warning for warning in check_pairing(ecg, rate, own, None)))
             for minutes in (2, 5, 10, 30):
                 late = replace(own, onset_s=own.onset_s + 60 * minutes)
                 shifted.append(bool(check_pairing(eeg, rate, late, None)))
@@ -226,11 +225,20 @@ def pairing(folder: Path) -> None:
 
 
 def _signals_and_labels(files: RecordingFiles) -> tuple[np.ndarray, np.ndarray, float, Hypnogram]:
-    reader, path, cohort = SIGNALS["edf"](files.signals), files.scoring_file(), load_cohort("mass")
-    scored = LABELS["edf_annotations"].read(path, cohort.scoring, files.epoch_seconds)
-    hypnogram, _ = aligned(scored, reader.start(), reader.seconds, "date_and_time", path, files.signals)
-    eeg, ecg = reader.derive(files.eeg, "uV"), reader.derive(files.ecg, "mV")
-    return eeg.samples, ecg.samples, eeg.rate_hz, hypnogram
+    recording = read(files)
+    assert recording.hypnogram is not None, "simulated nights have labels"
+    eeg, ecg = recording.signals["eeg"], recording.signals["ecg"]
+    return eeg.samples, ecg.samples, eeg.rate_hz, recording.hypnogram
+
+
+def read(files: RecordingFiles) -> Recording:
+    """EEG, ECG and labels of a simulated night."""
+    scoring, path = load_cohort("mass").scoring, files.scoring_file()
+    if scoring is None or path is None:
+        raise files.missing("scoring", files.scoring_names)
+    derivations = {name: files.derivations[name] for name in ("eeg", "ecg")}
+    labels = LabelFile(path, scoring, files.epoch_seconds)
+    return read_recording(files.path, open_signals(files.path, "edf"), derivations, label_file=labels)
 
 
 if __name__ == "__main__":

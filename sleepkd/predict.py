@@ -22,13 +22,13 @@ from sleepkd.errors import EXIT_USER_ERROR, UserError, run_command
 from sleepkd.extras import require_extra
 from sleepkd.files import write_text_atomically
 from sleepkd.prediction.model import SHIPPED, Model, load_model
-from sleepkd.prediction.recorded import FORMATS, Reading, read_recording
+from sleepkd.prediction.recorded import ENDINGS, ReadingOptions, open_recording
 from sleepkd.progress import print_beside, track
 
 if TYPE_CHECKING:
     from sleepkd.prediction.outputs import NightReport
 
-SUFFIXES = sorted({suffix for suffix in FORMATS if suffix != ".txt"} | {".xml"})
+FOLDER_ENDINGS = tuple(sorted(ending for ending in ENDINGS if ending != ".txt"))
 """Files of a folder that are staged. Many other things are .txt, so those are given by name."""
 
 
@@ -39,14 +39,14 @@ def main(arguments: list[str] | None = None) -> int:
     require_extra("matplotlib", "evaluate", "sleepkd predict")
     require_extra("yasa", "evaluate", "sleepkd predict")
     model = load_model(args.checkpoint)
-    reading = Reading(args.channel, args.fs, args.beats, args.start)
+    options = ReadingOptions(args.channel, args.fs, args.beats, args.start)
     paths = list(_files(args.recordings))
     folders = _folder_names(paths)
     staged: list[NightReport] = []
     rejected: dict[str, str] = {}
     for path in track(paths, "predict", len(paths), "night"):
         try:
-            staged.append(_stage_file(path, model, reading, args.out / folders[path], args.abstain_below))
+            staged.append(_stage_file(path, model, options, args.out / folders[path], args.abstain_below))
         except UserError as error:
             rejected[str(path)] = str(error).removeprefix(f"{path}: ")
             print_beside(f"error: {error}")
@@ -59,23 +59,24 @@ def main(arguments: list[str] | None = None) -> int:
     return (1 if staged else EXIT_USER_ERROR) if rejected else 0
 
 
-def _stage_file(path: Path, model: Model, reading: Reading, folder: Path, abstain_below: float) -> "NightReport":
+def _stage_file(path: Path, model: Model, options: ReadingOptions, folder: Path, abstain_below: float) -> "NightReport":
     """Stage one recording and write its folder."""
     from sleepkd.prediction.outputs import write_night  # imports matplotlib and YASA
 
-    recorded = read_recording(path, model.trained.inputs, reading)
-    staged = model.stage(recorded.night, abstain_below)
+    opened = open_recording(path, model.trained.inputs, options)
+    staged = model.stage(opened.night, abstain_below)
     about = {"source": path.name, "model": model.trained.path.name, "about": model.about}
-    return write_night(folder, staged, recorded, about)
+    return write_night(folder, staged, opened, about)
 
 
 def _files(given: Sequence[Path]) -> Iterator[Path]:
     """The files given, and the recordings in the folders given. Raises UserError: no such file, an empty folder."""
     for path in given:
         if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+            named = (file for file in path.rglob("*") if file.name.lower().endswith(FOLDER_ENDINGS))
+            found = sorted(file for file in named if file.is_file())
             if not found:
-                raise UserError(f"{path}: holds no recording ({', '.join(SUFFIXES)})")
+                raise UserError(f"{path}: holds no recording ({', '.join(FOLDER_ENDINGS)})")
             yield from found
         elif path.is_file():
             yield path

@@ -1,4 +1,9 @@
-"""python -m sleepkd.prepare --dataset mass --raw RAW --out STORE: a cohort's recordings into a store, and its split."""
+"""`sleepkd prepare`: read a cohort's recordings into a store, and draw a split of its subjects.
+
+sleepkd prepare --dataset mass --raw MASS --out store
+sleepkd prepare --dataset slpdb --download --out store
+sleepkd prepare --describe FOLDER > mine.yaml
+"""
 
 import argparse
 import json
@@ -6,89 +11,95 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from sleepkd.cohorts.batch import FAILED, MENDED, SUMMARY, Outcome, mend_all, prepare_all, summary_lines, write_summary
+from sleepkd.cohorts.batch import FAILED, SUMMARY, Outcome, prepare_all, summary_lines, write_summary
 from sleepkd.cohorts.describe import describe
 from sleepkd.cohorts.download import download
-from sleepkd.cohorts.find import Found, find_recordings
-from sleepkd.cohorts.ingest import Options
-from sleepkd.cohorts.layout import NONE, load_cohort
+from sleepkd.cohorts.find import FoundRecordings, find_recordings
+from sleepkd.cohorts.ingest import PrepareOptions
+from sleepkd.cohorts.layout import NONE, Cohort, load_cohort
 from sleepkd.cohorts.remarks import warnings_of
+from sleepkd.data.signal_kinds import SIGNAL_KINDS
 from sleepkd.data.splits import PARTS, draw_split, write_split
-from sleepkd.data.store import Store, StoreSettings, read_settings
-from sleepkd.data.store_writing import create_store, write_settings
+from sleepkd.data.store import Store, StoreSettings
+from sleepkd.data.store_writing import create_store
 from sleepkd.errors import EXIT_USER_ERROR, UserError, run_command
+from sleepkd.extras import require_extra
 from sleepkd.files import write_bytes_atomically
 
 DEFAULT_SPLIT = "default"
 EXIT_WARNED = 1
+ON_REQUEST = tuple(name for name, kind in SIGNAL_KINDS.items() if kind.on_request)
+EOG_EMG = ("eog", "emg")
+"""Kinds that the option --eog-emg of earlier versions stores."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Prepare all recordings found, or mend a store; exit code 2 where any is skipped, 1 where any warns (--strict)."""
+    """Prepare all recordings of a folder; exit code 2 if any is skipped, 1 if any warns (--fail-on-warning)."""
     args = _parse(arguments)
     if args.describe:
         print(describe(args.describe), end="")
         return 0
-    return _mend(args) if args.mend else _prepare(args)
-
-
-def _prepare(args: argparse.Namespace) -> int:
     cohort = load_cohort(args.dataset)
     if args.ecg_polarity:
         cohort = replace(cohort, ecg_polarity=args.ecg_polarity)
-    if cohort.format == NONE and args.no_beats:
-        raise UserError(f"--no-beats: cohort {cohort.name} has nothing but beats")
     if args.download:
         print(download(cohort, args.raw))
         if args.out is None:
             return 0
+    return _prepare(args, cohort)
+
+
+def _prepare(args: argparse.Namespace, cohort: Cohort) -> int:
+    on_request = _on_request(args, cohort)
+    if cohort.format == NONE and args.no_beats:
+        raise UserError(f"--no-beats: cohort {cohort.name} has nothing but heartbeats")
+    if not args.no_beats and any(SIGNAL_KINDS[name].has_heartbeats for name in cohort.signals):
+        require_extra("sleepecg", "evaluate", "sleepkd prepare without --no-beats")
     found = _share(find_recordings(cohort, args.raw), args.shard)
     settings = StoreSettings(cohort.name, args.rate, args.resample)
     create_store(args.out, settings)
     if (participants := args.raw / "participants.tsv").is_file():  # evaluate.py groups its scores by it
         write_bytes_atomically(args.out / participants.name, participants.read_bytes())
-    options = Options(cohort, settings, not args.no_beats, args.allow_unscored, args.gaps == "keep", args.eog_emg)
-    outcomes = prepare_all(args.out, options, found, args.jobs, args.again)
+    options = PrepareOptions(cohort, settings, not args.no_beats, args.allow_unscored, args.gaps == "keep", on_request)
+    outcomes = prepare_all(args.out, options, found, args.jobs, args.overwrite)
     if args.shard:
         share, of = args.shard
-        code = _tell(args.out / f"summary-{share}-of-{of}.tsv", outcomes, args.strict)
-        print("when all shares lie in one folder, the same command without --shard draws the split")
+        code = _report(args.out / f"summary-{share}-of-{of}.tsv", outcomes, args.fail_on_warning)
+        print("once all shares are in one folder, the same command without --shard draws the split")
         return code
-    code = _tell(args.out / SUMMARY, outcomes, args.strict)
+    code = _report(args.out / SUMMARY, outcomes, args.fail_on_warning)
     if any(outcome.status not in FAILED for outcome in outcomes):
         _split(args.out, tuple(args.split), args.split_seed)
     return code
 
 
-def _share(found: Found, shard: tuple[int, int] | None) -> Found:
+def _on_request(args: argparse.Namespace, cohort: Cohort) -> tuple[str, ...]:
+    """The kinds that --signals names. Raises UserError for a kind of which the dataset YAML has no derivation."""
+    for name in args.signals:
+        if name not in cohort.signals:
+            raise UserError(f"--signals {name}: cohort {cohort.name} has no derivation of it; add signals.{name}")
+    return (*args.signals, *(EOG_EMG if args.eog_emg else ()))
+
+
+def _share(found: FoundRecordings, shard: tuple[int, int] | None) -> FoundRecordings:
     """Every n-th of the recordings found."""
     if shard is None:
         return found
     share, of = shard
-    return Found(found.recordings[share - 1 :: of], found.unclear if share == 1 else [])
+    return FoundRecordings(found.recordings[share - 1 :: of], found.unclear if share == 1 else [])
 
 
-def _mend(args: argparse.Namespace) -> int:
-    settings = read_settings(args.mend)
-    code = _tell(args.mend / MENDED, mend_all(args.mend, not args.no_beats, args.jobs), strict=False)
-    if code:
-        print(f"{args.mend}: stays as it was until all its recordings are mended; prepare those anew, or delete them")
-    else:
-        write_settings(args.mend, settings)  # last: until here, it is a store of the format before
-    return code
-
-
-def _tell(path: Path, outcomes: list[Outcome], strict: bool) -> int:
+def _report(path: Path, outcomes: list[Outcome], fail_on_warning: bool) -> int:
     """Write the table of all recordings and print a summary; returns the exit code."""
     write_summary(path, outcomes)
     print("\n".join(summary_lines(path, outcomes)))
     if any(outcome.status in FAILED for outcome in outcomes):
         return EXIT_USER_ERROR
-    return EXIT_WARNED if strict and any(warnings_of(outcome.note) for outcome in outcomes) else 0
+    return EXIT_WARNED if fail_on_warning and any(warnings_of(outcome.note) for outcome in outcomes) else 0
 
 
 def _split(path: Path, shares: tuple[float, float, float], seed: int) -> None:
-    """Draw the store's default split, unless it has one (a person may have edited it)."""
+    """Draw the default split of a store, unless it has one, which a person may have edited."""
     folder = path / "splits" / DEFAULT_SPLIT
     if folder.is_dir():
         print(f"{folder}: kept as it is; delete it and run again to draw another")
@@ -107,63 +118,88 @@ def _split(path: Path, shares: tuple[float, float, float], seed: int) -> None:
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m sleepkd.prepare", description=__doc__)
-    parser.add_argument("--dataset", help="a name in configs/datasets, or a dataset YAML")
-    parser.add_argument("--raw", type=Path, help="folder with the cohort's files, at any depth")
-    parser.add_argument("--out", type=Path, help="the store to write or to add to")
-    parser.add_argument("--jobs", type=int, default=1, help="recordings at a time (about 1 GB of memory each)")
-    parser.add_argument("--rate", type=float, default=200.0, help="samples per second of the store (default 200)")
+    parser = argparse.ArgumentParser(
+        prog="sleepkd prepare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--dataset", metavar="YAML", help="dataset YAML, or the name of one in configs/datasets")
+    parser.add_argument("--raw", type=Path, metavar="FOLDER", help="folder of the cohort's files, at any depth")
+    parser.add_argument("--out", type=Path, metavar="STORE", help="folder of the store to create or to extend")
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="PROCESSES", help="parallel processes of about 1 GB each (default 1)"
+    )
+    parser.add_argument(
+        "--rate", type=float, default=200.0, metavar="HZ", help="sampling rate of the store, Hz (default 200)"
+    )
     parser.add_argument(
         "--resample",
         choices=("whole_night", "each_window"),
         default="whole_night",
-        help="each_window: keep the recorded rate and resample window by window on reading, as released",
-    )
-    parser.add_argument("--ecg-polarity", choices=("auto", "as_recorded", "inverted"), help="over the dataset YAML's")
-    parser.add_argument("--no-beats", action="store_true", help="do not detect or store heart beats")
-    parser.add_argument(
-        "--allow-unscored", action="store_true", help="prepare recordings whose scoring file is missing, without labels"
+        help="resampling: of the whole night before storing (default), or of each window when it is read, as released",
     )
     parser.add_argument(
-        "--eog-emg", action="store_true", help="store EOG and chin EMG too, for stagers of other libraries (yasa)"
+        "--signals",
+        nargs="+",
+        choices=ON_REQUEST,
+        default=[],
+        metavar="KIND",
+        help=f"kinds of signals to store besides those that are always stored: {', '.join(ON_REQUEST)}",
+    )
+    parser.add_argument(
+        "--ecg-polarity",
+        choices=("auto", "as_recorded", "inverted"),
+        help="polarity of every ECG, in place of the dataset YAML's",
+    )
+    parser.add_argument("--no-beats", action="store_true", help="no detection and no storage of heartbeats")
+    parser.add_argument(
+        "--allow-unscored", action="store_true", help="unlabelled recordings in place of missing scoring files"
     )
     parser.add_argument(
         "--gaps",
         choices=("refuse", "keep"),
         default="refuse",
-        help="keep: prepare interrupted recordings, each part where it belongs and the gaps masked",
+        help="interrupted recordings: skipped (default), or kept with their gaps masked",
     )
-    parser.add_argument("--strict", action="store_true", help="exit code 1 where anything had to be warned of")
-    parser.add_argument("--shard", type=_shard, metavar="I/N", help="every N-th recording from the I-th on")
-    parser.add_argument("--again", action="store_true", help="prepare recordings anew that the store already holds")
-    parser.add_argument("--split", type=float, nargs=3, default=(0.8, 0.1, 0.1), metavar=("TRAIN", "VAL", "TEST"))
-    parser.add_argument("--split-seed", type=int, default=0)
+    parser.add_argument("--fail-on-warning", action="store_true", help="exit code 1 if any recording has a warning")
+    parser.add_argument("--shard", type=_shard, metavar="I/N", help="every N-th recording, from the I-th")
+    parser.add_argument("--overwrite", action="store_true", help="preparation again of recordings that the store holds")
     parser.add_argument(
-        "--mend",
-        type=Path,
-        metavar="STORE",
-        help="instead: add what a store of an earlier version lacks, from its own signals (with --jobs, --no-beats)",
+        "--split",
+        type=float,
+        nargs=3,
+        default=(0.8, 0.1, 0.1),
+        metavar=("TRAIN", "VALIDATION", "TEST"),
+        help="shares of the subjects in the default split (0.8 0.1 0.1)",
+    )
+    parser.add_argument("--split-seed", type=int, default=0, metavar="SEED", help="seed of the default split (0)")
+    parser.add_argument(
+        "--download", action="store_true", help="download of an open cohort from PhysioNet into the folder --raw first"
     )
     parser.add_argument(
-        "--download", action="store_true", help="first fetch the cohort into RAW (an open one, from PhysioNet)"
+        "--describe", type=Path, metavar="FOLDER", help="instead: a first dataset YAML for a folder of recordings"
     )
-    parser.add_argument(
-        "--describe", type=Path, metavar="FOLDER", help="instead: print a first dataset YAML for unknown recordings"
-    )
+    for alias, option in (("--again", "overwrite"), ("--strict", "fail_on_warning"), ("--eog-emg", "eog_emg")):
+        parser.add_argument(alias, dest=option, action="store_true", help=argparse.SUPPRESS)  # of earlier versions
     args = parser.parse_args(arguments)
     if args.download and args.dataset and args.raw is None:
         args.raw = Path(Path(args.dataset).stem)
+    _check(parser, args)
+    return args
+
+
+def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse options that are missing, impossible or contradictory."""
     given = {"--dataset": args.dataset, "--raw": args.raw, "--out": args.out}
-    if (args.mend or args.describe) and any(given.values()):
-        raise UserError("--mend and --describe go without --dataset, --raw and --out")
-    lacking = [name for name, value in given.items() if not value and not (args.download and name == "--out")]
-    if lacking and not args.mend and not args.describe:
-        parser.error(f"the following arguments are required: {', '.join(lacking)}")
+    if args.describe:
+        if any(given.values()):
+            raise UserError("--describe: goes without --dataset, --raw and --out")
+        return
+    missing = [name for name, value in given.items() if not value and not (args.download and name == "--out")]
+    if missing:
+        parser.error(f"the following arguments are required: {', '.join(missing)}")
     if args.jobs < 1 or not 0 < args.rate < math.inf:
         raise UserError("--jobs and --rate must be positive")
     if not (min(args.split) >= 0 and abs(sum(args.split) - 1) <= 1e-6):
         raise UserError(f"--split: the three shares must not be negative and add up to 1, are {args.split}")
-    return args
 
 
 def _shard(text: str) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from launch import tiny
 import train_ddp
 from sleepkd import prepare
 from sleepkd.cohorts.labels import LABELS, LabelFormat
-from sleepkd.cohorts.signals import SIGNALS
+from sleepkd.cohorts.signals import SIGNALS, SignalFormat, signal_format
 from sleepkd.config import from_dict
 from sleepkd.data.inputs import BeatsInput, SignalInput
 from sleepkd.data.segments import Batch
@@ -113,12 +113,12 @@ def test_the_cohort_of_both_formats(tmp_path, monkeypatch):
             exec(compile(CODE[path], path, "exec"), spaces[path])
     readers = {name: value for space in spaces.values() for name, value in space.items()}
     monkeypatch.setitem(LABELS, "json", LabelFormat(readers["read_json"]))
-    monkeypatch.setitem(SIGNALS, "npz", readers["NpzFile"])
-    assert '"json": LabelFormat(read_json),' in PAGE and '"npz": NpzFile,' in PAGE
+    monkeypatch.setitem(SIGNALS, "npz", SignalFormat(readers["NpzFile"], (".rates.npz",)))
+    assert '"json": LabelFormat(read_json),' in PAGE and '"npz": SignalFormat(NpzFile, (".rates.npz",)),' in PAGE
     raw = tmp_path / "raw"
     raw.mkdir()
     eeg, ecg = np.random.default_rng(0).normal(scale=20, size=300 * 64), 1000 * heartbeats(300, 128, 0)
-    np.savez(raw / "s1.npz", c3=eeg, c3_hz=64, ecg=ecg, ecg_hz=128)
+    np.savez(raw / "s1.rates.npz", c3=eeg, c3_hz=64, ecg=ecg, ecg_hz=128)
     entries = [{"onset": 30 * k, "duration": 30, "stage": ["wake", "deep"][k % 2]} for k in range(10)]
     (raw / "s1.json").write_text(json.dumps(entries))
     (cohort_yaml,) = (values for values in YAMLS if values.get("name") == "npzs")
@@ -130,6 +130,7 @@ def test_the_cohort_of_both_formats(tmp_path, monkeypatch):
     info = night.info.signals["eeg"]
     np.testing.assert_allclose(night.signal("eeg") * info.scale + info.offset, eeg, atol=info.scale)
     assert night.info.signals["ecg"].recorded_hz == 128
+    assert signal_format(raw / "s1.rates.npz") == "npz" and signal_format(raw / "s1.npz") == "table"
 
 
 def test_two_cohorts_by_yaml():

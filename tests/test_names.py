@@ -13,8 +13,6 @@ NAMED_ALIKE = {
 }
 FILES_NAMED_ALIKE = {
     "__init__.py": "Python's",
-    "table.py": "cohorts/signals, labels and beats each read CSV and TSV in a file of this name",
-    "wfdb.py": "cohorts/signals, labels and beats each read WFDB in a file of this name",
 }
 
 

@@ -232,14 +232,14 @@ def test_running_again_keeps_and_adds(two, tmp_path, capsys):
     assert "1 prepared, 2 kept from before, 0 skipped; SS3 2, SS5 1" in printed and "default: kept as it is" in printed
 
 
-def test_again_prepares_anew(two, tmp_path):
+def test_overwrite_prepares_recordings_again(two, tmp_path):
     out = tmp_path / "store"
     run(two, out)
     before = files_below(out / "recordings")
     night(two, "01-03-0001", annotations=sleep_epochs(3.25, 7, stages="R"))
     run(two, out)
     assert files_below(out / "recordings") == before
-    store = run(two, out, "--again")
+    store = run(two, out, "--overwrite")
     assert set(store.open("01-03-0001").hypnogram.labels) == {4}
     assert {row["status"] for row in summary(out).values()} == {"prepared"}
 

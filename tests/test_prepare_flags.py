@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from sleepkd import prepare
-from sleepkd.data.stage_inputs import resolve
 from sleepkd.data.data_settings import DataConfig
-from sleepkd.data.store import Store
 from sleepkd.data.segments import Segments
+from sleepkd.data.stage_inputs import resolve
+from sleepkd.data.store import Store
 from tests.cohorts.mass import night, run, sleep_epochs, summary
 from tests.cohorts.raw import channel, write_psg
 from tests.cohorts.test_edf import with_onsets
@@ -27,9 +27,9 @@ def interrupted(folder: Path) -> Path:
     path.rename(folder / "s1.edf")
     (folder / "s1.txt").write_text("\n".join("W" if k % 2 else "R" for k in range(22)))
     (folder / "gap.yaml").write_text(
-        "name: gap\nsignals: '(?P<recording>s\\d)\\.edf'\n"
+        "name: gap\nfiles: '(?P<recording>s\\d)\\.edf'\n"
         "scoring: {format: values, files: ['{recording}.txt'], value_seconds: 30, labels: {W: W, R: REM}}\n"
-        "eeg: [{plus: C3}]\n"
+        "signals: {eeg: [{plus: C3}]}\n"
     )
     return folder / "gap.yaml"
 
@@ -54,11 +54,13 @@ def test_an_interrupted_recording_is_refused_or_kept_in_time(tmp_path, capsys):
 
 def test_strict_makes_a_warning_an_exit_code_and_warnings_are_kept(tmp_path):
     night(tmp_path / "raw", "01-03-0001")
-    run(tmp_path / "raw", tmp_path / "store", "--strict")
+    run(tmp_path / "raw", tmp_path / "store", "--fail-on-warning")
     scored = [*sleep_epochs(3.25, 6), (100.0, 30.0, "Sleep stage W")]
     night(tmp_path / "odd", "01-03-0001", annotations=[*scored[:3], (100.0, 45.0, "Sleep stage W")])
     run(tmp_path / "odd", tmp_path / "other")
-    run(tmp_path / "odd", tmp_path / "other", "--strict", code=1)  # kept from before, and still to be looked at
+    run(
+        tmp_path / "odd", tmp_path / "other", "--fail-on-warning", code=1
+    )  # kept from before, and still to be looked at
     row = summary(tmp_path / "other")["01-03-0001"]
     assert row["status"] == "kept"
     assert "WARNING: 15 s of 1 sleep stages, whose duration is no multiple of 30 s, are left out" in row["note"]
@@ -98,8 +100,8 @@ def test_two_files_of_one_name_and_a_link_to_nothing_stop_no_other(tmp_path, cap
     assert store.recordings == ["01-03-0001"]
     rows = summary(store.path)
     assert [rows[name]["status"] for name in sorted(rows)] == ["prepared", "twice", "skipped"]
-    assert "backup/01-03-0002 PSG.edf is of this name too" in rows["01-03-0002"]["note"]
-    assert "is a link to nowhere.edf, where there is nothing" in rows["01-03-0003"]["note"]
+    assert "backup/01-03-0002 PSG.edf has this name too" in rows["01-03-0002"]["note"]
+    assert "is a link to nowhere.edf, which does not exist" in rows["01-03-0003"]["note"]
 
 
 def test_of_two_channels_of_one_name_the_yaml_chooses(tmp_path):
@@ -109,7 +111,8 @@ def test_of_two_channels_of_one_name_the_yaml_chooses(tmp_path):
     write_psg(tmp_path / "raw" / "s1.edf", channels)
     for which, factor in ((1, 1), (2, 2)):
         (tmp_path / "two.yaml").write_text(
-            f"name: two\nsignals: '(?P<recording>s\\d)\\.edf'\nscoring: none\neeg: [{{plus: C3, which: {which}}}]\n"
+            f"name: two\nfiles: '(?P<recording>s\\d)\\.edf'\nscoring: none\n"
+            f"signals: {{eeg: [{{plus: C3, which: {which}}}]}}\n"
         )
         yaml = str(tmp_path / "two.yaml")
         store = run(tmp_path / "raw", tmp_path / f"s{which}", "--rate", 64, dataset=yaml)

@@ -87,7 +87,7 @@ BAD = {
     "no ECG that fits": (signals(EEG9C3_LER=GOOD, EMG=GOOD), PSG + "no channel fits .*I; it has EEG C3-LER, EMG"),
     "no sleep stage": (
         scored([(1.0, 2.0, "Spindle")]),
-        BASE + "holds no sleep stage of scoring.labels; what it says: 'Spindle'",
+        BASE + "holds no sleep stage of scoring.labels; it holds 'Spindle'",
     ),
     "scored beyond its end": (
         scored(sleep_epochs(300.5, 5)),
@@ -140,7 +140,7 @@ def test_a_recording_gone_bad_keeps_what_was_prepared(two, tmp_path):
     before = files_below(out / "recordings")
     psg = two / "01-03-0001 PSG.edf"
     psg.write_bytes(psg.read_bytes()[:-1])
-    run(two, out, "--again", code=2)
+    run(two, out, "--overwrite", code=2)
     assert files_below(out / "recordings") == before
 
 
@@ -177,7 +177,7 @@ def test_a_store_of_other_settings_is_left_alone(two, tmp_path, arguments):
     out = tmp_path / "store"
     run(two, out)
     before = files_below(out)
-    with pytest.raises(UserError, match=r"store: holds .* this asks for .*; choose another --out"):
+    with pytest.raises(UserError, match=r"store: holds .* this command asks for .*; choose another --out"):
         run(two, out, *arguments)
     assert files_below(out) == before
 

@@ -1,17 +1,80 @@
-"""What happens to a signal before it is stored: its rate, its polarity, its statistics. No label enters here."""
+"""Conditioning of a signal before it is stored: resampling, polarity, statistics, int16."""
 
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
 from scipy.signal import butter, firwin, kaiserord, resample_poly, sosfiltfilt
 
+from sleepkd.cohorts.signals import DerivedSignal
+from sleepkd.data.recording_info import SignalInfo, digest
+from sleepkd.data.store_writing import to_int16
+from sleepkd.errors import UserError
+
+
+def stored_signal(
+    signal: DerivedSignal,
+    rate_hz: float | None,
+    scored_span: tuple[float, float] | None,
+    gaps: Sequence[tuple[float, float]],
+    polarity: int,
+    where: str,
+) -> tuple[np.ndarray, SignalInfo]:
+    """A signal as it is stored, (samples,) int16, and its facts. Raises UserError for a flat signal.
+
+    rate_hz: samples per second of the result; None keeps the recorded rate.
+    scored_span: from the first to the last sleep epoch with labels, s; None for an unlabelled recording. Only the
+    statistics `scored_median` and `scored_iqr` depend on it.
+    gaps: (start, end), s, left out of all statistics. where: file and signal, for the message.
+    """
+    samples, rate = signal.samples, signal.rate_hz
+    recorded = digest(samples)
+    if rate_hz is not None:
+        samples, rate = resample_night(samples, rate, rate_hz), rate_hz
+    scored_median = scored_iqr = None
+    if scored_span:
+        scored = _without_gaps(samples, gaps, rate, *scored_span)
+        low, middle, high = np.percentile(scored, (25, 50, 75))
+        scored_median, scored_iqr = float(middle), float(high - low)
+    median, iqr = night_statistics(_without_gaps(samples, gaps, rate), rate)
+    stored, scale, offset = to_int16(samples)
+    if (iqr if scored_iqr is None else scored_iqr) < scale:
+        raise UserError(f"{where}: {signal.derivation} is flat")
+    return stored, SignalInfo(
+        derivation=signal.derivation,
+        unit=signal.unit,
+        recorded_hz=signal.rate_hz,
+        rate_hz=rate,
+        samples=len(stored),
+        scale=scale,
+        offset=offset,
+        median=median,
+        iqr=iqr,
+        scored_median=scored_median,
+        scored_iqr=scored_iqr,
+        polarity=polarity,
+        digest=recorded,
+    )
+
+
+def _without_gaps(
+    samples: np.ndarray, gaps: Sequence[tuple[float, float]], rate: float, start: float = 0.0, end: float | None = None
+) -> np.ndarray:
+    """The samples from `start` to `end`, s, without those in gaps."""
+    first, last = max(0, round(start * rate)), len(samples) if end is None else max(0, round(end * rate))
+    if not gaps:
+        return samples[first:last]
+    recorded = np.ones(len(samples), dtype=bool)
+    for begin, stop in gaps:
+        recorded[round(begin * rate) : round(stop * rate)] = False
+    return samples[first:last][recorded[first:last]]
+
 
 def resample_night(samples: np.ndarray, rate_hz: float, target_hz: float) -> np.ndarray:
     """A whole signal (samples,) at another rate; sample k lies at k / target_hz seconds, as before at k / rate_hz.
 
-    Polyphase filtering, zero-phase: flat up to 90 % of the highest frequency that both rates can hold, and 60 dB down
-    beyond it, so that nothing aliases. The ratio is the simplest fraction that drifts by less than a tenth of a sample
-    over the night.
+    Zero-phase polyphase filtering: flat up to 90 % of the lower Nyquist frequency, and 60 dB down beyond it, so that
+    nothing aliases. The ratio is the simplest fraction that drifts by less than a tenth of a sample over the night.
     """
     exact = Fraction(target_hz).limit_denominator(10**6) / Fraction(rate_hz).limit_denominator(10**6)
     for largest in (10**2, 10**3, 10**4, 10**5):
@@ -20,19 +83,19 @@ def resample_night(samples: np.ndarray, rate_hz: float, target_hz: float) -> np.
             break
     if ratio == 1:
         return samples
-    nyquist = 1 / max(ratio.numerator, ratio.denominator)  # in units of that of the signal between the two rates
+    nyquist = 1 / max(ratio.numerator, ratio.denominator)  # in units of the intermediate rate's Nyquist frequency
     taps, beta = kaiserord(60, 0.1 * nyquist)
     lowpass = firwin(taps | 1, 0.95 * nyquist, window=("kaiser", beta))
-    middle = np.median(samples)  # without its offset, a signal has none of the filter's ripple on it
-    # Beyond its ends a signal is held, not dropped to zero, which would ring.
+    middle = np.median(samples)  # an offset would carry the filter's ripple
+    # Beyond its ends the signal is held constant, because a drop to zero would ring.
     return middle + resample_poly(samples - middle, ratio.numerator, ratio.denominator, window=lowpass, padtype="edge")
 
 
 def detect_polarity(ecg: np.ndarray, rate_hz: float) -> int:
-    """Whether an ECG's R waves point up (+1) or down (-1), by majority over the night's 2-s pieces.
+    """Polarity of an ECG (samples,): +1 if its R waves point up, -1 if down, by the median over 2-s pieces.
 
-    Between 1 and 25 Hz, the wander of the baseline gone, the R wave is the tallest thing: each piece votes with how far
-    its highest value exceeds its lowest, in units of their sum.
+    Between 1 and 25 Hz, without baseline wander, the R wave has the largest amplitude. The vote of a piece is how far
+    its maximum exceeds the absolute value of its minimum, relative to their sum.
     """
     band = butter(2, (1, min(25, 0.45 * rate_hz)), btype="bandpass", fs=rate_hz, output="sos")
     filtered = sosfiltfilt(band, ecg)
@@ -45,28 +108,29 @@ def detect_polarity(ecg: np.ndarray, rate_hz: float) -> int:
 
 PIECE_SECONDS = 30.0
 TYPICAL = 70
-"""Percentile of the pieces' interquartile ranges that counts as typical. Above the median, because an electrode that is
-off, and quiet then, is off for hours, while movement is loud for minutes."""
+"""Percentile of the pieces' interquartile ranges that counts as typical. It is above the median, because a lost
+electrode is quiet for hours, while movement is loud for minutes."""
 FAR = 10.0
-"""A piece so many times wider or narrower than the typical one is not the signal. From wakefulness to slow-wave sleep,
-an EEG widens about four-fold."""
+"""A piece is left out if its interquartile range is so many times larger or smaller than the typical one. That of an
+EEG grows about four-fold from wakefulness to slow-wave sleep."""
 AT_ITS_ENDS = 0.25
-"""A piece is railed where more than this share of its samples lies at its highest or lowest value; a sine has 4 %."""
+"""A piece is clipped if a larger share of its samples lies at its maximum or minimum; a sine has 4 % there."""
 MAINS = -0.5
-"""A piece is hum where samples half a period of the mains apart are correlated less than this."""
+"""A piece is mains hum if samples half a period of the mains apart have a lower correlation."""
 _BLOCK = 64  # pieces at a time
 
 
 def night_statistics(samples: np.ndarray, rate_hz: float) -> tuple[float, float]:
-    """Median and interquartile range of a signal (samples,) over the night, hours without electrodes left out.
+    """Median and interquartile range of a signal (samples,) over the night, without hours of lost electrodes.
 
-    The night is cut into 30-s pieces. Those that are flat or railed, that are nothing but mains hum, or that are ten
-    times wider or narrower than the typical piece are left out; if nothing remains, nothing is. The thresholds are
-    chosen here, not taken from the literature; a clean night loses no piece to them.
+    Of the night's 30-s pieces, those are left out that are flat, clipped, only mains hum, or ten times wider or
+    narrower than the typical piece; if none remains, all are used. The thresholds are our own, not from the literature;
+    a clean night loses no piece.
     """
     length = min(round(PIECE_SECONDS * rate_hz), len(samples))
     pieces = samples[: len(samples) // length * length].reshape(-1, length)
-    lag = round(rate_hz / 110)  # half a period of 55 Hz: 50 Hz and 60 Hz are correlated by -0.77 or less, at any rate
+    # Half a period of 55 Hz: the correlation of 50 Hz, and of 60 Hz, is -0.77 or less there.
+    lag = round(rate_hz / 110)
     blocks = [_widths(pieces[k : k + _BLOCK], lag if rate_hz >= 100 else 0) for k in range(0, len(pieces), _BLOCK)]
     width = np.concatenate([widths for widths, _ in blocks])
     live = np.concatenate([alive for _, alive in blocks])
@@ -79,7 +143,7 @@ def night_statistics(samples: np.ndarray, rate_hz: float) -> tuple[float, float]
 
 
 def _widths(pieces: np.ndarray, lag: int) -> tuple[np.ndarray, np.ndarray]:
-    """The interquartile range of each piece, and whether it is neither flat nor railed nor hum."""
+    """The interquartile range of each piece, and whether it is neither flat nor clipped nor hum."""
     low, quarter, three_quarters, high = np.percentile(pieces, (0, 25, 75, 100), axis=1)
     width = three_quarters - quarter
     margin = 1e-3 * (high - low)

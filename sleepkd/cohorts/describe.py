@@ -1,4 +1,4 @@
-"""A first dataset YAML for a folder of recordings that nobody described yet, for a person to finish."""
+"""A first dataset YAML for a folder of unknown recordings, for a person to complete."""
 
 import re
 from collections import Counter
@@ -10,14 +10,17 @@ import yaml
 
 from sleepkd.cohorts.edf.records import Annotation, EdfRecords
 from sleepkd.cohorts.find import files_below
+from sleepkd.cohorts.signals import SIGNALS
+from sleepkd.data.signal_kinds import SIGNAL_KINDS
 from sleepkd.errors import UserError
 
 MOST = 20
-"""Files of a kind that are looked into."""
-EEG = r"(EEG[ _-]?)?(C3|C4|F3|F4|O1|O2|Cz|Fz|Fpz|Pz)\b.*"
-ECG = r".*(ECG|EKG).*"
-EAR = r"(EEG[ _-]?)?(A1|A2|M1|M2)\b.*"
-STAGES = (  # what a text of a scoring most likely means, the first that fits
+"""How many files of a kind are read."""
+MASTOID = r"(EEG[ _-]?)?(A1|A2|M1|M2)\b.*"
+"""Names of mastoid and earlobe references."""
+REFERENCED = "eeg"
+"""The kind of signal that is derived against a mastoid or earlobe reference."""
+STAGES = (  # the most likely sleep stage of a text: the first pattern that fits
     (r".*(\?|unscored|unknown|movement|artefact|artifact)|mt|m|not scored|unclassified", "unscored"),
     (r"(.*[\W_])?(w|wk|wake|awake|s0|stage w)(\W.*)?", "W"),
     (r"(.*[\W_])?(n1|s1|1)(\W.*)?", "N1"),
@@ -28,8 +31,8 @@ STAGES = (  # what a text of a scoring most likely means, the first that fits
 
 
 @dataclass
-class _Seen:
-    """What the files of a folder hold. channels: name -> (files, rates, units)."""
+class _FolderContent:
+    """The files of a folder and their channels: name -> (rates, units) and how often each occurs."""
 
     signals: list[Path] = field(default_factory=list)
     others: list[Path] = field(default_factory=list)
@@ -39,20 +42,22 @@ class _Seen:
 
 
 def describe(raw: Path) -> str:
-    """A dataset YAML with what was found in a folder and comments on what to decide. Raises UserError: no EDF there."""
+    """A dataset YAML of a folder, with comments on what to decide. Raises UserError for a folder without EDF files."""
     if not raw.is_dir():
         raise UserError(f"{raw}: no such folder")
     seen = _look(sorted(files_below(raw)))
     if not seen.signals:
-        raise UserError(f"{raw}: holds no EDF or BDF file with signals; describe other formats by hand, as in configs")
+        raise UserError(
+            f"{raw}: holds no EDF or BDF file with signals; for other formats, copy a YAML of configs/datasets"
+        )
     pattern, named = _pattern(seen.signals)
     scoring, template = _scoring_files(pattern, named, seen)
     lines = [
-        f"# A first description of {raw.name}, from {len(named)} files of signals: read every line, then",
-        "#   python -m sleepkd.prepare --dataset THIS.yaml --raw FOLDER --out STORE",
+        f"# A first description of {raw.name}, from {len(named)} files of signals: check every line, then",
+        "#   sleepkd prepare --dataset THIS.yaml --raw FOLDER --out STORE",
         f"name: {re.sub(r'[^a-z0-9_]', '_', raw.name.lower()) or 'mine'}",
-        f"signals: {_quoted(pattern)} # for example {named[0].name}",
-        "subject: '{recording}' # one night a person? else a group of signals that names the person",
+        f"files: {_quoted(pattern)} # for example {named[0].name}",
+        "subject: '{recording}' # if a subject has several nights: a group of files that names the subject",
         "",
         *_scoring_lines(scoring, template, seen),
         "",
@@ -65,15 +70,15 @@ def describe(raw: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _look(paths: list[Path]) -> _Seen:
-    """Look into files: those with signals by their channels, those with annotations by their texts."""
-    seen = _Seen()
+def _look(paths: list[Path]) -> _FolderContent:
+    """Read files: the channels of those with signals, the texts of those with annotations."""
+    seen = _FolderContent()
     for path in paths:
         try:
             records = EdfRecords(path)
         except UserError as error:
             seen.others.append(path)
-            if path.suffix.lower() in (".edf", ".bdf", ".rec"):
+            if path.suffix.lower() in SIGNALS["edf"].endings:
                 seen.odd.append(f"cannot be read: {error}")
             continue
         signals = [channel for channel in records.header.channels if not channel.is_annotations]
@@ -89,26 +94,26 @@ def _look(paths: list[Path]) -> _Seen:
 
 
 def _pattern(paths: list[Path]) -> tuple[str, list[Path]]:
-    """A regular expression for the most common kind of name, its digits free, and the files that fit it."""
+    """A regular expression for the most common form of name, with any digits, and the files that fit it."""
     kinds = Counter(re.sub(r"\d+", "0", path.name) for path in paths)
     kind = kinds.most_common(1)[0][0]
     stem, dot, suffix = kind.rpartition(".")
-    tail = re.search(r"[ _-][A-Za-z]+$", stem)  # " PSG", which the scoring does not have
+    tail = re.search(r"[ _-][A-Za-z]+$", stem)  # " PSG", which the name of the scoring lacks
     last = tail.group() if tail else ""
     free = r"\d+".join(map(_escaped, stem.removesuffix(last).split("0")))
     pattern = f"(?P<recording>{free}){_escaped(last + dot + suffix)}"
     return pattern, [path for path in paths if re.fullmatch(pattern, path.name)]
 
 
-def _scoring_files(pattern: str, named: list[Path], seen: _Seen) -> tuple[list[Path], str]:
-    """The files that go with those of signals, and their name as a template; ([], "") where none do.
+def _scoring_files(pattern: str, named: list[Path], seen: _FolderContent) -> tuple[list[Path], str]:
+    """The scoring files and the template of their names; ([], "") without any.
 
-    A scoring is named after its recording, with something before or behind; the signals themselves come last.
+    The name of a scoring contains that of its recording. The files of signals themselves come last.
     """
     templates: Counter[str] = Counter()
     fitting: dict[str, list[Path]] = {}
     for signals in named[:MOST]:
-        recording = re.fullmatch(pattern, signals.name)["recording"]  # type: ignore[index]
+        recording = _recording_name(pattern, signals)
         for path in seen.others:
             if recording in path.name:
                 template = path.name.replace(recording, "{recording}")
@@ -122,12 +127,19 @@ def _scoring_files(pattern: str, named: list[Path], seen: _Seen) -> tuple[list[P
     own = [path for path in named if seen.annotations.get(path)]
     if not own:
         return [], ""
-    return own, own[0].name.replace(re.fullmatch(pattern, own[0].name)["recording"], "{recording}")  # type: ignore[index]
+    return own, own[0].name.replace(_recording_name(pattern, own[0]), "{recording}")
 
 
-def _scoring_lines(files: list[Path], template: str, seen: _Seen) -> list[str]:
+def _recording_name(pattern: str, path: Path) -> str:
+    """The group `recording` of a file that fits the pattern."""
+    match = re.fullmatch(pattern, path.name)
+    assert match is not None, f"{path.name} was chosen because it fits {pattern}"
+    return match["recording"]
+
+
+def _scoring_lines(files: list[Path], template: str, seen: _FolderContent) -> list[str]:
     if not files:
-        return ["scoring: none # no file is named after the recordings; else files, format, labels"]
+        return ["scoring: none # no file is named after the recordings; if there is one: files, format, labels"]
     texts = Counter(a.text for path in files for a in seen.annotations.get(path, ()))
     if not texts:
         kind = {".xml": "nsrr_xml", ".st": "wfdb", ".csv": "table", ".tsv": "table"}.get(files[0].suffix, "values")
@@ -140,8 +152,8 @@ def _scoring_lines(files: list[Path], template: str, seen: _Seen) -> list[str]:
     return lines
 
 
-def _epoch_seconds(files: list[Path], seen: _Seen) -> float:
-    """The usual duration of a label, or distance of two."""
+def _epoch_seconds(files: list[Path], seen: _FolderContent) -> float:
+    """The most common duration of a label, or distance between two."""
     durations: Counter[float] = Counter()
     for path in files:
         labels = [a for a in seen.annotations.get(path, ()) if _meaning(a.text)]
@@ -152,23 +164,27 @@ def _epoch_seconds(files: list[Path], seen: _Seen) -> float:
 
 
 def _meaning(text: str) -> str | None:
-    """The sleep stage, or "unscored", that a text most likely means; None where it means none."""
+    """The most likely sleep stage of a text, or "unscored"; None for a text that is neither."""
     return next((stage for form, stage in STAGES if re.fullmatch(form, text.strip().lower())), None)
 
 
-def _channel_lines(seen: _Seen) -> list[str]:
-    def fitting(form: str) -> list[str]:
-        return [name for name in seen.channels if re.fullmatch(form, name, re.IGNORECASE)]
-
-    eeg, ecg, ears = fitting(EEG), fitting(ECG), fitting(EAR)
-    lines = ["# Whole channel names as regular expressions; the first line that fits a file is used."]
-    for name, found in (("eeg", eeg), ("ecg", ecg)):
-        lines.append(f"{name}:" if found else f"# {name}: no channel is named like one")
+def _channel_lines(seen: _FolderContent) -> list[str]:
+    """The section `signals`, and all channels as comments."""
+    lines = ["# Regular expressions for whole channel names; the first derivation that a file's channels fit is used."]
+    lines.append("signals:")
+    mastoids = _fitting(seen, MASTOID)
+    for name, kind in SIGNAL_KINDS.items():
+        if not kind.channels:
+            continue
+        found = _fitting(seen, kind.channels)
+        if not found and kind.on_request:
+            continue
+        lines.append(f"  {name}:" if found else f"  # {name}: no channel is named like one")
         for label in found:
             minus = ""
-            if name == "eeg" and ears and not re.search(r"[-/](A|M|REF|LER|CLE)", label, re.IGNORECASE):
-                minus = f", minus: {_quoted(_escaped(ears[-1]))}"
-            lines.append(f"  - {{plus: {_quoted(_escaped(label))}{minus}}}")
+            if name == REFERENCED and mastoids and not re.search(r"[-/](A|M|REF|LER|CLE)", label, re.IGNORECASE):
+                minus = f", minus: {_quoted(_escaped(mastoids[-1]))}"
+            lines.append(f"    - {{plus: {_quoted(_escaped(label))}{minus}}}")
     lines.append("ecg_polarity: auto # or as_recorded, or inverted")
     lines += ["", f"# All channels of {min(len(seen.signals), MOST)} files:"]
     for label, (rates, units) in seen.channels.items():
@@ -176,11 +192,15 @@ def _channel_lines(seen: _Seen) -> list[str]:
     return lines
 
 
+def _fitting(seen: _FolderContent, pattern: str) -> list[str]:
+    return [name for name in seen.channels if re.fullmatch(pattern, name, re.IGNORECASE)]
+
+
 def _escaped(text: str) -> str:
-    """What is special in a regular expression escaped, and no more."""
+    """A text with the special characters of regular expressions escaped, and no others."""
     return re.sub(r"([.^$*+?{}\[\]\\|()])", r"\\\1", text)
 
 
 def _quoted(text: str) -> str:
-    """As YAML writes a text in single quotes."""
+    """A text in single quotes, as in YAML."""
     return yaml.safe_dump(text, default_style="'", allow_unicode=True, width=10**6).strip()

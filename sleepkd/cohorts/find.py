@@ -1,4 +1,4 @@
-"""The recordings of a cohort, found on disk: which files belong to each."""
+"""Find the recordings of a cohort on disk, and the files that belong to each."""
 
 import fnmatch
 import glob
@@ -17,53 +17,50 @@ from sleepkd.errors import UserError
 
 @dataclass(frozen=True)
 class RecordingFiles:
-    """One recording of a cohort, found on disk, with everything needed to prepare it.
+    """One recording of a cohort on disk, with everything needed to prepare it.
 
-    signals: the file that names it. raw: the folder that holds the cohort. scoring_names, beat_names, other_names (of
-    further scorers): patterns, as of a shell. eeg, ecg, eog, emg: empty where there is none.
+    path: the file that names it, of signals unless the cohort has heartbeats alone. raw: the folder of the cohort.
+    scoring_names, beat_names, other_names (of further scorers): shell patterns. derivations: of signals, by kind.
     """
 
     recording: str
     subject: str
     subset: str
-    signals: Path
+    path: Path
     raw: Path
     scoring_names: tuple[str, ...]
     beat_names: tuple[str, ...]
     other_names: tuple[str, ...]
     standard: Standard
     epoch_seconds: float
-    eeg: tuple[Derivation, ...]
-    ecg: tuple[Derivation, ...]
-    eog: tuple[Derivation, ...] = ()
-    emg: tuple[Derivation, ...] = ()
+    derivations: dict[str, tuple[Derivation, ...]]
 
     def scoring_file(self) -> Path | None:
-        """The scoring file beside the signals, or from the raw folder; None where there is none."""
+        """The scoring file beside the recording, or in the raw folder; None without one."""
         return self._find(self.scoring_names)
 
     def beat_file(self) -> Path | None:
-        """The file of beats beside the signals, or from the raw folder; None where there is none."""
+        """The file of heartbeats beside the recording, or in the raw folder; None without one."""
         return self._find(self.beat_names)
 
     def other_scoring_files(self) -> list[Path]:
-        """The files of further scorers beside the signals, or else from the raw folder, in order of their names."""
-        for folder in dict.fromkeys((self.signals.parent, self.raw)):
+        """The files of further scorers beside the recording, or else in the raw folder, in order of their names."""
+        for folder in dict.fromkeys((self.path.parent, self.raw)):
             found = {path for name in self.other_names for path in _matching(folder, name) if path.is_file()}
             if others := sorted(found - {self.scoring_file()}):
                 return others
         return []
 
     def missing(self, what: str, names: tuple[str, ...]) -> UserError:
-        """What to say where one of these files has to be there and is not."""
-        for folder in (self.signals.parent, self.raw):
+        """The error for a missing file. what: its content, in words."""
+        for folder in (self.path.parent, self.raw):
             for path in (path for name in names for path in _matching(folder, name)):
-                return UserError(f"{path}: {_link_to_nothing(path)}")
-        return UserError(f"{self.signals}: has no {what} file beside it ({' or '.join(names)}), nor so in {self.raw}")
+                return UserError(f"{path}: {_broken_link(path)}")
+        return UserError(f"{self.path}: has no {what} file beside it ({' or '.join(names)}), nor so in {self.raw}")
 
     def _find(self, names: tuple[str, ...]) -> Path | None:
-        """The first name for which there is a file. Raises UserError where there are several."""
-        for folder in dict.fromkeys((self.signals.parent, self.raw)):
+        """The first name for which a file exists. Raises UserError for several files of one name."""
+        for folder in dict.fromkeys((self.path.parent, self.raw)):
             for name in names:
                 found = [path for path in _matching(folder, name) if path.is_file()]
                 if len(found) > 1:
@@ -73,8 +70,8 @@ class RecordingFiles:
         return None
 
 
-class Unclear(NamedTuple):
-    """A name of a recording that cannot be prepared. linked: its file is a link to nothing; else two files have it."""
+class UnclearRecording(NamedTuple):
+    """A recording that cannot be prepared. linked: its file is a broken link; else two files have its name."""
 
     recording: str
     subset: str
@@ -82,40 +79,40 @@ class Unclear(NamedTuple):
     linked: bool
 
 
-class Found(NamedTuple):
-    """What a folder holds of a cohort, by name."""
+class FoundRecordings(NamedTuple):
+    """The recordings of a cohort in a folder, by name."""
 
     recordings: list[RecordingFiles]
-    unclear: list[Unclear]
+    unclear: list[UnclearRecording]
 
 
-def find_recordings(cohort: Cohort, raw: Path) -> Found:
-    """All recordings of a cohort below a folder, links followed. Raises UserError where there is none."""
+def find_recordings(cohort: Cohort, raw: Path) -> FoundRecordings:
+    """All recordings of a cohort below a folder; links are followed. Raises UserError if there is none."""
     if not raw.is_dir():
         raise UserError(f"{raw}: no such folder")
     files: dict[str, list[RecordingFiles]] = {}
     for path in sorted(files_below(raw)):
-        name = path.relative_to(raw).as_posix() if "/" in cohort.signals else path.name
-        if match := re.fullmatch(cohort.signals, name, re.IGNORECASE):
-            recording = _describe(cohort, raw, path, match.groupdict())
+        name = path.relative_to(raw).as_posix() if "/" in cohort.files else path.name
+        if match := re.fullmatch(cohort.files, name, re.IGNORECASE):
+            recording = _recording_files(cohort, raw, path, match.groupdict())
             files.setdefault(recording.recording.lower(), []).append(recording)
     if not files:
-        raise UserError(f"{raw}: no file here or below is named like {cohort.signals}")
+        raise UserError(f"{raw}: no file here or below is named like {cohort.files}")
     recordings, unclear = [], []
     for _, (first, *others) in sorted(files.items()):
         if others:
-            why = f"{first.signals}: {others[0].signals} is of this name too; keep one, or name them apart by signals"
-            unclear.append(Unclear(first.recording, first.subset, why, linked=False))
-        elif not first.signals.exists():
-            why = f"{first.signals}: {_link_to_nothing(first.signals)}"
-            unclear.append(Unclear(first.recording, first.subset, why, linked=True))
+            why = f"{first.path}: {others[0].path} has this name too; keep one, or tell them apart in files"
+            unclear.append(UnclearRecording(first.recording, first.subset, why, linked=False))
+        elif not first.path.exists():
+            why = f"{first.path}: {_broken_link(first.path)}"
+            unclear.append(UnclearRecording(first.recording, first.subset, why, linked=True))
         else:
             recordings.append(first)
-    return Found(recordings, unclear)
+    return FoundRecordings(recordings, unclear)
 
 
 def files_below(raw: Path) -> Iterator[Path]:
-    """All files and links to nothing below a folder; links to folders are followed, each folder is entered once."""
+    """All files and broken links below a folder. Links to folders are followed, and each folder is entered once."""
     entered = set()
     for folder, names, files in os.walk(raw, followlinks=True):
         real = os.path.realpath(folder)
@@ -128,7 +125,7 @@ def files_below(raw: Path) -> Iterator[Path]:
 
 
 def _matching(folder: Path, pattern: str) -> list[Path]:
-    """Files and links that fit a pattern below a folder: the one of just this name, else any capitals."""
+    """Files and links that fit a pattern in a folder: the one of exactly this name, else in any capitals."""
     parent, name = os.path.split(pattern)
     try:
         names = sorted(os.listdir(folder / _unescaped(parent)))
@@ -140,15 +137,15 @@ def _matching(folder: Path, pattern: str) -> list[Path]:
 
 
 def _unescaped(pattern: str) -> str:
-    """The name that a pattern without wildcards means."""
+    """The name that a pattern without wildcards stands for."""
     return re.sub(r"\[(.)\]", r"\1", pattern)
 
 
-def _link_to_nothing(path: Path) -> str:
-    return f"is a link to {os.readlink(path)}, where there is nothing; fetch the file"
+def _broken_link(path: Path) -> str:
+    return f"is a link to {os.readlink(path)}, which does not exist; fetch the file"
 
 
-def _describe(cohort: Cohort, raw: Path, path: Path, groups: dict[str, Any]) -> RecordingFiles:
+def _recording_files(cohort: Cohort, raw: Path, path: Path, groups: dict[str, Any]) -> RecordingFiles:
     groups = {name: value or "" for name, value in groups.items()}
 
     def filled(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -161,15 +158,12 @@ def _describe(cohort: Cohort, raw: Path, path: Path, groups: dict[str, Any]) -> 
         recording=re.sub(r"[^\w.-]", "_", cohort.recording.format(**groups)),  # it names a folder
         subject=cohort.subject.format(**groups),
         subset=subset,
-        signals=path,
+        path=path,
         raw=raw,
         scoring_names=filled(cohort.scoring.files if cohort.scoring else ()),
         beat_names=filled(cohort.beats.files if cohort.beats else ()),
         other_names=filled(cohort.scoring.others if cohort.scoring else ()),
         standard=special.standard or cohort.standard,
         epoch_seconds=special.epoch_seconds or cohort.epoch_seconds,
-        eeg=special.eeg or cohort.eeg or (),
-        ecg=special.ecg or cohort.ecg or (),
-        eog=cohort.eog,
-        emg=cohort.emg,
+        derivations=cohort.signals | special.signals,
     )

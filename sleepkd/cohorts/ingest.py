@@ -1,43 +1,34 @@
-"""One recording of a cohort into the store: signals, beats, and labels where there are any."""
+"""Prepare one recording of a cohort: read its files, condition its signals, write it to the store."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from sleepkd.cohorts.beats import BEATS
 from sleepkd.cohorts.beats.detect import FoundBeats, check_beats, find_beats
-from sleepkd.cohorts.clock import Start
-from sleepkd.cohorts.condition import detect_polarity, night_statistics, resample_night
+from sleepkd.cohorts.condition import detect_polarity, stored_signal
 from sleepkd.cohorts.find import RecordingFiles
-from sleepkd.cohorts.labels import LABELS, ScoredFile
 from sleepkd.cohorts.layout import NONE, Cohort
-from sleepkd.cohorts.pairing import aligned, check_pairing
+from sleepkd.cohorts.pairing import SCORED_SIGNAL, check_pairing
+from sleepkd.cohorts.recording import BeatFile, LabelFile, Recording, gap_text, read_recording
 from sleepkd.cohorts.remarks import WARNING, joined
-from sleepkd.cohorts.signals import SIGNALS, DerivedSignal, SignalFile
+from sleepkd.cohorts.signals import Derivation, DerivedSignal, SignalFile, open_signals
 from sleepkd.cohorts.signals.derivation import find_channels
 from sleepkd.data.hypnogram import UNSCORED, Hypnogram, unscored_hypnogram
-from sleepkd.data.recording_info import RecordingInfo, SignalInfo, digest
+from sleepkd.data.recording_info import RecordingInfo, SignalInfo
+from sleepkd.data.signal_kinds import SIGNAL_KINDS
 from sleepkd.data.store import StoreSettings
-from sleepkd.data.store_writing import to_int16, write_recording
+from sleepkd.data.store_writing import write_recording
 from sleepkd.errors import UserError
-
-# The interquartile range of a scalp EEG over a night; outside it, the unit in the file's header is in doubt.
-PLAUSIBLE_EEG_IQR_UV = (2.0, 200.0)
-# What an ECG spans, the extreme half per cent on either side left out.
-PLAUSIBLE_ECG_SPAN_MV = (0.05, 20.0)
-SAME_GRID = 0.9
-"""Of another scorer's sleep epochs: fewer that begin where the first one's do, and it is another scoring's grid."""
-UNITS = {"eeg": "uV", "ecg": "mV", "eog": "uV", "emg": "uV"}
 
 
 @dataclass(frozen=True)
-class Options:
+class PrepareOptions:
     """How recordings are prepared.
 
-    beats: store them. allow_unscored: a missing scoring file is no mistake. keep_gaps: nor is an interruption.
-    eog_emg: store these too, where a recording has them.
+    beats: store heartbeats. allow_unscored: a recording without its scoring file is unlabelled, not an error.
+    keep_gaps: an interruption is masked, not an error. on_request: kinds of signals to store besides those that are
+    always stored, of recordings that have them.
     """
 
     cohort: Cohort
@@ -45,233 +36,184 @@ class Options:
     beats: bool = True
     allow_unscored: bool = False
     keep_gaps: bool = False
-    eog_emg: bool = False
+    on_request: tuple[str, ...] = ()
 
 
-def ingest(store: Path, options: Options, files: RecordingFiles) -> str:
-    """Read one recording and write it to the store; returns a line on it. Raises UserError naming what is wrong."""
-    cohort = options.cohort
+def ingest(store: Path, options: PrepareOptions, files: RecordingFiles) -> str:
+    """Read one recording and write it to the store. Returns remarks in one line. Raises UserError with the problem."""
+    recording = _read(options, files)
+    hypnogram = recording.hypnogram
+    if hypnogram is None:
+        hypnogram = unscored_hypnogram(recording.seconds, files.epoch_seconds)
+    if not len(hypnogram):
+        raise UserError(f"{files.path}: lasts {recording.seconds:g} s, less than a sleep epoch")
+    polarity = {name: _polarity(options.cohort, name, signal) for name, signal in recording.signals.items()}
+    found = _heartbeats(options, files, recording, polarity, hypnogram)
+    odd = [*recording.remarks, *_check_spans(recording.signals)]
+    if (scored := recording.signals.get(SCORED_SIGNAL)) is not None:
+        odd += check_pairing(scored.samples, scored.rate_hz, hypnogram, found.times)
+    signals, infos = _condition(options, files, recording, polarity)
+    facts = [*_signal_names(infos), _label_count(options.cohort, recording, hypnogram), *_check_iqrs(infos)]
+    ignored = sum(recording.ignored_annotations.values())
+    note = joined([*facts, *found.remarks, *odd, f"{ignored} other annotations ignored" if ignored else ""])
     scoring_file = files.scoring_file()
-    if scoring_file is None and cohort.scoring and not options.allow_unscored:
-        raise files.missing("scoring", files.scoring_names)
-    reader = None if cohort.format == NONE else SIGNALS[cohort.format](files.signals)
-    remarks = _check_gaps(reader, files.signals, options.keep_gaps) if reader else []
-    scored = _read_scoring(cohort, files, scoring_file)
-    other_files, others = files.other_scoring_files(), {}
-    times, source = _beats_of_file(cohort, files) if options.beats else (None, "")
-    seconds = reader.seconds if reader else _end(scored, times)
-    if times is not None:
-        times = times[(times >= 0) & (times <= seconds)]
-    if scored is not None and scoring_file is not None:
-        start = reader.start() if reader else None
-        hypnogram, more = aligned(scored, start, seconds, cohort.scoring.clock, scoring_file, files.signals)
-        remarks += more
-        others = {path.name: _other_scoring(cohort, files, path, start, seconds, hypnogram) for path in other_files}
-    else:
-        hypnogram = unscored_hypnogram(seconds, files.epoch_seconds)
-        if not len(hypnogram):
-            raise UserError(f"{files.signals}: lasts {seconds:g} s, less than a sleep epoch")
-
-    choices = {"eeg": files.eeg, "ecg": files.ecg}
-    if options.eog_emg and reader:
-        further = {"eog": files.eog, "emg": files.emg}
-        choices |= {name: fits for name, fits in further.items() if find_channels(fits, reader.labels)}
-    derived = {name: reader.derive(choices[name], UNITS[name]) for name in choices if reader and choices[name]}
-    remarks += [remark for signal in derived.values() for remark in signal.remarks]
-    polarity = dict.fromkeys(derived, 1)
-    if "ecg" in derived:
-        polarity["ecg"] = _polarity(cohort, derived["ecg"])
-    found = FoundBeats()
-    if times is not None:
-        found = check_beats(times, source, hypnogram, seconds)
-        if found.times is None:
-            raise UserError(f"{files.beat_file()}: holds no beats that a heart could have made")
-    elif options.beats and "ecg" in derived:
-        ecg = derived["ecg"]
-        found = find_beats(ecg.samples, ecg.rate_hz, polarity["ecg"], hypnogram)
-    if "ecg" in derived:
-        remarks += _check_ecg(derived["ecg"])
-    if "eeg" in derived:
-        eeg = derived["eeg"]
-        remarks += check_pairing(eeg.samples, eeg.rate_hz, hypnogram, found.times)
-    gaps = tuple(reader.gaps) if reader else ()
-    span = None if scored is None else (float(hypnogram.onset_s[0]), float(_ends(hypnogram)[-1]))
-    signals, infos = {}, {}
-    for name in list(derived):
-        signals[name], infos[name] = stored_signal(
-            derived.pop(name), options.settings, span, gaps, polarity[name], f"{files.signals}: {name}"
-        )
-    unscored = "no scoring file found, so without labels" if cohort.scoring else "without labels"
-    note = joined([*_facts(infos, hypnogram, "" if scored else unscored), *found.remarks, *remarks, *_ignored(scored)])
     info = RecordingInfo(
         recording=files.recording,
         subject=files.subject,
         subset=files.subset,
         standard=files.standard,
-        source=files.signals.name,
+        source=files.path.name,
         scoring=scoring_file.name if scoring_file else "",
-        seconds=seconds,
+        seconds=recording.seconds,
         signals=infos,
-        ignored_annotations={} if scored is None else scored.ignored,
+        ignored_annotations=recording.ignored_annotations,
         beats=found.info,
-        gaps=gaps,
+        gaps=recording.gaps,
         note=note,
-        other_scorings=tuple(others),
+        other_scorings=tuple(recording.other_scorings),
     )
-    scorings = np.stack(list(others.values())) if others else None
-    write_recording(store, info, signals, hypnogram, found.times, found.quality, scorings)
+    others = np.stack(list(recording.other_scorings.values())) if recording.other_scorings else None
+    write_recording(store, info, signals, hypnogram, found.times, found.quality, others)
     return note
 
 
-def _check_ecg(ecg: DerivedSignal) -> list[str]:
-    """A warning where an ECG in millivolts spans what none does: its unit or range is in doubt."""
-    low, high = np.percentile(ecg.samples[::7], (0.5, 99.5))
-    least, most = PLAUSIBLE_ECG_SPAN_MV
-    if ecg.unit != "mV" or not high > low or least <= high - low <= most:
-        return []
-    return [f"{WARNING}ECG spans {high - low:.3g} mV, check its unit"]
+def _read(options: PrepareOptions, files: RecordingFiles) -> Recording:
+    """The files of a recording, read. Raises UserError: a missing file, a gap unless they are kept, a damaged file."""
+    cohort, scoring_file = options.cohort, files.scoring_file()
+    if scoring_file is None and cohort.scoring and not options.allow_unscored:
+        raise files.missing("scoring", files.scoring_names)
+    signal_file = None if cohort.format == NONE else open_signals(files.path, cohort.format, cohort.rate_hz)
+    if signal_file and signal_file.gaps and not options.keep_gaps:
+        raise UserError(
+            f"{files.path}: {gap_text(signal_file.gaps)}; --gaps keep prepares it, the gap masked and the "
+            "rest where it belongs"
+        )
+    label_file = None
+    if cohort.scoring and scoring_file:
+        others = tuple(files.other_scoring_files())
+        label_file = LabelFile(scoring_file, cohort.scoring, files.epoch_seconds, others)
+    derivations = _chosen_derivations(options, files, signal_file) if signal_file else {}
+    return read_recording(files.path, signal_file, derivations, _beat_file(options, files), label_file)
 
 
-def _check_gaps(reader: SignalFile, path: Path, keep: bool) -> list[str]:
-    """What is odd about a file of signals. Raises UserError where it was interrupted, unless gaps are kept."""
-    remarks = list(reader.remarks)
-    if reader.gaps:
-        start, end = reader.gaps[0]
-        more = f" and {len(reader.gaps) - 1} more times" if len(reader.gaps) > 1 else ""
-        said = f"was interrupted for {end - start:.4g} s after {start:.6g} s{more}"
-        if not keep:
-            raise UserError(f"{path}: {said}; --gaps keep prepares it, the gap masked and the rest where it belongs")
-        remarks.append(f"{WARNING}{said}: masked")
-    return remarks
+def _chosen_derivations(
+    options: PrepareOptions, files: RecordingFiles, signal_file: SignalFile
+) -> dict[str, tuple[Derivation, ...]]:
+    """The derivations of the signals to store, in the order of SIGNAL_KINDS."""
+    chosen = {}
+    for name, kind in SIGNAL_KINDS.items():
+        choices = files.derivations.get(name)
+        if choices and kind.on_request:
+            wanted = name in options.on_request and find_channels(choices, signal_file.labels) is not None
+            choices = choices if wanted else None
+        if choices:
+            chosen[name] = choices
+    return chosen
 
 
-def _beats_of_file(cohort: Cohort, files: RecordingFiles) -> tuple[np.ndarray | None, str]:
-    """The beats that come with a recording, and the name of their file; none where there is no file but an ECG."""
-    if cohort.beats is None:
-        return None, ""
+def _beat_file(options: PrepareOptions, files: RecordingFiles) -> BeatFile | None:
+    """The file of heartbeats of a recording. Raises UserError if it is missing, and no ECG either."""
+    layout = options.cohort.beats
+    if layout is None or not options.beats:
+        return None
     path = files.beat_file()
     if path is None:
-        if not files.ecg:
+        if not any(SIGNAL_KINDS[name].has_heartbeats for name in files.derivations):
             raise files.missing("beats", files.beat_names)
-        return None, ""
-    return BEATS[cohort.beats.format].read(path, cohort.beats), path.name
-
-
-def _read_scoring(cohort: Cohort, files: RecordingFiles, path: Path | None) -> ScoredFile | None:
-    if cohort.scoring is None or path is None:
         return None
-    return LABELS[cohort.scoring.format].read(path, cohort.scoring, files.epoch_seconds)
+    return BeatFile(path, layout)
 
 
-def _other_scoring(
-    cohort: Cohort, files: RecordingFiles, path: Path, start: Start | None, seconds: float, hypnogram: Hypnogram
-) -> np.ndarray:
-    """(N,) int8: what another scorer said of the hypnogram's sleep epochs, unscored where nothing.
-
-    Raises UserError where that one scored other sleep epochs.
-    """
-    other, _ = aligned(_read_scoring(cohort, files, path), start, seconds, cohort.scoring.clock, path, files.signals)
-    _, ours, theirs = np.intersect1d(
-        np.rint(1000 * hypnogram.onset_s), np.rint(1000 * other.onset_s), return_indices=True
-    )
-    if len(theirs) < SAME_GRID * len(other):
-        raise UserError(
-            f"{path}: {len(other) - len(theirs)} of its {len(other)} sleep epochs begin where none of the first "
-            "scoring's does"
-        )
-    labels = np.full(len(hypnogram), UNSCORED, dtype=np.int8)
-    labels[ours] = other.labels[theirs]
-    return labels
+def _polarity(cohort: Cohort, name: str, signal: DerivedSignal) -> int:
+    """1, or -1 for an inverted signal."""
+    if not SIGNAL_KINDS[name].has_polarity:
+        return 1
+    fixed = {"as_recorded": 1, "inverted": -1}.get(cohort.ecg_polarity)
+    return fixed or detect_polarity(signal.samples, signal.rate_hz)
 
 
-def _ends(hypnogram: Hypnogram) -> np.ndarray:
-    return hypnogram.onset_s + hypnogram.duration_s
+def _heartbeats(
+    options: PrepareOptions,
+    files: RecordingFiles,
+    recording: Recording,
+    polarity: dict[str, int],
+    hypnogram: Hypnogram,
+) -> FoundBeats:
+    """The beats of the recording's file of heartbeats, else those detected in its ECG."""
+    if not options.beats:
+        return FoundBeats()
+    beat_file = files.beat_file()
+    if recording.beats is not None and beat_file:
+        found = check_beats(recording.beats, beat_file.name, hypnogram, recording.seconds)
+        if found.times is None:
+            raise UserError(f"{beat_file}: holds no physiologically plausible heartbeats")
+        return found
+    for name, signal in recording.signals.items():
+        if SIGNAL_KINDS[name].has_heartbeats:
+            return find_beats(signal.samples, signal.rate_hz, polarity[name], hypnogram)
+    return FoundBeats()
 
 
-def _end(scored: ScoredFile | None, beats: np.ndarray | None) -> float:
-    """Where a recording without signals ends: with its last sleep epoch or its last beat, s."""
-    last_beat = 0.0 if beats is None else float(beats[-1])
-    return last_beat if scored is None else max(last_beat, float(_ends(scored.hypnogram)[-1]))
+def _condition(
+    options: PrepareOptions, files: RecordingFiles, recording: Recording, polarity: dict[str, int]
+) -> tuple[dict[str, np.ndarray], dict[str, SignalInfo]]:
+    """The signals as they are stored, int16 by kind, and their facts. Takes them out of `recording` to free memory."""
+    span = None
+    if recording.hypnogram is not None:
+        onset_s, duration_s = recording.hypnogram.onset_s, recording.hypnogram.duration_s
+        span = (float(onset_s[0]), float(onset_s[-1] + duration_s[-1]))
+    store_rate = options.settings.rate_hz if options.settings.resample == "whole_night" else None
+    signals, infos = {}, {}
+    for name in list(recording.signals):
+        rate_hz = SIGNAL_KINDS[name].rate_hz or store_rate
+        signal, where = recording.signals.pop(name), f"{files.path}: {name}"
+        signals[name], infos[name] = stored_signal(signal, rate_hz, span, recording.gaps, polarity[name], where)
+    return signals, infos
 
 
-def _polarity(cohort: Cohort, ecg: DerivedSignal) -> int:
-    fixed = {"as_recorded": 1, "inverted": -1}
-    return fixed[cohort.ecg_polarity] if cohort.ecg_polarity in fixed else detect_polarity(ecg.samples, ecg.rate_hz)
+def _check_spans(signals: dict[str, DerivedSignal]) -> list[str]:
+    """Warnings of signals whose span is implausible in the unit of their kind."""
+    warnings = []
+    for name, signal in signals.items():
+        kind = SIGNAL_KINDS[name]
+        if kind.plausible_span is None or signal.unit != kind.unit:
+            continue
+        low, high = np.percentile(signal.samples[::7], (0.5, 99.5))
+        least, most = kind.plausible_span
+        if high > low and not least <= high - low <= most:
+            warnings.append(f"{WARNING}{kind.label} spans {high - low:.3g} {kind.unit}, check its unit")
+    return warnings
 
 
-def stored_signal(
-    signal: DerivedSignal,
-    settings: StoreSettings,
-    span: tuple[float, float] | None,
-    gaps: Sequence[tuple[float, float]],
-    polarity: int,
-    where: str,
-) -> tuple[np.ndarray, SignalInfo]:
-    """A signal as it is stored, and its facts; span: the scored part of the night, s, None where nobody scored it."""
-    samples, rate = signal.samples, signal.rate_hz
-    recorded = digest(samples)
-    if settings.resample == "whole_night":
-        samples, rate = resample_night(samples, rate, settings.rate_hz), settings.rate_hz
-    scored_median = scored_iqr = None
-    if span:
-        scored = _without(samples, gaps, rate, *span)
-        low, middle, high = np.percentile(scored, (25, 50, 75))
-        scored_median, scored_iqr = float(middle), float(high - low)
-    median, iqr = night_statistics(_without(samples, gaps, rate), rate)
-    stored, scale, offset = to_int16(samples)
-    if (iqr if scored_iqr is None else scored_iqr) < scale:
-        raise UserError(f"{where}: {signal.derivation} is flat")
-    return stored, SignalInfo(
-        derivation=signal.derivation,
-        unit=signal.unit,
-        recorded_hz=signal.rate_hz,
-        rate_hz=rate,
-        samples=len(stored),
-        scale=scale,
-        offset=offset,
-        median=median,
-        iqr=iqr,
-        scored_median=scored_median,
-        scored_iqr=scored_iqr,
-        polarity=polarity,
-        digest=recorded,
-    )
+def _check_iqrs(infos: dict[str, SignalInfo]) -> list[str]:
+    """Warnings of signals whose unit is unknown, or whose interquartile range is implausible in it."""
+    warnings = []
+    for name, info in infos.items():
+        kind, iqr = SIGNAL_KINDS[name], info.iqr if info.scored_iqr is None else info.scored_iqr
+        if kind.plausible_iqr is None or iqr is None:
+            continue
+        low, high = kind.plausible_iqr
+        if info.unit != kind.unit or not low <= iqr <= high:
+            warnings.append(f"{WARNING}{kind.label} spans {iqr:.3g} {info.unit}, check its unit")
+    return warnings
 
 
-def _without(
-    samples: np.ndarray, gaps: Sequence[tuple[float, float]], rate: float, start: float = 0.0, end: float | None = None
-) -> np.ndarray:
-    """The samples of a stretch, s, that were recorded."""
-    first, last = max(0, round(start * rate)), len(samples) if end is None else max(0, round(end * rate))
-    if not gaps:
-        return samples[first:last]
-    recorded = np.ones(len(samples), dtype=bool)
-    for begin, stop in gaps:
-        recorded[round(begin * rate) : round(stop * rate)] = False
-    return samples[first:last][recorded[first:last]]
+def _signal_names(infos: dict[str, SignalInfo]) -> list[str]:
+    """Kinds and channels, and recorded rates, in words."""
+    if not infos:
+        return ["no signals"]
+    named = []
+    for name, info in infos.items():
+        kind = SIGNAL_KINDS[name]
+        polarity = f" ({'inverted' if info.polarity < 0 else 'upright'})" if kind.has_polarity else ""
+        named.append(f"{kind.label} {info.derivation}{polarity}")
+    rates = dict.fromkeys(f"{info.recorded_hz:g}" for info in infos.values())
+    return [", ".join(named), f"{' and '.join(rates)} Hz"]
 
 
-def _facts(signals: dict[str, SignalInfo], hypnogram: Hypnogram, unscored: str) -> list[str]:
-    """What a recording holds; unscored: why it has no labels."""
-    eeg, ecg = signals.get("eeg"), signals.get("ecg")
-    named = [f"EEG {eeg.derivation}"] if eeg else []
-    named += [f"ECG {ecg.derivation} ({'upside down' if ecg.polarity < 0 else 'upright'})"] if ecg else []
-    named += [f"{name.upper()} {signals[name].derivation}" for name in ("eog", "emg") if name in signals]
-    rates = dict.fromkeys(f"{signal.recorded_hz:g}" for signal in signals.values())
-    parts = [", ".join(named), " and ".join(rates) + " Hz"] if named else ["no signals"]
-    scored = np.count_nonzero(hypnogram.labels != UNSCORED)
-    parts.append(
-        f"{unscored}: {len(hypnogram)} sleep epochs"
-        if unscored
-        else f"{scored} of {len(hypnogram)} sleep epochs scored"
-    )
-    if eeg:
-        low, high = PLAUSIBLE_EEG_IQR_UV
-        iqr = eeg.iqr if eeg.scored_iqr is None else eeg.scored_iqr
-        if eeg.unit != "uV" or not low <= iqr <= high:
-            parts.append(f"{WARNING}EEG spans {iqr:.3g} {eeg.unit}, check its unit")
-    return parts
-
-
-def _ignored(scored: ScoredFile | None) -> list[str]:
-    return [f"{sum(scored.ignored.values())} other annotations ignored"] if scored and scored.ignored else []
+def _label_count(cohort: Cohort, recording: Recording, hypnogram: Hypnogram) -> str:
+    """How many sleep epochs there are, and how many are scored, in words."""
+    if recording.hypnogram is None:
+        why = "no scoring file found, so without labels" if cohort.scoring else "without labels"
+        return f"{why}: {len(hypnogram)} sleep epochs"
+    return f"{np.count_nonzero(hypnogram.labels != UNSCORED)} of {len(hypnogram)} sleep epochs scored"

@@ -1,7 +1,9 @@
-"""A dataset YAML: how a cohort's files, channels and labels are laid out; a new cohort is a YAML, not code."""
+"""A dataset YAML: how a cohort's files, channels and labels are laid out. A new cohort is a YAML file, not code."""
 
+import functools
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -10,14 +12,19 @@ from sleepkd.cohorts.labels import LABELS, LabelLayout
 from sleepkd.cohorts.signals import SIGNALS, Derivation
 from sleepkd.config import CONFIGS, find_config, from_dict, read_yaml, require
 from sleepkd.data.hypnogram import Standard
+from sleepkd.data.signal_kinds import sampled_kinds
 from sleepkd.errors import UserError
 
 DATASETS = CONFIGS / "datasets"
 NONE = "none"
+EARLIER_SIGNAL_KEYS = ("eeg", "ecg", "eog", "emg")
+"""Keys of earlier versions, now keys of `signals`."""
+
+Derivations = dict[str, tuple[Derivation, ...]]
 
 
 def _section(formats: dict[str, Any], default: str) -> Callable[[Any, str], Any]:
-    """Reads a section of a YAML by the schema of its `format`; None where it says none."""
+    """A function that reads a section of a YAML by the keys of its `format`; None for a missing section, or none."""
 
     def read(value: Any, key: str) -> Any:
         if value is None or value == NONE:
@@ -32,7 +39,10 @@ def _section(formats: dict[str, Any], default: str) -> Callable[[Any, str], Any]
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a cohort is to be had. physionet: name/version there; files: a regular expression of those to fetch."""
+    """Where a cohort is available, and its licence.
+
+    physionet: name/version on PhysioNet. files: a regular expression for the files to download, "" for all.
+    """
 
     where: str = ""
     licence: str = ""
@@ -42,36 +52,34 @@ class Origin:
 
 @dataclass(frozen=True)
 class SubsetLayout:
-    """What differs in one subset of the cohort; an empty list of derivations means the cohort's."""
+    """What differs in one subset of the cohort. signals: kinds that are not named have the cohort's derivations."""
 
     standard: Standard | None = None
     epoch_seconds: float | None = None
-    eeg: tuple[Derivation, ...] = ()
-    ecg: tuple[Derivation, ...] = ()
+    signals: Derivations = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Cohort:
     """A dataset YAML.
 
-    signals: regular expression for the name of a signal file, in capitals or not, or, where it has a /, for its path
-    from the raw folder; its group `recording` names the recording.
-    recording, subject, subset: templates over that expression's groups.
-    format: how that file is read, a key of `SIGNALS`; "none" where it only names the recording, which then has beats.
-    eeg, ecg: derivations, the first that a file's channels fit; left out where the cohort has none. eog, emg: the same,
-    where a file has them and they are asked for (`prepare --eog-emg`), for stagers of other libraries.
-    scoring: none where nobody scored it. beats: where they come with the recordings.
+    files: regular expression, in any capitals, for the names of the files that each stand for a recording; with a /,
+    for their paths from the raw folder. Its group `recording` names the recording.
+    signals: derivations by kind (a key of SIGNAL_KINDS); of a kind, the first that a file's channels fit.
+    format: of these files, a key of SIGNALS; "none" if they only name recordings, which then have heartbeats alone.
+    rate_hz: samples per second, for formats that do not state them (table).
+    scoring: files of labels; none for an unlabelled cohort. beats: files of heartbeats, if there are any.
+    recording, subject, subset: templates over the groups of `files`.
+    ecg_polarity: "auto" detects inverted ECGs, "as_recorded" and "inverted" hold for every recording.
     """
 
     name: str
-    signals: str
-    scoring: Annotated[LabelLayout | None, _section(LABELS, "edf_annotations")] = None
-    eeg: tuple[Derivation, ...] | None = None
-    ecg: tuple[Derivation, ...] | None = None
-    eog: tuple[Derivation, ...] = ()
-    emg: tuple[Derivation, ...] = ()
-    beats: Annotated[BeatLayout | None, _section(BEATS, "wfdb")] = None
+    files: str
+    signals: Derivations = field(default_factory=dict)
     format: str = "edf"
+    rate_hz: float | None = None
+    scoring: Annotated[LabelLayout | None, _section(LABELS, "edf_annotations")] = None
+    beats: Annotated[BeatLayout | None, _section(BEATS, "wfdb")] = None
     standard: Standard = "aasm"
     epoch_seconds: float = 30.0
     recording: str = "{recording}"
@@ -83,42 +91,96 @@ class Cohort:
 
 
 def load_cohort(name: str) -> Cohort:
-    """The cohort of a YAML file, or of a bare name in configs/datasets. Raises UserError naming file or key."""
+    """The cohort of a YAML file, or of a bare name in configs/datasets. Raises UserError naming file and key."""
     path = find_config(name, DATASETS)
     content = read_yaml(path)
     try:
-        cohort = from_dict(Cohort, content)
+        cohort = from_dict(Cohort, _current_keys(content, path.name))
         _check(cohort)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     return cohort
 
 
+def _current_keys(content: Mapping[str, Any], file: str) -> dict[str, Any]:
+    """A YAML's content with the keys of earlier versions replaced by those of `Cohort`; a note on stderr names them.
+
+    Earlier, `signals` was today's `files`, and the kinds of signals were keys beside it.
+    """
+    result = dict(content)
+    if isinstance(result.get("signals"), str) and "files" not in result:
+        result["files"] = result.pop("signals")
+        _note(f"{file}: signals: '…' is now files: '…', and signals: has the derivations of eeg, ecg, … as its keys")
+    _move_signals(result, file)
+    if isinstance(result.get("subsets"), dict):
+        subsets = {
+            name: dict(subset) if isinstance(subset, dict) else subset for name, subset in result["subsets"].items()
+        }
+        for name, subset in subsets.items():
+            if isinstance(subset, dict):
+                _move_signals(subset, f"{file}: subsets.{name}")
+        result["subsets"] = subsets
+    return result
+
+
+def _move_signals(section: dict[str, Any], where: str) -> None:
+    earlier = {name: section.pop(name) for name in EARLIER_SIGNAL_KEYS if name in section}
+    if earlier and isinstance(section.get("signals", {}), dict):
+        section["signals"] = earlier | section.get("signals", {})
+        _note(f"{where}: {', '.join(earlier)} are now keys of signals")
+
+
+@functools.cache
+def _note(text: str) -> None:
+    """Print a note on stderr, once per process."""
+    print(f"note: {text}", file=sys.stderr)
+
+
 def _check(cohort: Cohort) -> None:
-    """Refuse impossible values by key."""
-    of_subsets = [d for s in cohort.subsets.values() for d in (*s.eeg, *s.ecg)]
-    derivations = [*(cohort.eeg or ()), *(cohort.ecg or ()), *of_subsets]
-    for pattern in (cohort.signals, *(p for d in (*derivations, *cohort.eog, *cohort.emg) for p in (d.plus, d.minus))):
+    """Raise UserError, naming the key, for impossible values."""
+    patterns = [("files", cohort.files)]
+    for key, name, choices in _derivations(cohort):
+        require(name in sampled_kinds(), key, f"is no kind of signal; there are {', '.join(sampled_kinds())}")
+        require(bool(choices), key, "lists no derivation")
+        patterns += [(key, pattern) for choice in choices for pattern in (choice.plus, choice.minus)]
+    for key, pattern in patterns:
         try:
             re.compile(pattern)
         except re.error as error:
-            raise UserError(f"{pattern!r} is no regular expression: {error}") from None
-    groups = re.compile(cohort.signals).groupindex
-    require("recording" in groups, "signals", "needs a group (?P<recording>…) that names the recording")
+            raise UserError(f"{key}: {pattern!r} is no regular expression: {error}") from None
+    groups = re.compile(cohort.files).groupindex
+    require("recording" in groups, "files", "needs a group (?P<recording>…) that names the recording")
     _check_templates(cohort, dict.fromkeys(groups, ""))
-    formats = (*SIGNALS, NONE)
-    require(cohort.format in formats, "format", f"must be one of {', '.join(formats)}; is {cohort.format!r}")
-    for key, choices in (("eeg", cohort.eeg), ("ecg", cohort.ecg)):
-        require(choices != (), key, "lists no derivation")
-    if cohort.format == NONE:
-        require(not derivations, "format", "none goes with beats alone; it is given beside eeg or ecg")
-        require(cohort.beats is not None, "beats", "is missing: with format none there is nothing else")
-    else:
-        require(bool(derivations), "eeg", "is missing, and so is ecg; give one of the two, or format none and beats")
+    _check_format(cohort)
     lengths = [cohort.epoch_seconds, *(s.epoch_seconds for s in cohort.subsets.values() if s.epoch_seconds is not None)]
     require(min(lengths) > 0, "epoch_seconds", f"must be positive, is {min(lengths):g}")
     if cohort.scoring:
         cohort.scoring.check(lengths)
+
+
+def _derivations(cohort: Cohort) -> Iterator[tuple[str, str, tuple[Derivation, ...]]]:
+    """Key, kind and derivations of every signal of the cohort and of its subsets."""
+    for name, choices in cohort.signals.items():
+        yield f"signals.{name}", name, choices
+    for subset, layout in cohort.subsets.items():
+        for name, choices in layout.signals.items():
+            yield f"subsets.{subset}.signals.{name}", name, choices
+
+
+def _check_format(cohort: Cohort) -> None:
+    formats = (*SIGNALS, NONE)
+    require(cohort.format in formats, "format", f"must be one of {', '.join(formats)}; is {cohort.format!r}")
+    named = {name for _, name, _ in _derivations(cohort)}
+    if cohort.format == NONE:
+        require(not named, "format", f"none is for heartbeats alone, but signals names {', '.join(sorted(named))}")
+        require(cohort.beats is not None, "beats", "is missing: with format none there is nothing else")
+    else:
+        always = [name for name, kind in sampled_kinds().items() if not kind.on_request]
+        stored = bool(named & set(always))
+        require(stored, "signals", f"names none of {', '.join(always)}; give one, or format none and beats")
+    takes_rate = cohort.format in SIGNALS and SIGNALS[cohort.format].takes_rate
+    require(cohort.rate_hz is None or takes_rate, "rate_hz", f"files of format {cohort.format} state their rates")
+    require(cohort.rate_hz is None or cohort.rate_hz > 0, "rate_hz", f"must be positive, is {cohort.rate_hz}")
 
 
 def _check_templates(cohort: Cohort, groups: dict[str, str]) -> None:
@@ -132,4 +194,4 @@ def _check_templates(cohort: Cohort, groups: dict[str, str]) -> None:
         try:
             template.format(**groups)
         except (KeyError, IndexError, ValueError, AttributeError):
-            raise UserError(f"{key}: {template!r} uses a name that signals has no group for") from None
+            raise UserError(f"{key}: {template!r} uses a name that files has no group for") from None

@@ -1,4 +1,4 @@
-"""Text files as people and programs save them: any encoding, any line ends, tables with or without a header."""
+"""Text files in any encoding and with any line ends, and the tables in them."""
 
 import csv
 import re
@@ -9,9 +9,9 @@ from sleepkd.errors import UserError
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a text file: UTF-8, UTF-16 or, failing both, Latin-1; blank ones at its end left out.
+    """The lines of a text file in UTF-8, UTF-16 or, if it is neither, Latin-1, without the blank lines at its end.
 
-    Raises UserError where it cannot be read or is no text.
+    Raises UserError for a file that cannot be read or is not text.
     """
     try:
         content = path.read_bytes()
@@ -27,10 +27,10 @@ def read_lines(path: Path) -> list[str]:
 
 
 def read_table(path: Path, delimiter: str, header: str | None) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The names of the columns of a table, and its rows with their line number; blank lines are left out.
+    """The names of the columns of a table, and its rows with their line numbers, without blank lines.
 
-    delimiter: a character, or " " for any white space. header: what the line of names begins with, "" for the first
-    line; None where there is none, and columns are called 1, 2, ….
+    delimiter: one character, or " " for any white space. header: what the line of names begins with, "" for the first
+    line; None for a table without names, whose columns are called 1, 2, ….
     """
     lines = read_lines(path)
     first = 0
@@ -38,15 +38,22 @@ def read_table(path: Path, delimiter: str, header: str | None) -> tuple[list[str
         first = next((i for i, line in enumerate(lines) if line.strip() and line.strip().startswith(header)), -1)
         if first < 0:
             raise UserError(f"{path}: has no line that begins with {header!r}" if header else f"{path}: is empty")
-    rows = [(i + 1, _cells(line, delimiter)) for i, line in enumerate(lines) if i >= first and line.strip()]
+    rows = [(i + 1, split_cells(line, delimiter)) for i, line in enumerate(lines) if i >= first and line.strip()]
     if header is not None:
         return rows[0][1], rows[1:]
     width = max((len(cells) for _, cells in rows), default=0)
     return [str(k + 1) for k in range(width)], rows
 
 
+def split_cells(line: str, delimiter: str) -> list[str]:
+    """The cells of a line, without white space and quotes around them. delimiter: as for `read_table`."""
+    if delimiter == " ":
+        return line.split()
+    return [text.strip() for text in next(csv.reader([line], delimiter=delimiter))]
+
+
 def is_number(text: str) -> bool:
-    """Whether a cell is one, "nan" included."""
+    """Whether a cell is a number, "nan" included."""
     try:
         float(text)
     except ValueError:
@@ -55,12 +62,12 @@ def is_number(text: str) -> bool:
 
 
 def delimiter_of(line: str) -> str:
-    """What a line of a table is divided by: a tab, a semicolon or else a comma."""
+    """The delimiter of a line of a table: a tab, a semicolon or else a comma."""
     return next((mark for mark in ("\t", ";", ",") if mark in line), ",")
 
 
-def column(path: Path, names: Sequence[str], wanted: str) -> int:
-    """Which column is called so, whatever its capitals and white space. Raises UserError naming those there are."""
+def column_index(path: Path, names: Sequence[str], wanted: str) -> int:
+    """The index of the column of this name, in any capitals and with any white space. Raises UserError for no such."""
     found = [i for i, name in enumerate(names) if _plain(name) == _plain(wanted)]
     if not found:
         raise UserError(f"{path}: has no column {wanted}; it has {', '.join(names) or 'none'}")
@@ -70,14 +77,14 @@ def column(path: Path, names: Sequence[str], wanted: str) -> int:
 
 
 def cell(path: Path, number: int, cells: Sequence[str], index: int) -> str:
-    """A cell of a row. Raises UserError where the row is shorter."""
+    """A cell of line `number`. Raises UserError for a row that is too short."""
     if index >= len(cells):
         raise UserError(f"{path}: line {number} has {len(cells)} columns, the header more")
     return cells[index]
 
 
 def as_number(path: Path, number: int, text: str, what: str) -> float:
-    """A number with a point or a comma for its decimals. Raises UserError naming the line."""
+    """A number with a decimal point or a decimal comma. Raises UserError naming the line."""
     try:
         return float(text.replace(",", ".") if text.count(",") == 1 and "." not in text else text)
     except ValueError:
@@ -97,9 +104,3 @@ def _decoded(content: bytes) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         return content.decode("latin1")
-
-
-def _cells(line: str, delimiter: str) -> list[str]:
-    if delimiter == " ":
-        return line.split()
-    return [text.strip() for text in next(csv.reader([line], delimiter=delimiter))]

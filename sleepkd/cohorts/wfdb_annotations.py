@@ -1,19 +1,21 @@
-"""Annotation files of PhysioNet (WFDB), as labels/wfdb.py and beats/wfdb.py read them."""
+"""Annotation files of PhysioNet (WFDB), for labels/wfdb_stages.py and beats/wfdb_beats.py."""
 
 from pathlib import Path
 
 import numpy as np
 
 from sleepkd.errors import UserError
+from sleepkd.extras import require_extra
 
 
 def read_annotations(path: Path) -> tuple[np.ndarray, list[str], list[str]]:
-    """When each annotation is, s from the first sample of the recording, its symbol and its text.
+    """The times of annotations, s from the first sample of the recording, their symbols and their texts.
 
-    The rate is the annotation file's own or that of the header (.hea) beside it. Raises UserError: cannot be read, cut
-    off, no rate.
+    The rate is that of the annotation file or of the header (.hea) beside it.
+    Raises UserError for a file that is damaged, cut off, or has no rate.
     """
-    import wfdb  # here: it brings pandas and half a browser along, which no other format needs
+    require_extra("wfdb", "evaluate", f"{path}: WFDB annotations")
+    import wfdb  # here: it imports pandas, which no other format needs
 
     try:
         content = path.read_bytes()
@@ -22,10 +24,10 @@ def read_annotations(path: Path) -> tuple[np.ndarray, list[str], list[str]]:
         found = wfdb.rdann(str(path.with_suffix("")), path.suffix.removeprefix("."))
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:  # wfdb has no error of its own
+    except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:  # wfdb defines no exception
         raise UserError(f"{path}: cannot be read as WFDB annotations: {error}") from None
     if not found.fs:
         raise UserError(
-            f"{path}: says no sampling frequency, and no header {path.with_suffix('.hea').name} is beside it"
+            f"{path}: states no sampling frequency, and no header {path.with_suffix('.hea').name} is beside it"
         )
     return found.sample / float(found.fs), list(found.symbol), [note.strip("\0 ") for note in found.aux_note]

@@ -23,7 +23,7 @@ from sleepkd.evaluation.scores.sleep_medicine import hypnograms
 from sleepkd.evaluation.scores.summary import json_safe
 from sleepkd.files import write_bytes_atomically, write_text_atomically
 from sleepkd.palette import FAINT_INK, INK, display_order
-from sleepkd.prediction.recorded import Recorded
+from sleepkd.prediction.recorded import OpenedRecording
 from sleepkd.prediction.staged import StagedNight
 
 QUALITY_COLUMNS = ("quality", "beats", "flat", "clipped")
@@ -47,12 +47,12 @@ class NightReport:
     picture: Picture
 
 
-def write_night(folder: Path, staged: StagedNight, recorded: Recorded, about: Mapping[str, Any]) -> NightReport:
+def write_night(folder: Path, staged: StagedNight, recording: OpenedRecording, about: Mapping[str, Any]) -> NightReport:
     """Write the files of a staged night into its folder. about: further entries of summary.json."""
-    beats = recorded.night.beats() if recorded.night.info.beats else None
+    beats = recording.night.beats() if recording.night.info.beats else None
     name = staged.predicted.recording
-    write_text_atomically(folder / "hypnogram.csv", hypnogram_csv(staged, beats, recorded.lost))
-    write_bytes_atomically(folder / "hypnogram.edf", hypnogram_edf(staged, recorded.start))
+    write_text_atomically(folder / "hypnogram.csv", hypnogram_csv(staged, beats, recording.lost))
+    write_bytes_atomically(folder / "hypnogram.edf", hypnogram_edf(staged, recording.start))
     summary = {"recording": name, **summary_of(staged), **about}
     write_text_atomically(folder / "summary.json", json.dumps(json_safe(summary), indent=1) + "\n")
     night_figure(staged, beats, folder / "night.png")

@@ -1,39 +1,40 @@
-"""Anyone's recording as a night in memory: signals at the rates a network wants, beats, and a grid of sleep epochs."""
+"""A recording of any device as an opened night in memory: signals at a network's rates, heartbeats, sleep epochs."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from sleepkd.cohorts.beats import BEATS, beat_format
 from sleepkd.cohorts.clock import Start
-from sleepkd.cohorts.describe import ECG, EEG
-from sleepkd.cohorts.ingest import UNITS, stored_signal
-from sleepkd.cohorts.signals import SIGNALS, Derivation, DerivedSignal, SignalFile
-from sleepkd.cohorts.signals.table import TableFile
+from sleepkd.cohorts.condition import stored_signal
+from sleepkd.cohorts.recording import BeatFile, Recording, read_recording
+from sleepkd.cohorts.signals import SIGNALS, Derivation, DerivedSignal, SignalFile, open_signals, signal_format
 from sleepkd.data.beats import median_interval
 from sleepkd.data.hypnogram import EPOCH_SECONDS, Hypnogram, unscored_hypnogram
 from sleepkd.data.inputs import InputSpec, SignalInput
-from sleepkd.data.recording_info import BeatsInfo, RecordingInfo, SignalInfo
-from sleepkd.data.store import Night, StoreSettings
+from sleepkd.data.recording_info import BeatsInfo, RecordingInfo
+from sleepkd.data.signal_kinds import SIGNAL_KINDS
+from sleepkd.data.store import Night
 from sleepkd.errors import UserError
-from sleepkd.prediction.beat_files import is_beat_file, read_beats
-from sleepkd.prediction.heart import Heart, flat_or_clipped, heart_of
+from sleepkd.prediction.ecg_check import ecg_beats, flat_or_clipped
 
-FORMATS = {  # by the end of a file's name
-    ".edf": "edf", ".bdf": "edf", ".rec": "edf", ".hea": "wfdb", ".csv": "table", ".tsv": "table", ".txt": "table",
-    ".npz": "table", ".npy": "table",
-}  # fmt: skip
 LEAST_SECONDS = 600.0
-"""A recording shorter than ten minutes is no night."""
-PATTERNS = {"ecg": ECG, "eeg": EEG}
+"""A shorter recording is not staged."""
+ENDINGS = tuple(
+    dict.fromkeys(ending for formats in (SIGNALS, BEATS) for entry in formats.values() for ending in entry.endings)
+)
+"""Of the names of files that can be read."""
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What a user says of the files. channel: a name, or a regular expression for it; rate_hz: of tables without times;
-    beats: they hold beats; start_s: where the first sleep epoch begins."""
+class ReadingOptions:
+    """What a user states about recordings.
+
+    channel: name of the channel to read, or a regular expression for it. rate_hz: samples per second of tables without
+    times. beats: the files hold heartbeats. start_s: where the first sleep epoch begins, s from the first sample.
+    """
 
     channel: str = ""
     rate_hz: float | None = None
@@ -42,107 +43,104 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """A night, and when it began if its file says so. lost: of an ECG, (N, 2) shares flat and clipped."""
+class OpenedRecording:
+    """A night in memory. start: when the recording starts, if its file states it.
+
+    lost: of an ECG, the flat and the clipped share (N, 2) of each sleep epoch.
+    """
 
     night: Night
     start: Start | None = None
     lost: np.ndarray | None = None
 
 
-def read_recording(path: Path, inputs: InputSpec, reading: Reading) -> Recorded:
-    """A file as a night with what a network that sees `inputs` can have of it.
+def open_recording(path: Path, inputs: InputSpec, options: ReadingOptions) -> OpenedRecording:
+    """A file as a night with the inputs of a network, as far as the file holds them.
 
-    Raises UserError: a file of no known kind, no fitting channel, no heart in it, too short a recording.
+    Raises UserError: an unknown format, no fitting channel, a signal that is no ECG, a recording that is too short.
     """
-    if reading.beats or is_beat_file(path):
-        if "beats" not in inputs:
+    form = beat_format(path, options.beats)
+    if form is not None:
+        if not any(SIGNAL_KINDS[name].stored_as == "heartbeats" for name in inputs):
             raise UserError(f"{path}: holds beats, the network sees {', '.join(inputs)}")
-        return Recorded(night_of_beats(path, read_beats(path), reading.start_s))
-    file = open_signals(path, reading.rate_hz)
-    name = "eeg" if "eeg" in inputs else "ecg"
-    label = channel_of(file, reading.channel, name)
-    signal = file.derive([Derivation(re.escape(label.strip()))], UNITS[name])
-    night = night_of_signal(path, name, signal, inputs, reading.start_s, file.gaps)
-    epochs = night.hypnogram.onset_s, night.hypnogram.duration_s
-    lost = flat_or_clipped(signal.samples, signal.rate_hz, *epochs) if name == "ecg" else None
-    return Recorded(night, file.start(), lost)
+        layout = BEATS[form].layout(files=(path.name,), format=form)
+        recording = read_recording(path, beat_file=BeatFile(path, layout))
+        return OpenedRecording(opened_night(recording, inputs, options.start_s))
+    form = signal_format(path)
+    if form is None:
+        raise UserError(f"{path}: is no kind of file that is read here: {', '.join(ENDINGS)}; beats as text: --beats")
+    file = open_signals(path, form, options.rate_hz)
+    name = signal_to_read(inputs)
+    label = channel_of(file, options.channel, name)
+    recording = read_recording(path, file, {name: [Derivation(re.escape(label.strip()))]})
+    night = opened_night(recording, inputs, options.start_s)
+    lost = None
+    if SIGNAL_KINDS[name].has_heartbeats:
+        signal, epochs = recording.signals[name], night.hypnogram
+        lost = flat_or_clipped(signal.samples, signal.rate_hz, epochs.onset_s, epochs.duration_s)
+    return OpenedRecording(night, recording.start, lost)
 
 
-def open_signals(path: Path, rate_hz: float | None = None) -> SignalFile:
-    """A file of signals by the end of its name. Raises UserError where it is of no known kind."""
-    kind = FORMATS.get(path.suffix.lower())
-    if kind is None:
-        known = ", ".join(FORMATS)
-        raise UserError(f"{path}: is no kind of file that is read here: {known}; beats as text: --beats")
-    return TableFile(path, rate_hz) if kind == "table" else SIGNALS[kind](path)
+def signal_to_read(inputs: InputSpec) -> str:
+    """The kind of signal that a network needs: the first of its inputs, or the one that has heartbeats."""
+    sampled = [name for name, kind in SIGNAL_KINDS.items() if kind.stored_as == "samples" and name in inputs]
+    return sampled[0] if sampled else next(name for name, kind in SIGNAL_KINDS.items() if kind.has_heartbeats)
 
 
 def channel_of(file: SignalFile, wanted: str, name: str) -> str:
-    """The channel that a user means, or the first that looks like an ECG, or the only one."""
-    pattern = wanted or PATTERNS[name]
-    for matches in (lambda x: x.strip() == wanted, lambda x: re.fullmatch(pattern, x.strip(), re.IGNORECASE)):
-        found = [label for label in file.labels if matches(label)]
-        if found:
-            return found[0]
-    if not wanted and len(file.labels) == 1:
+    """The channel that a user names, else the first that is named like this kind of signal, else the only one."""
+    kind = SIGNAL_KINDS[name]
+    pattern = wanted or kind.channels
+    labels = [label.strip() for label in file.labels]
+    found = [k for k, label in enumerate(labels) if label == wanted]
+    found += [k for k, label in enumerate(labels) if re.fullmatch(pattern, label, re.IGNORECASE)]
+    if found:
+        return file.labels[found[0]]
+    if not wanted and len(labels) == 1:
         return file.labels[0]
-    said = f"no channel {wanted}" if wanted else f"no channel that looks like {name.upper()}"
-    raise UserError(f"{file.path}: has {said}; --channel names one of {', '.join(file.labels)}")
+    problem = f"no channel {wanted}" if wanted else f"no channel that looks like {kind.label}"
+    raise UserError(f"{file.path}: has {problem}; --channel names one of {', '.join(file.labels)}")
 
 
-def night_of_signal(
-    path: Path,
-    name: str,
-    signal: DerivedSignal,
-    inputs: InputSpec,
-    start_s: float = 0.0,
-    gaps: tuple[tuple[float, float], ...] = (),
-) -> Night:
-    """A night that holds one signal and, of an ECG, its beats."""
-    where = f"{path}: {signal.derivation}"
-    seconds = len(signal.samples) / signal.rate_hz
-    _check_length(path, seconds, start_s)
-    heart = heart_of(signal.samples, signal.rate_hz, where) if name == "ecg" else None
-    rate_hz, signals, stored = 0.0, {}, {}
-    if name in inputs:
-        item = inputs[name]
-        rate_hz = float(item.rate) if isinstance(item, SignalInput) else 0.0
-        polarity = heart.polarity if heart else 1
-        samples, info = stored_signal(signal, StoreSettings("", rate_hz), None, gaps, polarity, where)
-        signals[name], stored[f"{name}.npy"] = info, samples
-    return _night(path, seconds, signals, stored, heart, rate_hz, start_s, gaps)
+def night_of_signal(path: Path, name: str, signal: DerivedSignal, inputs: InputSpec) -> Night:
+    """A night of one signal and, of an ECG, its heartbeats. Raises UserError as `opened_night`."""
+    recording = Recording(path, len(signal.samples) / signal.rate_hz, {name: signal})
+    return opened_night(recording, inputs)
 
 
-def night_of_beats(path: Path, times: np.ndarray, start_s: float = 0.0) -> Night:
-    """A night that holds beats alone (beats,), s. Raises UserError where no heart can have made them."""
-    seconds = float(times[-1]) if len(times) else 0.0
-    _check_length(path, seconds, start_s)
-    if np.isnan(median_interval(times)):
-        raise UserError(f"{path}: holds no beats that a heart could have made")
-    return _night(path, seconds, {}, {}, Heart(times, 1, 1.0), 0.0, start_s)
+def night_of_beats(path: Path, times: np.ndarray) -> Night:
+    """A night of heartbeats (beats,), s, alone. Raises UserError as `opened_night`."""
+    return opened_night(Recording(path, float(times[-1]) if len(times) else 0.0, beats=times), {})
 
 
-def _night(
-    path: Path,
-    seconds: float,
-    signals: Mapping[str, SignalInfo],
-    stored: Mapping[str, np.ndarray],
-    heart: Heart | None,
-    rate_hz: float,
-    start_s: float,
-    gaps: tuple[tuple[float, float], ...] = (),
-) -> Night:
-    grid = unscored_hypnogram(seconds - start_s, EPOCH_SECONDS)
-    hypnogram = Hypnogram(grid.onset_s + start_s, grid.duration_s, grid.labels)
-    maps, beats = dict(stored), None
-    if heart:
-        maps["beats.npy"] = heart.times
-        beats = BeatsInfo("", len(heart.times), median_interval(heart.times))
-    info = RecordingInfo(path.stem, path.stem, "", "aasm", path.name, "", seconds, dict(signals), {}, beats, gaps)
-    return Night(path, info, hypnogram, "", rate_hz, _maps=maps)
+def opened_night(recording: Recording, inputs: InputSpec, start_s: float = 0.0) -> Night:
+    """A recording as a night in memory, with unscored sleep epochs of 30 s from `start_s`.
 
-
-def _check_length(path: Path, seconds: float, start_s: float) -> None:
+    Signals are stored at the rates of the inputs. Heartbeats are those of the recording, or are detected in its ECG.
+    Raises UserError: a signal that is no ECG, no plausible heartbeats, a recording of less than ten minutes.
+    """
+    path, seconds = recording.path, recording.seconds
     if not seconds - start_s >= LEAST_SECONDS:
         raise UserError(f"{path}: lasts {max(0.0, seconds - start_s) / 60:.1f} min, too short to be staged")
+    times, rate_hz, infos = recording.beats, 0.0, {}
+    maps: dict[str, np.ndarray] = {}
+    for name, signal in recording.signals.items():
+        where, polarity = f"{path}: {signal.derivation}", 1
+        if SIGNAL_KINDS[name].has_heartbeats:
+            detected = ecg_beats(signal.samples, signal.rate_hz, where)
+            times, polarity = detected.times, detected.polarity
+        item = inputs.get(name)
+        if isinstance(item, SignalInput):
+            rate_hz = float(item.rate or 0.0)
+            maps[f"{name}.npy"], infos[name] = stored_signal(signal, rate_hz, None, recording.gaps, polarity, where)
+    beats = None
+    if times is not None:
+        median_s = median_interval(times)
+        if np.isnan(median_s):
+            raise UserError(f"{path}: holds no physiologically plausible heartbeats")
+        maps["beats.npy"], beats = times, BeatsInfo("", len(times), median_s)
+    grid = unscored_hypnogram(seconds - start_s, EPOCH_SECONDS)
+    hypnogram = Hypnogram(grid.onset_s + start_s, grid.duration_s, grid.labels)
+    name = path.stem
+    info = RecordingInfo(name, name, "", "aasm", path.name, "", seconds, infos, {}, beats, recording.gaps)
+    return Night(path, info, hypnogram, "", rate_hz, _maps=maps)

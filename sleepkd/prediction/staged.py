@@ -14,7 +14,7 @@ from sleepkd.errors import UserError
 from sleepkd.evaluation.inference import predict_nights
 from sleepkd.evaluation.scores.calibration import temperature_scaled_night
 from sleepkd.evaluation.scores.night_predictions import NightPredictions
-from sleepkd.prediction.heart import USABLE
+from sleepkd.prediction.ecg_check import USABLE
 
 MIN_USABLE_SHARE = 0.2
 """A night with a smaller share of sleep epochs with usable heartbeats is not staged."""

@@ -11,7 +11,7 @@ from sleepkd.data.beats import NEIGHBOURS, SLOW_SECONDS, beat_quality, causal_be
 from sleepkd.data.hypnogram import CLASS_NAMES, EPOCH_SECONDS, UNSCORED_NAME
 from sleepkd.data.views import TOKEN_SECONDS, TOKENS_PER_30_S
 from sleepkd.errors import UserError
-from sleepkd.prediction.heart import USABLE
+from sleepkd.prediction.ecg_check import USABLE
 from sleepkd.prediction.model import Model
 
 

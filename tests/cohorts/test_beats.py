@@ -7,15 +7,15 @@ import pytest
 import wfdb
 
 from sleepkd.cohorts.beats import BEATS, BeatLayout
+from sleepkd.cohorts.beats.beat_table import BeatTableLayout, read_beat_table
 from sleepkd.cohorts.beats.detect import detect_beats
-from sleepkd.cohorts.beats.table import TableLayout, read_beat_table
 from sleepkd.data.beats import median_interval
 from sleepkd.errors import UserError
 from tests.cohorts.raw import heartbeats
 
 pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword")  # of wfdb
 
-TEXT = TableLayout(("{recording}.txt",), "table")
+TEXT = BeatTableLayout(("{recording}.txt",), "table")
 WFDB = BeatLayout(("{recording}.ecg",), "wfdb")
 
 
@@ -48,7 +48,7 @@ def test_beats_of_a_column(tmp_path, delimiter):
     path = tmp_path / "a.csv"
     rows = [("RPoint", " seconds "), ("12", "0.5"), ("40", "1.5"), ("41", "")]
     path.write_text("\n".join(delimiter.join(row) for row in rows))
-    layout = TableLayout(("a.csv",), "table", column="seconds", delimiter=delimiter)
+    layout = BeatTableLayout(("a.csv",), "table", column="seconds", delimiter=delimiter)
     np.testing.assert_array_equal(read_beat_table(path, layout), [0.5, 1.5])
 
 
@@ -60,7 +60,7 @@ def test_beats_of_a_column(tmp_path, delimiter):
         ("s,t\n0.5,1\n", "seconds", "has no column seconds; it has s, t"),
         ("", "s", "is empty"),
         ("# nothing\n", "", "holds no beat"),
-        ("0.5\nnan\n", "", "holds a beat at no time"),
+        ("0.5\ninf\n", "", "holds a beat at no time"),
         (b"0\x00\x01", "", "is no text"),
         (None, "", "cannot be read: No such file"),
     ],
@@ -70,7 +70,7 @@ def test_a_mistake_in_a_table_of_beats_is_named(tmp_path, text, column, message)
     if text is not None:
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(UserError, match=rf"a\.txt: {message}"):
-        read_beat_table(path, TableLayout(("a.txt",), "table", column=column))
+        read_beat_table(path, BeatTableLayout(("a.txt",), "table", column=column))
 
 
 # --- beats of an ECG ---

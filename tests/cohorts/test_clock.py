@@ -77,7 +77,7 @@ def test_dates_that_contradict_are_refused_unless_the_clock_is_named():
 def test_no_time_of_day_is_warned_of():
     shift, said = between(Start(NIGHT, None, 2.0), Start(NIGHT, time(22)))
     assert shift == -2.0
-    assert said.startswith("WARNING: a header says no time of day")
+    assert said.startswith("WARNING: a header has no time of day")
 
 
 def test_formats_that_count_from_the_first_sample():

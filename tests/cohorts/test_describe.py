@@ -19,13 +19,13 @@ def test_what_is_found_prepares_as_it_is(tmp_path, capsys):
     path = tmp_path / "mine.yaml"
     path.write_text(capsys.readouterr().out)
     cohort = load_cohort(str(path))
-    assert cohort.signals == r"(?P<recording>\d+-\d+-\d+) PSG\.edf"
+    assert cohort.files == r"(?P<recording>\d+-\d+-\d+) PSG\.edf"
     assert cohort.scoring.files == ("{recording} Base.edf",)
     assert cohort.scoring.labels == {
         "Sleep stage W": "W", "Sleep stage 1": "N1", "Sleep stage 2": "N2",
         "Sleep stage 3": "N3", "Sleep stage R": "REM",
     }  # fmt: skip
-    assert (cohort.eeg[0].plus, cohort.ecg[0].plus) == ("EEG C3-LER", "ECG ECGI")
+    assert (cohort.signals["eeg"][0].plus, cohort.signals["ecg"][0].plus) == ("EEG C3-LER", "ECG ECGI")
     assert "    # 'Spindle': ??? # 1 times" in path.read_text()
     store = run(tmp_path / "raw", tmp_path / "store", dataset=str(path))
     assert Store(store.path).recordings == ["01-03-0001", "01-03-0002"]
@@ -36,9 +36,9 @@ def test_sleep_epochs_of_20_s_names_with_signs_and_a_bad_file(tmp_path):
     write_psg(tmp_path / "a+1.edf", channels)
     (tmp_path / "a+2.edf").write_bytes(b"<html>")
     said = describe(tmp_path)
-    assert r"signals: '(?P<recording>a\+\d+)\.edf'" in said
-    assert r"  - {plus: 'C3 \(left\)', minus: 'M2'}" in said
-    assert "  - {plus: 'ekg'}" in said
+    assert r"files: '(?P<recording>a\+\d+)\.edf'" in said
+    assert r"    - {plus: 'C3 \(left\)', minus: 'M2'}" in said
+    assert "    - {plus: 'ekg'}" in said
     assert "scoring: none" in said
     assert "a+2.edf: is no EDF: a web page" in said
     night(tmp_path / "b", annotations=sleep_epochs(0.5, 10, 20.0))

@@ -59,15 +59,15 @@ def publish(folder: Path) -> None:
 
 def cohort(files: str = "") -> Cohort:
     source = Origin(licence="ODC-By 1.0", physionet="nights/1.0.0", files=files)
-    return Cohort(name="nights", signals="(?P<recording>.*)", source=source)
+    return Cohort(name="nights", files="(?P<recording>.*)", source=source)
 
 
 def test_the_version_that_the_yaml_names_is_fetched_once(tmp_path, remote):
     raw = tmp_path / "raw"
-    assert download(cohort(), raw) == f"{raw}: 3 files fetched, 0 there before (ODC-By 1.0)"
+    assert download(cohort(), raw) == f"{raw}: 3 files downloaded, 0 present before (ODC-By 1.0)"
     assert {name: (raw / name).read_bytes() for name in FILES} == FILES
     Quiet.asked.clear()
-    assert download(cohort(), raw) == f"{raw}: 0 files fetched, 3 there before (ODC-By 1.0)"
+    assert download(cohort(), raw) == f"{raw}: 0 files downloaded, 3 present before (ODC-By 1.0)"
     assert set(Quiet.asked) == {"/nights/1.0.0/SHA256SUMS.txt"}
 
 
@@ -79,7 +79,7 @@ def test_files_that_nobody_reads_stay_where_they_are(tmp_path, remote):
 def test_it_goes_on_where_it_was_interrupted(tmp_path, remote):
     raw = tmp_path / "raw"
     (remote / "sub" / "b.dat").unlink()
-    with pytest.raises(UserError, match=r"raw: sub/b\.dat cannot be fetched from PhysioNet \(.*goes on from here"):
+    with pytest.raises(UserError, match=r"raw: sub/b\.dat cannot be downloaded from PhysioNet \(.*resumes here"):
         download(cohort(), raw)
     assert (raw / "a.hea").is_file()
     (remote / "sub" / "b.dat").write_bytes(FILES["sub/b.dat"])
@@ -94,7 +94,7 @@ def test_it_goes_on_where_it_was_interrupted(tmp_path, remote):
 def test_another_file_than_was_published_gets_no_name(tmp_path, remote):
     raw = tmp_path / "raw"
     (remote / "sub" / "b.dat").write_bytes(b"half")
-    with pytest.raises(UserError, match=r"raw/sub/b\.dat: came as another file than was published"):
+    with pytest.raises(UserError, match=r"raw/sub/b\.dat: its checksum is not the published one"):
         download(cohort(), raw)
     assert not (raw / "sub" / "b.dat").exists()
     (remote / "sub" / "b.dat").write_bytes(FILES["sub/b.dat"])
@@ -105,12 +105,12 @@ def test_another_file_than_was_published_gets_no_name(tmp_path, remote):
 @pytest.mark.parametrize("name", ["../outside", "/etc/outside", "sub/../../outside"])
 def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path, remote, name):
     (remote / "SHA256SUMS.txt").write_text(f"{'0' * 64} {name}\n")
-    with pytest.raises(UserError, match="which lies outside the cohort; nothing is fetched"):
+    with pytest.raises(UserError, match="which lies outside the cohort; nothing is downloaded"):
         download(cohort(), tmp_path / "raw")
 
 
 def test_what_is_not_on_physionet_says_where_it_is(tmp_path):
     with pytest.raises(
-        UserError, match=r"shhs is not on PhysioNet; it is to be had from https://sleepdata\.org/datasets"
+        UserError, match=r"shhs is not on PhysioNet; it is available from https://sleepdata\.org/datasets"
     ):
         download(load_cohort("shhs"), tmp_path)

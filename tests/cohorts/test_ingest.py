@@ -24,10 +24,9 @@ SECONDS, RATE = 310, 256
 SLPDB = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "slpdb"
 LAB = {
     "name": "lab",
-    "signals": r"(?P<recording>s\d+)\.edf",
+    "files": r"(?P<recording>s\d+)\.edf",
     "scoring": {"files": ["{recording} scored.edf"], "labels": {"w": "W", "2": "N2", "r": "REM"}},
-    "eeg": [{"plus": "C3"}],
-    "ecg": [{"plus": "ECG"}],
+    "signals": {"eeg": [{"plus": "C3"}], "ecg": [{"plus": "ECG"}]},
 }
 
 
@@ -121,7 +120,7 @@ def test_a_night_without_labels_that_is_hardly_one(tmp_path):
 
 def test_an_ecg_alone(tmp_path):
     night(tmp_path / "raw")
-    recording = run(tmp_path, eeg=None).open("s1")
+    recording = run(tmp_path, signals={"ecg": LAB["signals"]["ecg"]}).open("s1")
     assert set(recording.info.signals) == {"ecg"}
     assert recording.info.beats.count > 290
 
@@ -266,7 +265,7 @@ def test_beats_alone_make_a_recording(tmp_path, labels):
         wfdb.wrann(
             "s1", "st", np.array([1, 7500, 52500]), ['"'] * 3, aux_note=["W", "2", "R"], fs=250, write_dir=str(raw)
         )
-    changes = {"signals": r"(?P<recording>s\d+)\.hea", "format": "none", "eeg": None, "ecg": None}
+    changes = {"files": r"(?P<recording>s\d+)\.hea", "format": "none", "signals": None}
     scoring = {"format": "wfdb", "files": ["{recording}.st"], "labels": {"W": "W", "2": "N2", "R": "REM"}}
     files = {"files": ["{recording}.ecg"], "format": "wfdb"}
     store = run(tmp_path, **changes, beats=files, scoring=scoring if labels else "none")
@@ -280,7 +279,7 @@ def test_beats_alone_make_a_recording(tmp_path, labels):
     (raw / "s2.hea").write_text("s2 0 250 50000\n")
     run(tmp_path, "--allow-unscored", code=2, **changes, beats=files, scoring=scoring if labels else "none")
     assert "s2.hea: has no beats file beside it (s2.ecg)" in notes(store)["s2"]
-    with pytest.raises(UserError, match="--no-beats: cohort lab has nothing but beats"):
+    with pytest.raises(UserError, match="--no-beats: cohort lab has nothing but heartbeats"):
         run(tmp_path, "--no-beats", **changes, beats=files, scoring="none")
 
 

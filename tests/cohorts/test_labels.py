@@ -9,7 +9,7 @@ from sleepkd.cohorts.labels import LABELS, LabelLayout
 from sleepkd.cohorts.labels.edf_annotations import read_edf_annotations
 from sleepkd.cohorts.labels.scored import label_index
 from sleepkd.cohorts.labels.values import ValuesLayout, read_values
-from sleepkd.cohorts.labels.wfdb import read_wfdb
+from sleepkd.cohorts.labels.wfdb_stages import read_wfdb_stages
 from sleepkd.cohorts.layout import load_cohort
 from sleepkd.errors import UserError
 from tests.cohorts.raw import DREAMS, START, channel, needs_dreams, write_psg, write_scoring
@@ -99,7 +99,7 @@ def test_a_start_at_a_fraction_of_a_second_is_kept(tmp_path):
     [
         (
             [(1.0, 2.0, "Spindle"), (4.0, 2.0, "K-complex")],
-            "holds no sleep stage of scoring.labels; what it says: 'Spindle', 'K-comp",
+            "holds no sleep stage of scoring.labels; it holds 'Spindle', 'K-comp",
         ),
         (
             [(1.0, 30.0, "Sleep stage W"), (1.0, 30.0, "Sleep stage 2")],
@@ -114,7 +114,7 @@ def test_a_file_that_scores_no_night_is_named(tmp_path, annotations, message):
 
 def test_a_file_of_signals_scores_no_night(tmp_path):
     path = write_psg(tmp_path / "PSG.edf", [channel("ECG", np.zeros(512), 256)])
-    with pytest.raises(UserError, match=r"PSG\.edf: holds no sleep stage of scoring.labels; what it says: none at all"):
+    with pytest.raises(UserError, match=r"PSG\.edf: holds no sleep stage of scoring.labels; it holds no text at all"):
         read_edf_annotations(path, MASS, 30.0)
 
 
@@ -190,30 +190,30 @@ def test_stages_of_a_wfdb_file_lie_where_they_are_marked(tmp_path):
 
 def test_other_notes_of_a_wfdb_file_are_counted(tmp_path):
     path = st(tmp_path, [10, 20, 30], ["2", "HA", "X"], fs=10)
-    scored = read_wfdb(path, SLPDB, 30.0)
+    scored = read_wfdb_stages(path, SLPDB, 30.0)
     assert_sleep_epochs(scored.hypnogram, [1.0], [30.0], [2])
     assert scored.ignored == {"HA": 1, "X": 1}
 
 
 def test_the_rate_of_a_wfdb_file_may_be_its_headers(tmp_path):
     wfdb.wrann("a", "st", np.array([1, 600]), ['"'] * 2, aux_note=["W", "R"], write_dir=str(tmp_path))
-    with pytest.raises(UserError, match=r"a\.st: says no sampling frequency, and no header a\.hea is beside it"):
-        read_wfdb(tmp_path / "a.st", SLPDB, 30.0)
+    with pytest.raises(UserError, match=r"a\.st: states no sampling frequency, and no header a\.hea is beside it"):
+        read_wfdb_stages(tmp_path / "a.st", SLPDB, 30.0)
     (tmp_path / "a.hea").write_text("a 0 20 1200\n")
-    assert_sleep_epochs(read_wfdb(tmp_path / "a.st", SLPDB, 30.0).hypnogram, [0.05, 30], [30.0] * 2, [0, 4])
+    assert_sleep_epochs(read_wfdb_stages(tmp_path / "a.st", SLPDB, 30.0).hypnogram, [0.05, 30], [30.0] * 2, [0, 4])
 
 
 def test_a_wfdb_file_that_scores_no_night_is_named(tmp_path):
     path = st(tmp_path, [10, 20], ["HA", "X"])
-    with pytest.raises(UserError, match=r"slp99\.st: holds no sleep stage of scoring.labels; what it says: 'HA', 'X'"):
-        read_wfdb(path, SLPDB, 30.0)
+    with pytest.raises(UserError, match=r"slp99\.st: holds no sleep stage of scoring.labels; it holds 'HA', 'X'"):
+        read_wfdb_stages(path, SLPDB, 30.0)
     whole = path.read_bytes()
     for size in (0, 1, len(whole) - 1, len(whole) - 2):
         path.write_bytes(whole[:size])
         with pytest.raises(UserError, match=r"slp99\.st: is cut off or no WFDB annotation file"):
-            read_wfdb(path, SLPDB, 30.0)
+            read_wfdb_stages(path, SLPDB, 30.0)
     with pytest.raises(UserError, match=r"none\.st: cannot be read: No such file"):
-        read_wfdb(tmp_path / "none.st", SLPDB, 30.0)
+        read_wfdb_stages(tmp_path / "none.st", SLPDB, 30.0)
 
 
 def test_every_format_is_called_alike(tmp_path):

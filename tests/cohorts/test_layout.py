@@ -12,11 +12,12 @@ from sleepkd.errors import UserError
 MASS = load_cohort("mass")
 AT_LEAST = {
     "name": "lab",
-    "signals": r"(?P<recording>(?P<who>s\d+)n\d)\.edf",
+    "files": r"(?P<recording>(?P<who>s\d+)n\d)\.edf",
     "scoring": {"files": ["{recording}.tal"], "labels": {"Sleep stage W": "W"}},
-    "eeg": [{"plus": "C3"}],
-    "ecg": [{"plus": "ECG"}],
+    "signals": {"eeg": [{"plus": "C3"}], "ecg": [{"plus": "ECG"}]},
 }
+EARLIER = {key: value for key, value in AT_LEAST.items() if key != "files"} | {"signals": AT_LEAST["files"]}
+"""The same without derivations, in the form of earlier versions."""
 
 
 def dataset(tmp_path: Path, **changes) -> str:
@@ -43,9 +44,9 @@ def test_the_subsets_of_mass(tmp_path):
     assert {subset: (r.standard, r.epoch_seconds) for subset, r in found.items()} == {
         "SS1": ("aasm", 30), "SS2": ("rk", 20), "SS3": ("aasm", 30), "SS4": ("rk", 20), "SS5": ("rk", 20),
     }  # fmt: skip
-    assert {r.ecg == MASS.ecg for s, r in found.items() if s != "SS4"} == {True}
-    assert re.fullmatch(found["SS4"].ecg[0].plus, "ECG ECGII")
-    assert all(r.eeg == MASS.eeg for r in found.values())
+    assert {r.derivations == MASS.signals for s, r in found.items() if s != "SS4"} == {True}
+    assert re.fullmatch(found["SS4"].derivations["ecg"][0].plus, "ECG ECGII")
+    assert all(r.derivations["eeg"] == MASS.signals["eeg"] for r in found.values())
     assert {r.recording: r.subject for r in found.values()} == {f"01-0{s}-0001": f"01-0{s}-0001" for s in range(1, 6)}
 
 
@@ -78,7 +79,7 @@ def test_a_recording_found_twice_is_named_and_stops_no_other(tmp_path):
     assert [r.recording for r in found.recordings] == ["01-01-0002"]
     ((recording, _, why, linked),) = found.unclear
     assert (recording, linked) == ("01-01-0001", False)
-    assert re.search(r"a/01-01-0001 PSG\.edf: .*b/01-01-0001 PSG\.EDF is of this name too; keep one", why)
+    assert re.search(r"a/01-01-0001 PSG\.edf: .*b/01-01-0001 PSG\.EDF has this name too; keep one", why)
 
 
 def test_links_are_followed_and_links_to_nothing_are_named(tmp_path):
@@ -94,16 +95,16 @@ def test_links_are_followed_and_links_to_nothing_are_named(tmp_path):
     first, third = found.recordings
     assert (first.recording, first.scoring_file()) == ("01-01-0001", raw / "SS1" / "01-01-0001 Base.edf")
     assert [(u.recording, u.linked) for u in found.unclear] == [("01-01-0002", True)]
-    assert "01-01-0002 PSG.edf: is a link to not-fetched.edf, where there is nothing" in found.unclear[0].why
+    assert "01-01-0002 PSG.edf: is a link to not-fetched.edf, which does not exist" in found.unclear[0].why
     assert third.scoring_file() is None
     told = str(third.missing("scoring", third.scoring_names))
-    assert "01-01-0003 Base.edf: is a link to not-fetched-either.edf, where there is nothing" in told
+    assert "01-01-0003 Base.edf: is a link to not-fetched-either.edf, which does not exist" in told
 
 
 def test_names_fit_in_any_capitals_and_by_wildcards(tmp_path):
     """As Sleep-EDF names a scoring by the scorer: SC4001E0-PSG.edf, SC4001EC-Hypnogram.edf."""
     scoring = {"files": ["{who}*-hypnogram.edf"], "labels": {"W": "W"}}
-    cohort = load_cohort(dataset(tmp_path, signals=r"(?P<recording>(?P<who>s\[?\d+)n\d)\.edf", scoring=scoring))
+    cohort = load_cohort(dataset(tmp_path, files=r"(?P<recording>(?P<who>s\[?\d+)n\d)\.edf", scoring=scoring))
     raw = tmp_path / "raw"
     touch(raw, "S1n1.EDF", "S1nC-Hypnogram.EDF", "s[2n1.edf", "s[2n-hypnogram.edf", "s2n1-hypnogram.edf")
     first, second = find_recordings(cohort, raw).recordings
@@ -134,11 +135,11 @@ def test_a_cohort_of_ones_own_is_a_yaml(tmp_path):
         ("s1n1", "s1", "all", "rk", 20), ("s1n2", "s1", "all", "rk", 20), ("s22n1", "s22", "all", "rk", 20),
     ]  # fmt: skip
     assert found[0].scoring_names == ("s1n1.tal",)
-    assert (found[0].eeg, found[0].ecg) == ((Derivation("C3"),), (Derivation("ECG"),))
+    assert found[0].derivations == {"eeg": (Derivation("C3"),), "ecg": (Derivation("ECG"),)}
 
 
 def test_a_recording_names_a_folder(tmp_path):
-    cohort = load_cohort(dataset(tmp_path, signals=r"(?P<recording>.*)\.edf"))
+    cohort = load_cohort(dataset(tmp_path, files=r"(?P<recording>.*)\.edf"))
     touch(tmp_path, "night of Zoë (1).edf")
     assert find_recordings(cohort, tmp_path).recordings[0].recording == "night_of_Zoë__1_"
 
@@ -162,13 +163,13 @@ def test_files_may_lie_in_a_folder_of_their_own(tmp_path):
 
 
 @pytest.mark.parametrize("scoring", ["none", None])
-def test_a_cohort_that_nobody_scored(tmp_path, scoring):
-    cohort = load_cohort(dataset(tmp_path, scoring=scoring, eeg=None))
+def test_an_unlabelled_cohort(tmp_path, scoring):
+    cohort = load_cohort(dataset(tmp_path, scoring=scoring, signals={"ecg": [{"plus": "ECG"}]}))
     touch(tmp_path, "s1n1.edf")
     files = find_recordings(cohort, tmp_path).recordings[0]
     assert cohort.scoring is None
     assert (files.scoring_names, files.scoring_file()) == ((), None)
-    assert (files.eeg, files.ecg) == ((), (Derivation("ECG"),))
+    assert files.derivations == {"ecg": (Derivation("ECG"),)}
 
 
 def test_the_records_of_slpdb(tmp_path):
@@ -186,11 +187,14 @@ VALUES = {"files": ["x"], "labels": {"0": "W"}, "format": "values"}
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"signals": r"(?P<recording>.*"}, r"lab\.yaml: '\(\?P<recording>\.\*' is no regular expression"),
-        ({"eeg": [{"plus": "C3["}]}, r"lab\.yaml: 'C3\[' is no regular expression"),
-        ({"subsets": {"a": {"ecg": [{"plus": "E", "minus": "("}]}}}, r"lab\.yaml: '\(' is no regular expression"),
-        ({"signals": r"\d+\.edf"}, r"lab\.yaml: signals: needs a group \(\?P<recording>"),
-        ({"subject": "{patient}"}, r"lab\.yaml: subject: '\{patient\}' uses a name that signals has no group for"),
+        ({"files": r"(?P<recording>.*"}, r"lab\.yaml: files: '\(\?P<recording>\.\*' is no regular expression"),
+        ({"signals": {"eeg": [{"plus": "C3["}]}}, r"lab\.yaml: signals\.eeg: 'C3\[' is no regular expression"),
+        (
+            {"subsets": {"a": {"signals": {"ecg": [{"plus": "E", "minus": "("}]}}}},
+            r"lab\.yaml: subsets\.a\.signals\.ecg: '\(' is no regular expression",
+        ),
+        ({"files": r"\d+\.edf"}, r"lab\.yaml: files: needs a group \(\?P<recording>"),
+        ({"subject": "{patient}"}, r"lab\.yaml: subject: '\{patient\}' uses a name that files has no group for"),
         ({"subset": "{0}"}, r"lab\.yaml: subset: '\{0\}' uses a name"),
         ({"subject": "{who.name}"}, r"lab\.yaml: subject: '\{who\.name\}' uses a name"),
         ({"scoring": {"files": ["{night}.tal"], "labels": {}}}, r"lab\.yaml: scoring\.files: '\{night\}\.tal' uses"),
@@ -200,11 +204,16 @@ VALUES = {"files": ["x"], "labels": {"0": "W"}, "format": "values"}
         ({"scoring": VALUES | {"value_seconds": 7}}, r"lab\.yaml: scoring\.value_seconds: must divide epoch_seconds"),
         ({"epoch_seconds": 0}, r"lab\.yaml: epoch_seconds: must be positive, is 0"),
         ({"subsets": {"a": {"epoch_seconds": -20}}}, r"lab\.yaml: epoch_seconds: must be positive, is -20"),
-        ({"eeg": []}, r"lab\.yaml: eeg: lists no derivation"),
-        ({"eeg": None, "ecg": None}, r"lab\.yaml: eeg: is missing, and so is ecg"),
-        ({"format": "fif"}, r"lab\.yaml: format: must be one of edf, wfdb, none; is 'fif'"),
-        ({"format": "none"}, r"lab\.yaml: format: none goes with beats alone"),
-        ({"format": "none", "eeg": None, "ecg": None}, r"lab\.yaml: beats: is missing"),
+        ({"signals": {"eeg": []}}, r"lab\.yaml: signals\.eeg: lists no derivation"),
+        ({"signals": {"ppg": [{"plus": "P"}]}}, r"lab\.yaml: signals\.ppg: is no kind of signal; there are eeg, ecg"),
+        ({"signals": {"beats": [{"plus": "P"}]}}, r"lab\.yaml: signals\.beats: is no kind of signal"),
+        ({"signals": {}}, r"lab\.yaml: signals: names none of eeg, ecg; give one, or format none and beats"),
+        ({"signals": {"eog": [{"plus": "E"}]}}, r"lab\.yaml: signals: names none of eeg, ecg"),
+        ({"rate_hz": 250}, r"lab\.yaml: rate_hz: files of format edf state their rates"),
+        ({"format": "table", "rate_hz": -1}, r"lab\.yaml: rate_hz: must be positive, is -1"),
+        ({"format": "fif"}, r"lab\.yaml: format: must be one of edf, wfdb, table, none; is 'fif'"),
+        ({"format": "none"}, r"lab\.yaml: format: none is for heartbeats alone, but signals names ecg, eeg"),
+        ({"format": "none", "signals": {}}, r"lab\.yaml: beats: is missing"),
         ({"scoring": "some"}, r"lab\.yaml: scoring: expected a section of keys, or none; got 'some'"),
         ({"scoring": {"files": [], "labels": {}}}, r"lab\.yaml: scoring\.files: lists no file"),
         (
@@ -218,13 +227,15 @@ VALUES = {"files": ["x"], "labels": {"0": "W"}, "format": "values"}
         ({"beats": {"files": ["x"]}}, r"lab\.yaml: beats\.format: is missing"),
         (
             {"beats": {"files": ["x"], "format": "qrs"}},
-            r"beats\.format: must be one of wfdb, table; is",
+            r"beats\.format: must be one of wfdb, table, text, apple_health; is",
         ),
         ({"beats": {"files": ["{a}"], "format": "wfdb"}}, r"beats\.files: .\{a\}. uses a name"),
         ({"beats": {"files": ["a"], "format": "wfdb", "column": "t"}}, r"beats\.column: unknown key"),
-        ({"ecg": []}, r"lab\.yaml: ecg: lists no derivation"),
-        ({"eeg": [{"minus": "A2"}]}, r"eeg\[0\]\.plus: is missing"),
-        ({"eeg": [{"plus": "C3", "unit": "nV"}]}, r"eeg\[0\]\.unit: must be one of header, uV, mV, V, arbitrary"),
+        ({"signals": {"eeg": [{"minus": "A2"}]}}, r"signals\.eeg\[0\]\.plus: is missing"),
+        (
+            {"signals": {"eeg": [{"plus": "C3", "unit": "nV"}]}},
+            r"signals\.eeg\[0\]\.unit: must be one of header, uV, mV, V, arbitrary",
+        ),
         ({"standard": "r&k"}, r"standard: must be one of aasm, rk; is 'r&k'"),
         ({"chanels": 3}, r"chanels: unknown key; did you mean"),
     ],
@@ -232,3 +243,26 @@ VALUES = {"files": ["x"], "labels": {"0": "W"}, "format": "values"}
 def test_a_mistake_in_a_dataset_yaml_is_named(tmp_path, changes, message):
     with pytest.raises(UserError, match=message):
         load_cohort(dataset(tmp_path, **changes))
+
+
+def test_keys_of_earlier_versions_are_read_and_noted_once(tmp_path, capsys):
+    derivations = {"eeg": [{"plus": "C3"}], "ecg": [{"plus": "ECG"}], "emg": [{"plus": "Chin"}]}
+    subsets = {"a": {"standard": "rk", "ecg": [{"plus": "ECG2"}]}}
+    path = tmp_path / "earlier.yaml"
+    path.write_text(yaml.safe_dump(EARLIER | derivations | {"subsets": subsets}))
+    cohort = load_cohort(str(path))
+    current = AT_LEAST | {
+        "signals": derivations,
+        "subsets": {"a": {"standard": "rk", "signals": {"ecg": subsets["a"]["ecg"]}}},
+    }
+    assert cohort == load_cohort(dataset(tmp_path, **current))
+    load_cohort(str(path))
+    notes = capsys.readouterr().err.splitlines()
+    assert len(notes) == 3 and all(note.startswith("note: earlier.yaml: ") for note in notes)
+    assert notes[0].endswith(
+        "signals: '…' is now files: '…', and signals: has the derivations of eeg, ecg, … as its keys"
+    )
+    assert notes[1:] == [
+        "note: earlier.yaml: eeg, ecg, emg are now keys of signals",
+        "note: earlier.yaml: subsets.a: ecg are now keys of signals",
+    ]

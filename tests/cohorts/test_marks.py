@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sleepkd.cohorts.labels.marks import sleep_epochs
+from sleepkd.cohorts.labels.marks import as_sleep_epochs
 from sleepkd.cohorts.labels.scored import LabelLayout, Mark
 from sleepkd.data.hypnogram import SLEEP_STAGES
 from sleepkd.errors import UserError
@@ -15,7 +15,7 @@ LABELS = {"W": "W", "1": "N1", "2": "N2", "3": "N3", "4": "N3", "R": "REM", "?":
 def read(*marks, seconds=30.0, **more):
     """(onsets, sleep stages by letter, remarks) of (onset, duration, text)."""
     layout = LabelLayout(files=("x",), labels=LABELS, **more)
-    scored = sleep_epochs(Path("x.edf"), [Mark(*mark) for mark in marks], layout, seconds)
+    scored = as_sleep_epochs(Path("x.edf"), [Mark(*mark) for mark in marks], layout, seconds)
     assert (scored.hypnogram.duration_s == seconds).all()
     names = dict(zip(SLEEP_STAGES, "W123R", strict=True))
     letters = "".join(names[SLEEP_STAGES[label]] if label >= 0 else "?" for label in scored.hypnogram.labels)
@@ -48,7 +48,7 @@ def test_a_last_sleep_epoch_cut_short_is_left_out():
 
 
 def test_sleep_epochs_of_another_length_are_refused():
-    with pytest.raises(UserError, match=r"x\.edf: its sleep stages last 20 s, most of them, where epoch_seconds is 30"):
+    with pytest.raises(UserError, match=r"x\.edf: most of its sleep stages last 20 s, but epoch_seconds is 30"):
         read(*((20 * k, 20, "2") for k in range(10)))
 
 
@@ -72,7 +72,7 @@ def test_overlaps_of_rounding_are_none():
 
 def test_said_twice_counts_once():
     onsets, letters, (said,) = read((0, 30, "W"), (30, 30, "1"), (0, 30, "W"), (30, 30, "1"))
-    assert (onsets, letters, said) == ([0, 30], "W1", "WARNING: 2 sleep stages are said twice")
+    assert (onsets, letters, said) == ([0, 30], "W1", "WARNING: 2 sleep stages are written twice")
 
 
 def test_changes_only_last_until_the_next():
@@ -98,4 +98,4 @@ def test_holes_are_said_and_what_stands_in_them():
     assert len(said) == 1 and said[0].startswith("WARNING: only 3 of 11 sleep epochs from the first to the last have")
     marks = [(30 * k, 30, "W") for k in range(12) if k != 5]
     (said,) = read(*marks, (150, 30, "Movement"), (60, 3, "arousal"), (95, 0, "lights"))[2]
-    assert said == "WARNING: where no sleep stage is, it says 'Movement' (1), which scoring.labels does not name"
+    assert said == "WARNING: between sleep stages stands 'Movement' (1), which scoring.labels does not name"

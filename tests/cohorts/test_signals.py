@@ -42,7 +42,7 @@ STEP = 1000 / 65535  # of 500 to either side in 16 bits
     ids=["C3-A2", "C4-A1 where there is only A1", "C3-LER", "lower case", "no prefix"],
 )
 def test_the_eeg_of_mass(tmp_path, signals, expected, derivation):
-    derived = psg(tmp_path, signals).derive(COHORT.eeg, "uV")
+    derived = psg(tmp_path, signals).derive(COHORT.signals["eeg"], "uV")
     assert (derived.derivation, derived.unit, derived.rate_hz) == (derivation, "uV", RATE)
     np.testing.assert_allclose(derived.samples, expected, rtol=0, atol=1.01 * STEP)
 
@@ -50,13 +50,13 @@ def test_the_eeg_of_mass(tmp_path, signals, expected, derivation):
 @pytest.mark.parametrize("label", ["ECG ECGI", "ECG I", "ECGI", "ecg ecgi", "Ecg i"])
 def test_names_of_lead_one(tmp_path, label):
     edf = psg(tmp_path, {"EEG C3-CLE": A, "ECG ECGII": B, "ECG ECGIII": B, "EMG I": B, label: C})
-    assert edf.derive(COHORT.ecg, "uV").derivation == label
+    assert edf.derive(COHORT.signals["ecg"], "uV").derivation == label
 
 
 @pytest.mark.parametrize("prefix", ["ECG ECG", "ECG ", "ECG"])
 def test_subset_4_takes_lead_two(tmp_path, prefix):
     edf = psg(tmp_path, {f"{prefix}{lead}": samples for lead, samples in (("I", A), ("II", B), ("III", C))})
-    derived = edf.derive(SS4.ecg, "uV")
+    derived = edf.derive(SS4.signals["ecg"], "uV")
     assert derived.derivation == f"{prefix}II"
     np.testing.assert_allclose(derived.samples, B, rtol=0, atol=STEP)
 
@@ -64,14 +64,14 @@ def test_subset_4_takes_lead_two(tmp_path, prefix):
 def test_no_channel_that_fits_lists_what_there_is(tmp_path):
     edf = psg(tmp_path, {"EEG C3-CLE": A, "EEG Fpz": B})
     with pytest.raises(UserError) as refused:
-        edf.derive(COHORT.eeg, "uV")
+        edf.derive(COHORT.signals["eeg"], "uV")
     assert str(refused.value).startswith(f"{edf.path}: no channel fits (EEG )?C3-CLE minus (EEG )?A2-CLE or ")
     assert str(refused.value).endswith("it has EEG C3-CLE, EEG Fpz")
 
 
 def test_a_pattern_is_for_the_whole_name(tmp_path):
     with pytest.raises(UserError, match="no channel fits"):
-        psg(tmp_path, {"ECG ECGI raw": A, "My ECGI": B}).derive(COHORT.ecg, "uV")
+        psg(tmp_path, {"ECG ECGI raw": A, "My ECGI": B}).derive(COHORT.signals["ecg"], "uV")
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_rate_that_is_no_whole_number_is_kept(tmp_path):
 def test_a_difference_of_two_rates_is_refused(tmp_path):
     channels = [channel("EEG C3-CLE", A, RATE), channel("EEG A2-CLE", wave(5, rate_hz=128), 128)]
     with pytest.raises(UserError, match=r"PSG\.edf: EEG C3-CLE and EEG A2-CLE were recorded at different rates"):
-        EdfFile(write_psg(tmp_path / "PSG.edf", channels)).derive(COHORT.eeg, "uV")
+        EdfFile(write_psg(tmp_path / "PSG.edf", channels)).derive(COHORT.signals["eeg"], "uV")
 
 
 @pytest.mark.filterwarnings("ignore:Creating EDF")
@@ -155,7 +155,7 @@ def test_of_two_channels_of_one_name_the_first_is_read(tmp_path, rates):
 
 
 def test_what_is_read_is_what_mne_reads_to_the_last_bit(tmp_path):
-    """As stores so far were: MNE goes by way of volts."""
+    """MNE converts to volts."""
     for unit in ("uV", "mV", "UV"):
         edf = psg(tmp_path, {"ECG": np.random.default_rng(0).normal(size=SECONDS * RATE)}, unit)
         volts = {"uV": 1e-6, "mV": 1e-3, "UV": 1.0}[unit]
@@ -257,7 +257,7 @@ def test_a_unit_that_is_no_voltage_leaves_the_numbers_and_is_said(tmp_path):
 def test_the_real_recording_for_all_that_its_header_says():
     cohort = load_cohort("dreams")
     edf = EdfFile(DREAMS / "excerpt3.edf")
-    eeg, ecg = edf.derive(cohort.eeg, "uV"), edf.derive(cohort.ecg, "mV")
+    eeg, ecg = edf.derive(cohort.signals["eeg"], "uV"), edf.derive(cohort.signals["ecg"], "mV")
     assert (eeg.derivation, eeg.unit, ecg.unit) == ("C3-A1", "uV", "arbitrary")
     assert eeg.samples.std() == pytest.approx(20.7, abs=0.05)
     assert len(eeg.samples) == len(ecg.samples) == 1800 * eeg.rate_hz

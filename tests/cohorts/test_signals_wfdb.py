@@ -8,7 +8,7 @@ import wfdb
 
 from sleepkd.cohorts.clock import Start
 from sleepkd.cohorts.signals import Derivation
-from sleepkd.cohorts.signals.wfdb import WfdbRecord
+from sleepkd.cohorts.signals.wfdb_record import WfdbRecord
 from sleepkd.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword")  # of wfdb
@@ -106,5 +106,5 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
     with pytest.raises(UserError, match=r"r\.hea: cannot be read: No such file or directory: .*r\.dat"):
         channel(path, "A")
     path.write_text("r 0 100\n")
-    with pytest.raises(UserError, match=r"r\.hea: says nothing of signals"):
+    with pytest.raises(UserError, match=r"r\.hea: describes no signals"):
         WfdbRecord(path)

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sleepkd.cohorts.beats.table import TableLayout as BeatTable
-from sleepkd.cohorts.beats.table import beats_of_rate, read_beat_table
+from sleepkd.cohorts.beats.beat_columns import beats_of_rate
+from sleepkd.cohorts.beats.beat_table import BeatTableLayout, read_beat_table
 from sleepkd.cohorts.labels.nsrr_xml import read_nsrr_xml
 from sleepkd.cohorts.labels.scored import LabelLayout
-from sleepkd.cohorts.labels.table import TableLayout, read_stage_table
+from sleepkd.cohorts.labels.stage_table import StageTableLayout, read_stage_table
 from sleepkd.cohorts.text import read_lines
 from sleepkd.errors import UserError
 
@@ -36,7 +36,7 @@ def test_any_encoding_and_any_line_ends(tmp_path, encoding, newline):
 
 
 def table(tmp_path, content: str, **more):
-    layout = TableLayout(files=("x",), labels=LABELS, **more)
+    layout = StageTableLayout(files=("x",), labels=LABELS, **more)
     return read_stage_table(put(tmp_path / "a.csv", content), layout, 30.0)
 
 
@@ -127,7 +127,7 @@ def test_nsrr_is_read_safely(tmp_path):
 
 
 def beats(tmp_path, content: str, **more) -> np.ndarray:
-    return read_beat_table(put(tmp_path / "b.csv", content), BeatTable(files=("x",), format="table", **more))
+    return read_beat_table(put(tmp_path / "b.csv", content), BeatTableLayout(files=("x",), format="table", **more))
 
 
 def test_intervals_follow_one_another_or_lie_at_their_times(tmp_path):
@@ -140,7 +140,7 @@ def test_intervals_follow_one_another_or_lie_at_their_times(tmp_path):
     content = "t,rr\n1.0,1.0\n1.9,0.9\n50.0,0.8\n51.0,nan\n51.8,0.8\n"
     placed = beats(tmp_path, content, column="rr", values="intervals", time="t")
     np.testing.assert_allclose(placed, [0, 1, 1.9, 49.2, 50, 51, 51.8])
-    with pytest.raises(UserError, match=r"b\.csv: holds an interval that is none, and no time column"):
+    with pytest.raises(UserError, match=r"b\.csv: has a blank interval and no times"):
         beats(tmp_path, "rr\n1\nnan\n1\n", column="rr", values="intervals")
 
 

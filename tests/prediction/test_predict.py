@@ -26,7 +26,7 @@ from sleepkd.data.store import Store
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError
 from sleepkd.evaluation import inference
-from sleepkd.prediction.recorded import Reading, read_recording
+from sleepkd.prediction.recorded import ReadingOptions, open_recording
 from sleepkd.settings import load_config
 
 
@@ -250,16 +250,16 @@ def test_a_missing_package_is_named_before_a_file_is_written(
 @pytest.mark.parametrize(
     ("reading", "message"),
     [
-        (Reading(channel="EEG C3.*"), "is no ECG"),
-        (Reading(channel="SpO2"), "has no channel SpO2; --channel names one of"),
-        (Reading(start_s=1700), "too short to be staged"),
+        (ReadingOptions(channel="EEG C3.*"), "is no ECG"),
+        (ReadingOptions(channel="SpO2"), "has no channel SpO2; --channel names one of"),
+        (ReadingOptions(start_s=1700), "too short to be staged"),
     ],
 )
 def test_a_rejected_recording_is_reported_with_the_reason(
-    reading: Reading, message: str, checkpoint: Path, psg: Path
+    reading: ReadingOptions, message: str, checkpoint: Path, psg: Path
 ) -> None:
     with pytest.raises(UserError, match=message):
-        read_recording(psg, load_trained(checkpoint).inputs, reading)
+        open_recording(psg, load_trained(checkpoint).inputs, reading)
 
 
 def test_files_of_the_same_name_get_folders_of_their_own(checkpoint: Path, psg: Path, tmp_path: Path) -> None:

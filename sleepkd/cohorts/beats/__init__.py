@@ -1,30 +1,61 @@
-"""Readers of heart beats that come with a recording: a format is a file here and a line in `BEATS`.
+"""Readers of heartbeats that come with a recording: a format is one file here and one entry of `BEATS`.
 
 A reader is a function (path, layout) -> the times of R peaks (beats,) float64, s from the first sample of the
-recording, in order and each once; the layout is what a dataset YAML says under `beats`: `BeatLayout`, or a class of its
-own that adds to it. A file that it cannot read is a UserError that names the file.
+recording, in order, each once. The layout is the section `beats` of a dataset YAML: `BeatLayout`, or a subclass with
+more keys. It raises UserError, naming the file, for a file that it cannot read.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from sleepkd.cohorts.beats.found import BeatLayout
-from sleepkd.cohorts.beats.table import TableLayout, read_beat_table
-from sleepkd.cohorts.beats.wfdb import read_wfdb
+from sleepkd.cohorts.beats.apple_health import read_apple_health
+from sleepkd.cohorts.beats.beat_layout import BeatLayout
+from sleepkd.cohorts.beats.beat_table import BeatTableLayout, read_beat_table
+from sleepkd.cohorts.beats.beat_text import BeatTextLayout, names_beats, read_beat_text
+from sleepkd.cohorts.beats.wfdb_beats import read_wfdb_beats
+from sleepkd.cohorts.endings import format_by_ending
+
+
+def _always(path: Path) -> bool:
+    return True
 
 
 class BeatFormat(NamedTuple):
-    """How a format is read, and the keys that a dataset YAML may say of it."""
+    """How a format of heartbeats is read.
+
+    read: the reader. layout: the keys of a dataset YAML's `beats`.
+    endings: of file names, lower case, that the format claims when no dataset YAML names a format.
+    recognizes: whether a file of such an ending holds heartbeats rather than samples.
+    """
 
     read: Callable[..., np.ndarray]
     layout: type[BeatLayout] = BeatLayout
+    endings: tuple[str, ...] = ()
+    recognizes: Callable[[Path], bool] = _always
 
 
-BEATS = {
-    "wfdb": BeatFormat(read_wfdb),
-    "table": BeatFormat(read_beat_table, TableLayout),
+BEATS: dict[str, BeatFormat] = {
+    "wfdb": BeatFormat(read_wfdb_beats),
+    "table": BeatFormat(read_beat_table, BeatTableLayout),  # columns as the YAML names them
+    "text": BeatFormat(read_beat_text, BeatTextLayout, (".csv", ".tsv", ".txt"), names_beats),  # columns recognised
+    "apple_health": BeatFormat(read_apple_health, endings=(".xml",)),
 }
+DEFAULT_BEAT_FORMAT = "text"
+"""Of files that are known to hold heartbeats and whose ending no format claims."""
 
-__all__ = ["BEATS", "BeatLayout"]
+
+def beat_format(path: Path, holds_beats: bool = False) -> str | None:
+    """The format of a file of heartbeats, by the ending of its name and by its first line; None for another file.
+
+    holds_beats: the file is known to hold heartbeats.
+    """
+    name = format_by_ending({name: entry.endings for name, entry in BEATS.items()}, path)
+    if holds_beats:
+        return name or DEFAULT_BEAT_FORMAT
+    return name if name is not None and BEATS[name].recognizes(path) else None
+
+
+__all__ = ["BEATS", "DEFAULT_BEAT_FORMAT", "BeatFormat", "BeatLayout", "beat_format"]

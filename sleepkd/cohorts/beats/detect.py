@@ -1,4 +1,4 @@
-"""Beats of an ECG, and whether to believe them."""
+"""Detect the heartbeats of an ECG, and check that heartbeats are physiologically plausible."""
 
 from dataclasses import dataclass
 
@@ -10,21 +10,25 @@ from sleepkd.data.beats import beat_quality, median_interval
 from sleepkd.data.hypnogram import Hypnogram
 from sleepkd.data.recording_info import BeatsInfo, digest
 from sleepkd.errors import UserError
+from sleepkd.extras import require_extra
 
 BLOCK_SECONDS, MARGIN_SECONDS = 300, 10
 SLOWEST_HZ, ADVISED_HZ, DENSE_HZ = 30, 100, 200
-"""An ECG below the rate that the detector advises is made denser first: it looks at 5 to 30 Hz, so 50 Hz is enough."""
+"""An ECG below the advised rate of the detector is upsampled first. The detector uses 5 to 30 Hz: 50 Hz are enough."""
 
 DETECTED = "sleepecg"
 ENOUGH_BEATS = 0.5
-"""Less of the night than this between plausible beats, and the ECG is in doubt."""
+"""A warning is due if a smaller share of the night lies between plausible beats."""
 ANY_BEATS = 0.01
-"""Less than this, and they are no beats: two marks a second apart by chance."""
+"""With a smaller share, they are no beats: two detections a second apart by chance."""
 
 
 @dataclass(frozen=True)
 class FoundBeats:
-    """Beats of a night, where they come from, and remarks on them; `times` is None where there are none."""
+    """The beats of a night (beats,), s, their quality per sleep epoch (N,), their source, and remarks.
+
+    times, quality, info: None for a night without plausible beats.
+    """
 
     times: np.ndarray | None = None
     quality: np.ndarray | None = None
@@ -33,19 +37,19 @@ class FoundBeats:
 
 
 def find_beats(ecg: np.ndarray, rate_hz: float, polarity: int, hypnogram: Hypnogram) -> FoundBeats:
-    """The beats of an ECG (samples,) as recorded; none, and a remark that warns, where none can be found."""
+    """The beats of an ECG (samples,) as recorded; without plausible beats, a warning."""
     try:
         times = detect_beats(ecg, rate_hz, polarity)
-    except UserError:  # the detector is not installed: no fault of the ECG
+    except UserError:
         raise
-    except Exception as error:  # whatever an odd ECG makes the detector do, the recording is worth keeping
+    except Exception as error:  # an odd ECG may make the detector fail, and the recording is worth keeping
         what = " ".join(f"{type(error).__name__}: {error}".split())
         return FoundBeats(remarks=(f"{WARNING}no beats were detected in the ECG ({what})",))
     return check_beats(times, DETECTED, hypnogram, len(ecg) / rate_hz)
 
 
 def check_beats(times: np.ndarray, source: str, hypnogram: Hypnogram, seconds: float) -> FoundBeats:
-    """Beats (beats,), s, with what is to be said of them; none where no heart can have made them."""
+    """Beats (beats,), s, with remarks; `times` is None if they are not physiologically plausible."""
     median = median_interval(times)
     share = plausible_share(times, seconds)
     if np.isnan(median) or share < ANY_BEATS:
@@ -58,17 +62,17 @@ def check_beats(times: np.ndarray, source: str, hypnogram: Hypnogram, seconds: f
 
 
 def plausible_share(times: np.ndarray, seconds: float) -> float:
-    """Which share of a night lies between plausible beats, whatever part of it is scored."""
+    """The share of a night that lies between plausible beats."""
     return float(beat_quality(times, np.zeros(1), np.full(1, seconds))[0])
 
 
 def detect_beats(ecg: np.ndarray, rate_hz: float, polarity: int) -> np.ndarray:
     """The times of R peaks (beats,) float64 of an ECG (samples,), s from its first sample.
 
-    By sleepecg's detector, after Pan and Tompkins (1985), which thresholds the ECG between 5 and 30 Hz and its squared
-    slope: the unit does not matter, but R waves must point up, so the ECG is turned by `polarity` (1 or -1). Every
-    five minutes its thresholds start anew, with ten seconds to settle: carried through the night, an hour of loud hum
-    hides every beat after it. Raises ValueError where the rate is too low.
+    By the detector of sleepecg, after Pan and Tompkins (1985), which thresholds the ECG between 5 and 30 Hz and its
+    squared slope. The unit does not matter, but R waves must point up: the ECG is multiplied by `polarity` (1 or -1).
+    The thresholds start again every five minutes, with ten seconds to settle; otherwise an hour of loud hum would hide
+    every beat after it. Raises ValueError for a rate that is too low.
     """
     if rate_hz <= SLOWEST_HZ:
         raise ValueError(f"an ECG of {rate_hz:g} Hz is too slow for R peaks")
@@ -82,12 +86,11 @@ def detect_beats(ecg: np.ndarray, rate_hz: float, polarity: int) -> np.ndarray:
 
 
 def detect_in_block(block: np.ndarray, rate_hz: float) -> np.ndarray:
-    """R peaks (beats,) of a piece of an ECG (samples,) whose R waves point up, s from its first sample."""
+    """R peaks (beats,) of a stretch of an ECG (samples,) whose R waves point up, s from its first sample."""
     if not np.ptp(block) > 0:
         return np.zeros(0)
+    require_extra("sleepecg", "evaluate", "detecting heartbeats")
+    from sleepecg import detect_heartbeats
+
     dense_hz = rate_hz if rate_hz >= ADVISED_HZ else DENSE_HZ
-    try:
-        from sleepecg import detect_heartbeats
-    except ImportError:
-        raise UserError("R-peak detection: the package sleepecg is not installed; pip install sleepecg") from None
     return detect_heartbeats(resample_night(block, rate_hz, dense_hz), dense_hz) / dense_hz

@@ -1,5 +1,5 @@
 """EDF, EDF+ and BDF files, read field by field.
 
-What others found wrong in such files is said or put right here, which a library that reads good files need not do:
-edfio and MNE refuse, or shift in silence, many that devices write. Good files are compared with both in the tests.
+Faults of real files are corrected or reported here. The libraries edfio and MNE reject many files that devices write,
+or shift them silently. The tests compare files without faults with both.
 """

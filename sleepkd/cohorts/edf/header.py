@@ -1,4 +1,4 @@
-"""The header of an EDF, EDF+ or BDF file (Kemp et al. 1992, 2003; edfplus.info): what its fields say, or do not."""
+"""The header of an EDF, EDF+ or BDF file (Kemp et al. 1992, 2003; edfplus.info), field by field."""
 
 import math
 import re
@@ -10,7 +10,7 @@ from sleepkd.errors import UserError
 
 FIXED_BYTES = PER_CHANNEL_BYTES = 256
 MAGIC = {b"0": 2, b"\xffBIOSEMI": 3}
-"""How a file begins, and how many bytes it has per sample."""
+"""The first bytes of a file, and its bytes per sample."""
 _NO_EDF = {
     b"<!doctype html": "a web page",
     b"<html": "a web page",
@@ -36,7 +36,7 @@ _CHANNEL_FIELDS = (  # name, bytes
 
 @dataclass(frozen=True)
 class Channel:
-    """One channel. samples: per record. physical, digital: least and greatest value, None where there is none."""
+    """One channel. samples: per record. physical, digital: (minimum, maximum); None: the header states none."""
 
     label: str
     unit: str
@@ -46,21 +46,21 @@ class Channel:
 
     @property
     def is_annotations(self) -> bool:
-        """Whether it holds texts, not samples."""
+        """Whether the channel holds texts, not samples."""
         return self.label in ("EDF Annotations", "BDF Annotations")
 
     @property
     def has_range(self) -> bool:
-        """Whether its numbers mean anything: both ranges are there, and wider than nothing."""
+        """Whether both ranges are known and not empty, so that stored numbers have a physical value."""
         return all(r is not None and r[0] != r[1] for r in (self.physical, self.digital))
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of itself.
+    """The header of a file.
 
-    sample_bytes: 2, or 3 (BDF). records: as stated, -1 where never filled in. record_seconds: None where it is none.
-    interrupted: whether it is marked so (EDF+D). date, time: None where they are blank, no date, or taken out.
+    sample_bytes: 2, or 3 (BDF). records: as stated; -1 was never filled in. record_seconds: None: no valid duration.
+    interrupted: whether the file is marked so (EDF+D). date, time: None: blank, invalid, or removed for anonymity.
     """
 
     sample_bytes: int
@@ -79,7 +79,7 @@ class Header:
 
 
 def read_header(path: Path) -> Header:
-    """The header of a file, whatever its name ends in. Raises UserError where it is none, or cut off."""
+    """The header of a file, whatever the ending of its name. Raises UserError for no EDF, and one that is cut off."""
     try:
         with path.open("rb") as file:
             fixed = file.read(FIXED_BYTES)
@@ -106,7 +106,7 @@ def read_header(path: Path) -> Header:
 
 
 def start_date(field: str, recording: str) -> date | None:
-    """The date of a recording: of EDF+'s `Startdate 05-JUN-2012`, else of the header's dd.mm.yy; None if taken out."""
+    """The date of a recording: of EDF+'s `Startdate 05-JUN-2012`, else of the header's dd.mm.yy; None if removed."""
     words = recording.split()
     if words[:1] == ["Startdate"] and len(words) > 1:
         if words[1] == "X":
@@ -115,20 +115,27 @@ def start_date(field: str, recording: str) -> date | None:
         month, _, year = rest.partition("-")
         if month.upper() in MONTHS and day.isdigit() and year.isdigit():
             return _date(int(year), MONTHS.index(month.upper()) + 1, int(day))
-    match = _THREE_NUMBERS.fullmatch(field)
-    if match is None:
+    numbers = _three_numbers(field)
+    if numbers is None:
         return None
-    day, month, year = map(int, match.groups())
-    return _date(year + (1900 if year >= FIRST_YEAR else 2000), month, day)
+    day_number, month_number, two_digits = numbers
+    return _date(two_digits + (1900 if two_digits >= FIRST_YEAR else 2000), month_number, day_number)
 
 
 def start_time(field: str) -> time | None:
     """The time of day of a header's hh.mm.ss, also written with colons, dashes or slashes."""
-    match = _THREE_NUMBERS.fullmatch(field)
+    numbers = _three_numbers(field)
+    if numbers is None:
+        return None
     try:
-        return time(*map(int, match.groups())) if match else None
+        return time(*numbers)
     except ValueError:
         return None
+
+
+def _three_numbers(field: str) -> tuple[int, int, int] | None:
+    match = _THREE_NUMBERS.fullmatch(field)
+    return (int(match[1]), int(match[2]), int(match[3])) if match else None
 
 
 def _date(year: int, month: int, day: int) -> date | None:
@@ -139,7 +146,7 @@ def _date(year: int, month: int, day: int) -> date | None:
 
 
 def _sample_bytes(path: Path, fixed: bytes) -> int:
-    """2 or 3; UserError where the file does not begin as EDF or BDF do."""
+    """Bytes per sample, 2 or 3. Raises UserError for a file that is no EDF or BDF."""
     magic = fixed[:8].rstrip(b" \0")
     if magic in MAGIC:
         if len(fixed) < FIXED_BYTES:
@@ -171,17 +178,17 @@ def _channels(path: Path, raw: bytes, count: int) -> tuple[Channel, ...]:
 
 
 def _range(low: bytes, high: bytes) -> tuple[float, float] | None:
-    ends = (_number(low), _number(high))
-    return None if None in ends else ends  # type: ignore[return-value]
+    least, greatest = _number(low), _number(high)
+    return None if least is None or greatest is None else (least, greatest)
 
 
 def _text(field: bytes) -> str:
-    """A field up to its first NUL, without the spaces around. Latin-1 reads any byte."""
+    """A field up to its first NUL, without the spaces around it. Latin-1 reads any byte."""
     return field.partition(b"\0")[0].decode("latin1").strip()
 
 
 def _number(field: bytes) -> float | None:
-    """None where a field holds no finite number; a decimal comma is read as a point."""
+    """A finite number with a decimal point or comma; None for a field without one."""
     try:
         value = float(_text(field).replace(",", "."))
     except ValueError:

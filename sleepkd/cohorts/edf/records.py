@@ -17,12 +17,12 @@ _TAL = re.compile(rb"([+-]?\d+(?:[.,]\d*)?)(?:\x15(\d*(?:[.,]\d*)?))?\x14(.*)", 
 """EDF+'s time-stamped annotation list: onset, perhaps a duration, texts that each end with \\x14."""
 BLOCK_BYTES = 1 << 23
 LEAST_GAP = 0.05
-"""A record that begins so many seconds from where the ones before it end is after a gap. Record times are rounded, and
-sums of floats, so they are never exact."""
+"""A record that begins so many seconds after the end of the one before is after a gap. Record times are never exact:
+they are rounded, or sums of floats."""
 
 
 class Annotation(NamedTuple):
-    """A text of an EDF+ file. onset_s: from the header's time; duration_s: 0 where none is given."""
+    """A text of an EDF+ file. onset_s: from the header's time; duration_s: 0 if the file gives none."""
 
     onset_s: float
     duration_s: float
@@ -30,7 +30,7 @@ class Annotation(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """Where a recording was interrupted. record: the first after it; seconds: from the first sample on, both ends."""
+    """An interruption. record: the first one after it. start_s, end_s: from the first sample."""
 
     record: int
     start_s: float
@@ -38,9 +38,9 @@ class Gap(NamedTuple):
 
 
 class EdfRecords:
-    """An EDF, EDF+ or BDF file: its header, and its records as far as they are whole.
+    """An EDF, EDF+ or BDF file: its header, and its complete records.
 
-    remarks: what is odd about it and does no harm. Raises UserError: no EDF, damaged, cut off, no record.
+    remarks: what is odd but harmless. Raises UserError: no EDF, damaged, cut off, no record.
     """
 
     def __init__(self, path: Path):
@@ -53,13 +53,13 @@ class EdfRecords:
 
     @property
     def seconds_per_record(self) -> float:
-        """How long a record lasts. Raises UserError where the header does not say."""
+        """The duration of a record. Raises UserError if the header states none."""
         if self.header.record_seconds is None:
             raise UserError(f"{self.path}: is damaged: its header gives records no duration, so signals have no rate")
         return self.header.record_seconds
 
     def samples(self, channel: int) -> np.ndarray:
-        """The stored numbers of a channel, (records * samples per record,) int16, or int32 of a BDF."""
+        """The stored numbers of a channel, (records * samples per record,): int16, of a BDF int32."""
         raw = self._part(channel)
         if self.header.sample_bytes == 2:
             return raw.view("<i2").ravel()
@@ -69,7 +69,7 @@ class EdfRecords:
 
     @cached_property
     def annotations(self) -> list[Annotation]:
-        """All texts of all annotation channels, in order of the file; UTF-8, or Latin-1 where it is not that."""
+        """All texts of all annotation channels, in the order of the file; UTF-8 or, if it is not, Latin-1."""
         return [
             Annotation(_seconds(onset), _seconds(duration or b"0"), _decoded(text))
             for record in range(self.count)
@@ -80,7 +80,7 @@ class EdfRecords:
 
     @cached_property
     def record_onsets(self) -> np.ndarray | None:
-        """When each record begins, s from the header's time, (records,); NaN where it does not; None: nowhere.
+        """When each record begins, s from the header's time, (records,); NaN for a record without a time; None: all.
 
         It is the onset of a record's first list, whose first text is empty.
         """
@@ -93,19 +93,19 @@ class EdfRecords:
 
     @property
     def unreadable(self) -> int:
-        """How many annotation lists are none: no onset, a negative duration."""
+        """The number of invalid annotation lists: no onset, a negative duration."""
         pieces = (piece for part in self._text_parts for record in part for piece in record.tobytes().split(b"\0"))
         return sum(bool(piece) and not _TAL.fullmatch(piece) for piece in pieces)
 
     @property
     def start(self) -> Start:
-        """When its header says it begins, and how much later its first sample is."""
-        return Start(self.header.date, self.header.time, 0.0 if self.record_onsets is None else self._begin())
+        """Date and time of the header, and the delay of the first sample after them."""
+        return Start(self.header.date, self.header.time, self._begin())
 
     def gaps(self) -> list[Gap]:
-        """Where the recording was interrupted, whether or not its header says so.
+        """The interruptions of the recording, whether or not its header states any.
 
-        Raises UserError where records overlap.
+        Raises UserError for records that overlap.
         """
         onsets = self.record_onsets
         if onsets is None:
@@ -129,10 +129,13 @@ class EdfRecords:
             skipped = late[anchor]
 
     def _begin(self) -> float:
-        """When the first record begins, by the first that says when it does."""
-        first = int(np.flatnonzero(np.isfinite(self.record_onsets))[0])
+        """When the first record begins, s from the header's time, by the first record with a time."""
+        onsets = self.record_onsets
+        if onsets is None:
+            return 0.0
+        first = int(np.flatnonzero(np.isfinite(onsets))[0])
         before = first * self.seconds_per_record if first else 0.0
-        return float(self.record_onsets[first]) - before
+        return float(onsets[first]) - before
 
     @cached_property
     def _texts(self) -> list[int]:
@@ -143,7 +146,7 @@ class EdfRecords:
         return [self._part(channel) for channel in self._texts]
 
     def _tolerance(self) -> float:
-        """How exact the times of records can be: they are written with so many digits."""
+        """The tolerance of record times, s, by the number of digits that they are written with."""
         digits = 0
         for record in range(0, self.count, max(1, self.count // 100)):
             found = next(self._lists(record), None)
@@ -153,7 +156,7 @@ class EdfRecords:
         return LEAST_GAP if exact else max(LEAST_GAP, resolution)
 
     def _part(self, channel: int) -> np.ndarray:
-        """The bytes of a channel, (records, bytes), read a block of records at a time: a mapped file would stay."""
+        """The bytes of a channel, (records, bytes), read in blocks: a mapped file would stay in memory."""
         first, last = self._first[channel], self._first[channel + 1]
         out = np.empty((self.count, last - first), dtype=np.uint8)
         block = max(1, BLOCK_BYTES // self.header.record_bytes)
@@ -170,10 +173,10 @@ class EdfRecords:
         for part in self._text_parts:
             for piece in part[record].tobytes().split(b"\0"):
                 if piece and (match := _TAL.fullmatch(piece)):
-                    yield match.groups()
+                    yield match[1], match[2], match[3]
 
     def _count(self) -> int:
-        """How many records there are, by the size of the file; what the header says of it is held against that."""
+        """The number of complete records by the size of the file. Raises UserError if the header states more."""
         header = self.header
         if min(channel.samples for channel in header.channels) < 0 or header.record_bytes < 1:
             raise UserError(f"{self.path}: is damaged: its header says that a record holds nothing")

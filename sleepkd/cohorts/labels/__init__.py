@@ -1,8 +1,8 @@
-"""Readers of scoring files: a format is a file here and a line in `LABELS`.
+"""Readers of scoring files: a format is one file here and one entry of `LABELS`.
 
-A reader is a function (path, layout, epoch_seconds) -> `ScoredFile`; the layout is what a dataset YAML says under
-`scoring`: `LabelLayout`, or a class of its own that adds to it. A file that it cannot read, or that holds no sleep
-stage, is a UserError that names the file.
+A reader is a function (path, layout, epoch_seconds) -> `ScoredFile`. The layout is the section `scoring` of a dataset
+YAML: `LabelLayout`, or a subclass with more keys. It raises UserError, naming the file, for a file that it cannot read
+or that holds no sleep stage.
 """
 
 from collections.abc import Callable
@@ -11,24 +11,24 @@ from typing import NamedTuple
 from sleepkd.cohorts.labels.edf_annotations import read_edf_annotations
 from sleepkd.cohorts.labels.nsrr_xml import read_nsrr_xml
 from sleepkd.cohorts.labels.scored import LabelLayout, ScoredFile
-from sleepkd.cohorts.labels.table import TableLayout, read_stage_table
+from sleepkd.cohorts.labels.stage_table import StageTableLayout, read_stage_table
 from sleepkd.cohorts.labels.values import ValuesLayout, read_values
-from sleepkd.cohorts.labels.wfdb import read_wfdb
+from sleepkd.cohorts.labels.wfdb_stages import read_wfdb_stages
 
 
 class LabelFormat(NamedTuple):
-    """How a format is read, and the keys that a dataset YAML may say of it."""
+    """How a format of labels is read. read: the reader. layout: the keys of a dataset YAML's `scoring`."""
 
     read: Callable[..., ScoredFile]
     layout: type[LabelLayout] = LabelLayout
 
 
-LABELS = {
+LABELS: dict[str, LabelFormat] = {
     "edf_annotations": LabelFormat(read_edf_annotations),
     "values": LabelFormat(read_values, ValuesLayout),
-    "table": LabelFormat(read_stage_table, TableLayout),
+    "table": LabelFormat(read_stage_table, StageTableLayout),
     "nsrr_xml": LabelFormat(read_nsrr_xml),
-    "wfdb": LabelFormat(read_wfdb),
+    "wfdb": LabelFormat(read_wfdb_stages),
 }
 
-__all__ = ["LABELS", "LabelLayout", "ScoredFile"]
+__all__ = ["LABELS", "LabelFormat", "LabelLayout", "ScoredFile"]

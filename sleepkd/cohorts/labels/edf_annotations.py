@@ -4,20 +4,20 @@ from pathlib import Path
 
 from sleepkd.cohorts.clock import Start
 from sleepkd.cohorts.edf.records import EdfRecords
-from sleepkd.cohorts.labels.marks import sleep_epochs
+from sleepkd.cohorts.labels.marks import as_sleep_epochs
 from sleepkd.cohorts.labels.scored import LabelLayout, Mark, ScoredFile
 from sleepkd.cohorts.remarks import WARNING
 
 
 def read_edf_annotations(path: Path, layout: LabelLayout, epoch_seconds: float) -> ScoredFile:
-    """An EDF+ scoring file: each annotation is one sleep epoch, or a run of several of the same sleep stage.
+    """An EDF+ scoring file: each annotation is one sleep epoch, or a run of epochs of one sleep stage.
 
-    Its records need not follow one another: annotations say themselves when they are. Raises UserError where the file
-    cannot be read or holds no sleep stage.
+    Gaps between its records do not matter, because annotations have times of their own.
+    Raises UserError for a file that cannot be read or holds no sleep stage.
     """
     records = EdfRecords(path)
     marks = [Mark(*annotation) for annotation in records.annotations]
-    scored = sleep_epochs(path, marks, layout, epoch_seconds)
+    scored = as_sleep_epochs(path, marks, layout, epoch_seconds)
     remarks = scored.remarks
     if records.unreadable:
         remarks += (f"{WARNING}{records.unreadable} annotations cannot be read (no onset, or a negative duration)",)

@@ -1,4 +1,4 @@
-"""From what is written in a scoring file, an onset and a duration a line, to sleep epochs."""
+"""From the lines of a scoring file, each an onset and a duration, to sleep epochs."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,15 +14,15 @@ from sleepkd.data.hypnogram import Hypnogram
 from sleepkd.errors import UserError
 
 TOLERANCE_S = 0.5
-"""Onsets and durations are rounded: so much more or less is no other length, and no overlap."""
+"""Onsets and durations are rounded: a smaller difference is no other length and no overlap."""
 SHORT = 0.9
-"""Of a sleep epoch: what is shorter is no sleep epoch."""
+"""A shorter part of a sleep epoch is no sleep epoch."""
 FEW = 0.8
-"""Of the sleep epochs from the first to the last: where fewer have a label, something is amiss."""
+"""A warning is due if a smaller share of the sleep epochs, from the first to the last, has a label."""
 
 
 class _Run(NamedTuple):
-    """Sleep epochs of one label, one after another. left_out_s: what remained of its duration."""
+    """Consecutive sleep epochs of one label. left_out_s: the rest of the duration. stretched: shorter than an epoch."""
 
     onset_s: float
     epochs: int
@@ -32,21 +32,21 @@ class _Run(NamedTuple):
     stretched: bool
 
 
-def sleep_epochs(path: Path, marks: Sequence[Mark], layout: LabelLayout, epoch_seconds: float) -> ScoredFile:
-    """The sleep epochs that a file's marks mean; what `layout.labels` does not name is counted and left aside.
+def as_sleep_epochs(path: Path, marks: Sequence[Mark], layout: LabelLayout, epoch_seconds: float) -> ScoredFile:
+    """The sleep epochs of a file's marks. Marks whose text `layout.labels` does not name are counted and ignored.
 
-    A mark without a duration is one sleep epoch; a longer one is as many as fit, and what remains is left out. One much
-    shorter is a sleep epoch where the next is that far away, else left out. Raises UserError: no sleep stage, two at
-    one time, lengths that are not `epoch_seconds`.
+    A mark without a duration is one sleep epoch. A longer one is as many epochs as fit, and the rest is left out. A
+    much shorter one is a sleep epoch if the next mark is an epoch away, else it is left out.
+    Raises UserError: no sleep stage, two at one time, durations that are not `epoch_seconds`.
     """
     stages = sorted((mark for mark in marks if mark.text in layout.labels), key=lambda mark: mark.onset_s)
     others = [mark for mark in marks if mark.text not in layout.labels]
     ignored = Counter(mark.text for mark in others)
     if not stages:
-        seen = ", ".join(repr(text) for text, _ in ignored.most_common(3)) or "none at all"
-        raise UserError(f"{path}: holds no sleep stage of scoring.labels; what it says: {seen}")
+        seen = ", ".join(repr(text) for text, _ in ignored.most_common(3)) or "no text at all"
+        raise UserError(f"{path}: holds no sleep stage of scoring.labels; it holds {seen}")
     once = _each_once(stages)
-    remarks = [f"{WARNING}{len(stages) - len(once)} sleep stages are said twice"] if len(once) < len(stages) else []
+    remarks = [f"{WARNING}{len(stages) - len(once)} sleep stages are written twice"] if len(once) < len(stages) else []
     if layout.changes_only:
         once, more = _until_the_next(stages, layout)
         remarks += more
@@ -62,12 +62,12 @@ def sleep_epochs(path: Path, marks: Sequence[Mark], layout: LabelLayout, epoch_s
 
 
 def _instant(mark: Mark) -> int:
-    """Its onset, ms, so that rounding does not tell two apart."""
+    """The onset in ms, so that two rounded onsets are equal."""
     return round(mark.onset_s * 1000)
 
 
 def _each_once(stages: Sequence[Mark]) -> list[Mark]:
-    """Without those that say the same again."""
+    """Without duplicates."""
     seen: dict[tuple[int, float, str], Mark] = {}
     for mark in stages:
         seen.setdefault((_instant(mark), mark.duration_s, mark.text), mark)
@@ -75,7 +75,7 @@ def _each_once(stages: Sequence[Mark]) -> list[Mark]:
 
 
 def _until_the_next(stages: Sequence[Mark], layout: LabelLayout) -> tuple[list[Mark], list[str]]:
-    """Each mark until the next, and what to say of them; of several at one instant the last written counts."""
+    """Each mark until the next, and remarks. Of several marks at one instant, the last written counts."""
     last = {_instant(mark): mark for mark in stages}
     replaced = sum(layout.labels[mark.text] != layout.labels[last[_instant(mark)].text] for mark in stages)
     remarks = [f"{WARNING}{replaced} sleep stages are replaced by another at the same instant"] if replaced else []
@@ -84,7 +84,7 @@ def _until_the_next(stages: Sequence[Mark], layout: LabelLayout) -> tuple[list[M
 
 
 def _runs(stages: Sequence[Mark], layout: LabelLayout, epoch_seconds: float) -> list[_Run]:
-    """Each mark as whole sleep epochs; 0 of them where it is shorter than one."""
+    """Each mark as whole sleep epochs, none if it is shorter than one."""
     room = [b.onset_s - a.onset_s for a, b in pairwise(stages)]
     short = [0 < mark.duration_s < SHORT * epoch_seconds for mark in stages]
     apart = [space >= epoch_seconds - TOLERANCE_S for space in room]
@@ -106,13 +106,11 @@ def _runs(stages: Sequence[Mark], layout: LabelLayout, epoch_seconds: float) -> 
 
 
 def _check_lengths(path: Path, stages: Sequence[Mark], runs: Sequence[_Run], epoch_seconds: float) -> list[str]:
-    """What to say of durations that are no sleep epochs. Raises UserError where most are none."""
+    """Remarks on durations that are no sleep epochs. Raises UserError if most are not."""
     odd = [run for run in runs if not run.epochs]
     if len(odd) > len(runs) / 2:
         usual = Counter(mark.duration_s for mark in stages).most_common(1)[0][0]
-        raise UserError(
-            f"{path}: its sleep stages last {usual:g} s, most of them, where epoch_seconds is {epoch_seconds:g}"
-        )
+        raise UserError(f"{path}: most of its sleep stages last {usual:g} s, but epoch_seconds is {epoch_seconds:g}")
     remarks = []
     if stretched := sum(run.stretched for run in runs):
         remarks.append(f"{WARNING}{stretched} sleep stages last far below {epoch_seconds:g} s, taken as that long")
@@ -135,7 +133,7 @@ def _check_overlap(path: Path, runs: Sequence[_Run], epoch_seconds: float) -> No
 
 
 def _check_cover(onset: np.ndarray, others: Sequence[Mark], epoch_seconds: float) -> list[str]:
-    """What to say of the time between the first and the last sleep epoch that has no label."""
+    """Remarks on unlabelled time between the first and the last sleep epoch."""
     remarks = []
     span = round((onset[-1] - onset[0]) / epoch_seconds) + 1
     if len(onset) < FEW * span:
@@ -152,5 +150,5 @@ def _check_cover(onset: np.ndarray, others: Sequence[Mark], epoch_seconds: float
     )
     if unnamed:
         named = ", ".join(f"{text!r} ({count})" for text, count in unnamed.most_common(5))
-        remarks.append(f"{WARNING}where no sleep stage is, it says {named}, which scoring.labels does not name")
+        remarks.append(f"{WARNING}between sleep stages stands {named}, which scoring.labels does not name")
     return remarks

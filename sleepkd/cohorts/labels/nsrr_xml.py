@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from xml.etree import ElementTree
 
-from sleepkd.cohorts.labels.marks import sleep_epochs
+from sleepkd.cohorts.labels.marks import as_sleep_epochs
 from sleepkd.cohorts.labels.scored import LabelLayout, Mark, ScoredFile
 from sleepkd.errors import UserError
 
@@ -12,10 +12,10 @@ STAGES = "Stages|Stages"
 
 
 def read_nsrr_xml(path: Path, layout: LabelLayout, epoch_seconds: float) -> ScoredFile:
-    """Events of type Stages|Stages; what `labels` names is their concept: Wake|0, Stage 1 sleep|1 … REM sleep|5.
+    """Events of type Stages|Stages. The keys of `labels` are their concepts: Wake|0, Stage 1 sleep|1 … REM sleep|5.
 
-    Onsets count from the first sample. Other events are counted and left aside. Raises UserError: no such XML, a
-    document type or entities (which this format has no use for), no sleep stage.
+    Onsets count from the first sample. Other events are counted and ignored.
+    Raises UserError for other XML, for a document type or entities (a risk without a use here), and for no sleep stage.
     """
     try:
         content = path.read_bytes()
@@ -40,7 +40,7 @@ def read_nsrr_xml(path: Path, layout: LabelLayout, epoch_seconds: float) -> Scor
     unknown = sorted({mark.text for mark in marks} - layout.labels.keys())
     if unknown:
         raise UserError(f"{path}: sleep stage {unknown[0]!r} is not in scoring.labels")
-    return sleep_epochs(path, marks, layout, epoch_seconds)
+    return as_sleep_epochs(path, marks, layout, epoch_seconds)
 
 
 def _seconds(path: Path, number: int, event: ElementTree.Element, tag: str) -> float:

@@ -1,4 +1,4 @@
-"""What readers of scoring files share: what a dataset YAML says of the labels, and what a file says of the night."""
+"""What readers of scoring files share: the section `scoring` of a dataset YAML, and the content of a file."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,12 +11,15 @@ from sleepkd.data.hypnogram import SLEEP_STAGES, UNSCORED, UNSCORED_NAME, Hypnog
 
 @dataclass(frozen=True)
 class LabelLayout:
-    """Where the labels are and how they are written.
+    """The section `scoring` of a dataset YAML: the files of the labels and how they are written.
 
-    files: beside the signals, or as a path from the raw folder; the first that exists. {name} as in `Cohort.signals`.
-    others: the files of further scorers of the same nights, all that exist; the same format.
-    labels: what the file says -> W, N1, N2, N3, REM or unscored. format: a key of `LABELS`. clock: how the scoring's
-    time is that of the signals, see clock.py. changes_only: a sleep stage is written only where it begins.
+    files: templates of names beside the signals, or of paths from the raw folder; the first that exists is read. {name}
+    is a group of `Cohort.files`.
+    others: templates for further scorers of the same nights, in the same format; all that exist are read.
+    labels: text in the file -> W, N1, N2, N3, REM or unscored.
+    format: a key of `LABELS`.
+    clock: how the times of scoring and signals are aligned, see clock.py.
+    changes_only: a sleep stage is written only where it begins.
     """
 
     files: tuple[str, ...]
@@ -27,14 +30,14 @@ class LabelLayout:
     others: tuple[str, ...] = ()
 
     def check(self, epoch_seconds: Sequence[float]) -> None:
-        """Refuse impossible values by key; epoch_seconds: every length of sleep epochs in the cohort."""
+        """Raise UserError for impossible values. epoch_seconds: every length of sleep epochs in the cohort."""
         for text, stage in self.labels.items():
             known = stage in (*SLEEP_STAGES, UNSCORED_NAME)
             require(known, f"scoring.labels.{text}", f"{stage!r} is none of {', '.join(SLEEP_STAGES)}, unscored")
 
 
 class Mark(NamedTuple):
-    """A line of a scoring file. duration_s: 0 where the file gives none."""
+    """A line of a scoring file. duration_s: 0 if the file gives none."""
 
     onset_s: float
     duration_s: float
@@ -42,11 +45,11 @@ class Mark(NamedTuple):
 
 
 class ScoredFile(NamedTuple):
-    """What a scoring file says.
+    """The content of a scoring file.
 
-    start: when it begins, None where onsets count from the first sample of the signals. ignored: what it holds besides
-    sleep stages. remarks: what is odd about it, "WARNING: …" where a person should look at it. to_the_end: the last
-    sleep stage lasts as long as the signals do.
+    start: when it begins; None: onsets count from the first sample of the signals. ignored: texts that are no sleep
+    stages, and how often each occurs. remarks: what is odd, with "WARNING: " before what a person should look at.
+    to_the_end: the last sleep stage lasts until the end of the signals.
     """
 
     hypnogram: Hypnogram
@@ -57,5 +60,5 @@ class ScoredFile(NamedTuple):
 
 
 def label_index(stage: str) -> int:
-    """The label of a sleep stage's name, `UNSCORED` for "unscored"."""
+    """The label of a sleep stage by its name; `UNSCORED` for "unscored"."""
     return UNSCORED if stage == UNSCORED_NAME else SLEEP_STAGES.index(stage)

@@ -1,4 +1,4 @@
-"""Sleep stages as text, a value per line."""
+"""Sleep stages as text, one value per line."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,15 +25,15 @@ class ValuesLayout(LabelLayout):
         """As `LabelLayout.check`."""
         super().check(epoch_seconds)
         divides = self.value_seconds > 0 and not any(length % self.value_seconds for length in epoch_seconds)
-        require(divides, "scoring.value_seconds", "must divide epoch_seconds where scoring.format is values")
+        require(divides, "scoring.value_seconds", "must divide epoch_seconds")
 
 
 def read_values(path: Path, layout: ValuesLayout, epoch_seconds: float) -> ScoredFile:
-    """A text file with one value per line for every `value_seconds`, from the first sample of the recording on.
+    """A text file with one value per line for every `value_seconds`, from the first sample of the recording.
 
-    A blank line between two values is a value that nobody gave. A sleep epoch of `epoch_seconds` whose values differ is
-    unscored; one cut off at the end is dropped. Raises UserError where a value has no sleep stage or the file is too
-    short.
+    A blank line between values counts as unscored. So does a sleep epoch of `epoch_seconds` whose values differ. One
+    that is cut off at the end is dropped.
+    Raises UserError for a value without a sleep stage, and for less than one sleep epoch.
     """
     lines = read_lines(path)[layout.header_lines :]
     values = [line.strip(" \t\"',;") for line in lines]

@@ -1,12 +1,60 @@
-"""Readers of signal files: a format is a file here and a line in `SIGNALS`: a `SignalFile`, made of a path."""
+"""Readers of signals: a format is one file here and one entry of `SIGNALS`.
 
-from sleepkd.cohorts.signals.derivation import Derivation, DerivedSignal, SignalFile
+A reader is a subclass of `SignalFile`, made of a path. It raises UserError, naming the file, for a file that it cannot
+read.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from sleepkd.cohorts.endings import format_by_ending
+from sleepkd.cohorts.signals.derivation import Derivation, DerivedSignal
 from sleepkd.cohorts.signals.edf import EdfFile
-from sleepkd.cohorts.signals.wfdb import WfdbRecord
+from sleepkd.cohorts.signals.signal_file import SignalFile
+from sleepkd.cohorts.signals.signal_table import SignalTable
+from sleepkd.cohorts.signals.wfdb_record import WfdbRecord
 
-SIGNALS: dict[str, type[SignalFile]] = {
-    "edf": EdfFile,
-    "wfdb": WfdbRecord,
+
+class SignalFormat(NamedTuple):
+    """How a format of signals is read.
+
+    reader: opens a file. endings: of file names, lower case, that the format claims if no dataset YAML names a format.
+    takes_rate: whether the reader takes samples per second as a second argument (None: the file states them).
+    """
+
+    reader: Callable[..., SignalFile]
+    endings: tuple[str, ...] = ()
+    takes_rate: bool = False
+
+
+SIGNALS: dict[str, SignalFormat] = {
+    "edf": SignalFormat(EdfFile, (".edf", ".bdf", ".rec")),
+    "wfdb": SignalFormat(WfdbRecord, (".hea",)),
+    "table": SignalFormat(SignalTable, (".csv", ".tsv", ".txt", ".npz", ".npy"), takes_rate=True),
 }
 
-__all__ = ["SIGNALS", "Derivation", "DerivedSignal", "SignalFile"]
+
+def signal_format(path: Path) -> str | None:
+    """The format that claims the ending of a file's name; None: no format does."""
+    return format_by_ending({name: entry.endings for name, entry in SIGNALS.items()}, path)
+
+
+def open_signals(path: Path, format: str, rate_hz: float | None = None) -> SignalFile:
+    """A file of signals, opened by a format of `SIGNALS`. Raises UserError for a file that the format cannot read.
+
+    rate_hz: samples per second, for formats that do not state them.
+    """
+    entry = SIGNALS[format]
+    return entry.reader(path, rate_hz) if entry.takes_rate else entry.reader(path)
+
+
+__all__ = [
+    "SIGNALS",
+    "Derivation",
+    "DerivedSignal",
+    "SignalFile",
+    "SignalFormat",
+    "open_signals",
+    "signal_format",
+]

@@ -7,19 +7,19 @@ import numpy as np
 from sleepkd.cohorts.clock import Start
 from sleepkd.cohorts.edf.records import EdfRecords
 from sleepkd.cohorts.remarks import WARNING
-from sleepkd.cohorts.signals.derivation import ChannelSamples, SignalFile
+from sleepkd.cohorts.signals.signal_file import ChannelSamples, SignalFile
 from sleepkd.errors import UserError
 
-# Stores so far were read through MNE 1.13 (mne/io/edf/edf.py), which goes by way of volts where it knows the unit.
-# So does `channel`, so that a recording prepared anew is the same to the last bit.
+# MNE 1.13 (mne/io/edf/edf.py) converts units that it knows to volts. `channel` does so too, and back, so that the
+# samples equal those of MNE to the last bit.
 _BY_WAY_OF_VOLTS = {"uV": 1e-6, "\xb5V": 1e-6, "\x83\xcaV": 1e-6, "mV": 1e-3}
 
 
 class EdfFile(SignalFile):
-    """An EDF file, found whole; channels are told apart by their index: nothing keeps two from having one name.
+    """An opened, complete EDF, EDF+ or BDF file. Channels go by their index, because two may have one name.
 
-    seconds: from its first sample to its last, gaps included. gaps: (start, end), s; the signal is a straight line
-    there. remarks: what is odd about the file. Raises UserError where it is damaged or cut off.
+    seconds: from the first sample to the last, gaps included. gaps: (start, end), s; the signals are straight lines
+    there. Raises UserError for a file that is damaged or cut off.
     """
 
     def __init__(self, path: Path):
@@ -38,15 +38,15 @@ class EdfFile(SignalFile):
         self.remarks = list(records.remarks)
         if records.header.interrupted and records.record_onsets is None:
             self.remarks.append(
-                f"{WARNING}is marked as interrupted (EDF+D) and does not say where, taken as it runs on"
+                f"{WARNING}is marked as interrupted (EDF+D) without the times of its records, read as continuous"
             )
 
     def start(self) -> Start:
-        """When the recording starts, to the fraction of a second that EDF+ adds to the header's time."""
+        """When the recording starts, to the fraction of a second that EDF+ adds to the time of the header."""
         return self._records.start
 
     def _in_time(self, samples: np.ndarray, rate: float) -> np.ndarray:
-        """Samples laid where their records say; a straight line over each gap, which whoever reads them masks."""
+        """Samples at the times of their records, with a straight line over each gap, which readers mask."""
         if not self._gaps:
             return samples
         per_record = round(rate * self._records.seconds_per_record)
@@ -63,7 +63,7 @@ class EdfFile(SignalFile):
         return out
 
     def channel(self, index: int) -> ChannelSamples:
-        """The numbers that a channel's header makes of its samples, or the samples where it has no range."""
+        """The physical numbers of a channel; the stored ones if its header has no range."""
         channel = self._records.header.channels[self._channels[index]]
         values = self._records.samples(self._channels[index]).astype(np.float64)
         known = channel.has_range

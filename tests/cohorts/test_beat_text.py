@@ -1,4 +1,4 @@
-"""Exports of straps and watches, each holding the same beats."""
+"""Exports of chest straps and watches, all of the same heartbeats."""
 
 import datetime
 from pathlib import Path
@@ -6,13 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sleepkd.cohorts import beats
 from sleepkd.errors import UserError
-from sleepkd.prediction.beat_files import is_beat_file, read_beats
 
 drawn = np.random.default_rng(1)
 RR = np.round(drawn.normal(0.95, 0.04, 1500), 3)
 RECORD = '<Record type="HKQuantityTypeIdentifierHeartRate" startDate="{} +0100" value="{}"/>'
 BEATS = np.concatenate([[0.0], np.cumsum(RR)])
+
+
+def read_beats(path: Path) -> np.ndarray:
+    form = beats.beat_format(path, holds_beats=True)
+    entry = beats.BEATS[form]
+    return entry.read(path, entry.layout(files=(path.name,), format=form))
 
 
 def written(path: Path, lines: list[str]) -> Path:
@@ -51,7 +57,7 @@ def test_polar_sensor_logger_sends_intervals_in_packets(tmp_path: Path) -> None:
         )
         lines += [f"{moment};{1000 * x:.0f}" for x in RR[k : k + 2]]
     path = written(tmp_path / "Polar_H10_RR.txt", lines)
-    assert is_beat_file(path)
+    assert beats.beat_format(path) == "text"
     np.testing.assert_allclose(read_beats(path), BEATS, atol=3e-3)
 
 
@@ -88,11 +94,11 @@ def test_the_last_night_of_an_export_of_apple_health(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "lines", "said"),
     [
-        ("a.csv", ["rr", "5", "6", "7"], "are no heart's, neither in s nor in ms"),
+        ("a.csv", ["rr", "5", "6", "7"], "which is no RR interval in s or in ms"),
         ("b.csv", ["hr", "60", "61"], "has a heart rate but no column of times"),
         ("c.csv", ["rr,note", "0.9,a", ",b", "0.8,c"], "has a blank interval and no times"),
         ("d.csv", ["colour", "1", "2"], "none of its columns is one of beats: colour"),
-        ("e.csv", ["rr", "0.9", "fast"], "could not convert|fast"),
+        ("e.csv", ["rr", "0.9", "fast"], "line 3: 'fast' is no number"),
         ("f.xml", ["<a>"], "is no export of Apple Health"),
         ("g.xml", ["<a></a>"], "holds no heart rate"),
         ("h.csv", [], "is empty"),

@@ -1,4 +1,4 @@
-"""What readers of beats share: what a dataset YAML says of them."""
+"""Where a recording's file of heartbeats is, and the order of beat times that every reader returns."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +10,17 @@ from sleepkd.errors import UserError
 
 @dataclass(frozen=True)
 class BeatLayout:
-    """Where the beats are. files: as `LabelLayout.files`; format: a key of `BEATS`."""
+    """The section `beats` of a dataset YAML.
+
+    files: templates of file names, as `LabelLayout.files`. format: a key of `BEATS`.
+    """
 
     files: tuple[str, ...]
     format: str
 
 
-def in_order(path: Path, times: np.ndarray) -> np.ndarray:
-    """Beat times in order, each once. Raises UserError where there is none or one is no time."""
+def ordered_beats(path: Path, times: np.ndarray) -> np.ndarray:
+    """Beat times (beats,) float64 in order, duplicates removed. Raises UserError for no beat, or an infinite time."""
     if not len(times):
         raise UserError(f"{path}: holds no beat")
     if not np.isfinite(times).all():

@@ -1,4 +1,4 @@
-"""Sleep stages as a table: CSV, tabs or white space, a row per sleep epoch, per run, or per change."""
+"""Sleep stages as a table: CSV, tabs or white space; one row per sleep epoch, per run, or per change."""
 
 import math
 import re
@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Literal
 
 from sleepkd.cohorts.clock import DAY, Start
-from sleepkd.cohorts.labels.marks import sleep_epochs
+from sleepkd.cohorts.labels.marks import as_sleep_epochs
 from sleepkd.cohorts.labels.scored import LabelLayout, Mark, ScoredFile
 from sleepkd.cohorts.remarks import WARNING
-from sleepkd.cohorts.text import as_number, cell, column, read_table
+from sleepkd.cohorts.text import as_number, cell, column_index, read_table
 from sleepkd.config import require
 from sleepkd.errors import UserError
 
@@ -21,13 +21,14 @@ _CLOCK = re.compile(r"(\d{1,2})[:.](\d{2})[:.](\d{2}(?:[.,]\d+)?)\s*([AaPp][Mm])
 
 
 @dataclass(frozen=True)
-class TableLayout(LabelLayout):
-    """Columns by name, or by number where there is no header: the first is 1.
+class StageTableLayout(LabelLayout):
+    """The section `scoring` of a dataset YAML, of format "table".
 
-    stage: of several scorers side by side, this one's. onset: left out where rows follow one another, a sleep epoch
-    each. duration: left out where rows have none. time: what onsets are; "clock" is a time of day, which may pass
-    midnight once, "sleep_epochs" the number of a sleep epoch, the first is 1. header: what the line of names begins
-    with; left out, it is the first line.
+    stage, onset, duration: columns by name, or by number (from 1) in a table without a header. stage also chooses one
+    of several scorers. onset "": each row is one sleep epoch, in order. duration "": rows have no duration.
+    time: the unit of onsets; "clock" is a time of day, which may pass midnight once; "sleep_epochs" is the number of
+    the sleep epoch, from 1.
+    header: what the line of names begins with; "" is the first line.
     """
 
     stage: str = "stage"
@@ -45,17 +46,19 @@ class TableLayout(LabelLayout):
         require(bool(self.stage), "scoring.stage", "names no column")
 
 
-def read_stage_table(path: Path, layout: TableLayout, epoch_seconds: float) -> ScoredFile:
-    """A table with a column of sleep stages, and of onsets and durations where it has them.
+def read_stage_table(path: Path, layout: StageTableLayout, epoch_seconds: float) -> ScoredFile:
+    """A table with a column of sleep stages, and perhaps columns of onsets and durations.
 
-    Rows that hold no sleep stage are counted, whatever else they hold; those too short for one are said. Raises
-    UserError: a column missing, a sleep stage whose onset or duration is none, no sleep stage.
+    Rows without a sleep stage are counted and ignored; rows that are too short to hold one are warned of.
+    Raises UserError: a missing column, a sleep stage without a valid onset or duration, no sleep stage.
     """
     names, rows = read_table(path, layout.delimiter, layout.header if layout.has_header else None)
-    stage = column(path, names, layout.stage)
-    onset = column(path, names, layout.onset) if layout.onset else None
-    duration = column(path, names, layout.duration) if layout.duration else None
-    marks, first, before, unplaced, short = [], None, 0.0, Counter(), []
+    stage = column_index(path, names, layout.stage)
+    onset = column_index(path, names, layout.onset) if layout.onset else None
+    duration = column_index(path, names, layout.duration) if layout.duration else None
+    marks: list[Mark] = []
+    first: float | None = None
+    before, unplaced, short = 0.0, Counter[str](), list[int]()
     for k, (number, cells) in enumerate(rows):
         if stage >= len(cells):
             short.append(number)
@@ -74,7 +77,7 @@ def read_stage_table(path: Path, layout: TableLayout, epoch_seconds: float) -> S
             at += DAY if at < before - DAY / 2 else 0.0
             before = at
         marks.append(Mark(at - (first or 0.0), lasts, text))
-    scored = sleep_epochs(path, marks, layout, epoch_seconds)
+    scored = as_sleep_epochs(path, marks, layout, epoch_seconds)
     remarks = list(scored.remarks)
     if short:
         remarks.append(f"{WARNING}{len(short)} rows are too short to hold a sleep stage, the first is line {short[0]}")
@@ -84,9 +87,9 @@ def read_stage_table(path: Path, layout: TableLayout, epoch_seconds: float) -> S
 
 
 def _onset(
-    path: Path, number: int, cells: Sequence[str], index: int, layout: TableLayout, epoch_seconds: float
+    path: Path, number: int, cells: Sequence[str], index: int, layout: StageTableLayout, epoch_seconds: float
 ) -> float:
-    """Seconds, from midnight where the layout says that they are of the clock."""
+    """Seconds; from midnight for times of the clock."""
     text = cell(path, number, cells, index)
     if layout.time == "clock":
         return _time_of_day(path, number, text)
@@ -99,7 +102,7 @@ def _onset(
 
 
 def _duration(path: Path, number: int, cells: Sequence[str], index: int) -> float:
-    """Seconds, 0 where the row gives none."""
+    """Seconds; 0 if the row gives none."""
     text = cell(path, number, cells, index)
     return 0.0 if text.lower() in ("", "n/a") else _finite(path, number, text, "duration in seconds")
 

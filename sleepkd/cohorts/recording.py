@@ -1,0 +1,154 @@
+"""Read the files of one night: signals by kind, heartbeats, labels. `prepare` and `predict` both read through here."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from sleepkd.cohorts.alignment import align_scoring
+from sleepkd.cohorts.beats import BEATS, BeatLayout
+from sleepkd.cohorts.clock import Start
+from sleepkd.cohorts.labels import LABELS, LabelLayout, ScoredFile
+from sleepkd.cohorts.remarks import WARNING
+from sleepkd.cohorts.signals import Derivation, DerivedSignal, SignalFile
+from sleepkd.data.hypnogram import UNSCORED, Hypnogram
+from sleepkd.data.signal_kinds import SIGNAL_KINDS
+from sleepkd.errors import UserError
+
+SAME_GRID = 0.9
+"""Share of another scorer's sleep epochs that must begin with one of the first scorer's."""
+
+
+@dataclass(frozen=True)
+class BeatFile:
+    """A file of heartbeats, and the section `beats` that describes it."""
+
+    path: Path
+    layout: BeatLayout
+
+
+@dataclass(frozen=True)
+class LabelFile:
+    """A scoring file, the section `scoring` that describes it, and the files of further scorers."""
+
+    path: Path
+    layout: LabelLayout
+    epoch_seconds: float
+    others: tuple[Path, ...] = ()
+
+    def read(self, path: Path) -> ScoredFile:
+        """One of these files."""
+        return LABELS[self.layout.format].read(path, self.layout, self.epoch_seconds)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """The files of one night, read.
+
+    path: the file that names the recording.
+    seconds: from the first sample to the last; without signals, to the end of the last sleep epoch or the last beat.
+    signals: by kind, at the recorded rate and in the unit of the kind.
+    beats: times of R peaks (beats,), s from the first sample, from a file of heartbeats; None without one.
+    hypnogram: the sleep epochs within the signals; None for an unlabelled recording.
+    other_scorings: labels (N,) int8 of further scorers for the sleep epochs of the hypnogram, by file name.
+    ignored_annotations: texts in the scoring file that are no sleep stages, and how often each occurs.
+    start: when the recording starts, if its file states it.
+    gaps: (start, end), s, where nothing was recorded.
+    remarks: what is odd, with "WARNING: " before what a person should look at.
+    """
+
+    path: Path
+    seconds: float
+    signals: dict[str, DerivedSignal] = field(default_factory=dict)
+    beats: np.ndarray | None = None
+    hypnogram: Hypnogram | None = None
+    other_scorings: dict[str, np.ndarray] = field(default_factory=dict)
+    ignored_annotations: dict[str, int] = field(default_factory=dict)
+    start: Start | None = None
+    gaps: tuple[tuple[float, float], ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+def read_recording(
+    path: Path,
+    signal_file: SignalFile | None = None,
+    derivations: Mapping[str, Sequence[Derivation]] | None = None,
+    beat_file: BeatFile | None = None,
+    label_file: LabelFile | None = None,
+) -> Recording:
+    """The files of one night, read.
+
+    path: the file that names the recording. signal_file: opened; None for a recording without signals.
+    derivations: by kind, of the signals to read.
+    Raises UserError: a file that cannot be read, a derivation that no channel fits, labels of another night.
+    """
+    scored = label_file.read(label_file.path) if label_file else None
+    beats = BEATS[beat_file.layout.format].read(beat_file.path, beat_file.layout) if beat_file else None
+    seconds = signal_file.seconds if signal_file else _end(scored, beats)
+    if beats is not None:
+        beats = beats[(beats >= 0) & (beats <= seconds)]
+    start = signal_file.start() if signal_file else None
+    remarks = [*signal_file.remarks, *_gap_remarks(signal_file)] if signal_file else []
+    hypnogram, others = None, {}
+    if label_file and scored:
+        hypnogram, more = align_scoring(scored, start, seconds, label_file.layout.clock, label_file.path, path)
+        remarks += more
+        for other in label_file.others:
+            others[other.name] = _other_labels(label_file, other, start, seconds, hypnogram, path)
+    signals = {}
+    if signal_file:
+        for name, choices in (derivations or {}).items():
+            signals[name] = signal_file.derive(choices, SIGNAL_KINDS[name].unit)
+    return Recording(
+        path=path,
+        seconds=seconds,
+        signals=signals,
+        beats=beats,
+        hypnogram=hypnogram,
+        other_scorings=others,
+        ignored_annotations=scored.ignored if scored else {},
+        start=start,
+        gaps=tuple(signal_file.gaps) if signal_file else (),
+        remarks=(*remarks, *(remark for signal in signals.values() for remark in signal.remarks)),
+    )
+
+
+def gap_text(gaps: Sequence[tuple[float, float]]) -> str:
+    """The gaps of a recording in words."""
+    start, end = gaps[0]
+    more = f" and {len(gaps) - 1} more times" if len(gaps) > 1 else ""
+    return f"was interrupted for {end - start:.4g} s after {start:.6g} s{more}"
+
+
+def _gap_remarks(signal_file: SignalFile) -> list[str]:
+    return [f"{WARNING}{gap_text(signal_file.gaps)}: masked"] if signal_file.gaps else []
+
+
+def _end(scored: ScoredFile | None, beats: np.ndarray | None) -> float:
+    """The end of the last sleep epoch, or the last beat, s."""
+    last_beat = 0.0 if beats is None else float(beats[-1])
+    if scored is None:
+        return last_beat
+    return max(last_beat, float(scored.hypnogram.onset_s[-1] + scored.hypnogram.duration_s[-1]))
+
+
+def _other_labels(
+    label_file: LabelFile, other: Path, start: Start | None, seconds: float, hypnogram: Hypnogram, path: Path
+) -> np.ndarray:
+    """(N,) int8: the labels of another scorer for the sleep epochs of a hypnogram, unscored where there is none.
+
+    Raises UserError for a scorer with other sleep epochs.
+    """
+    scored, _ = align_scoring(label_file.read(other), start, seconds, label_file.layout.clock, other, path)
+    _, ours, theirs = np.intersect1d(
+        np.rint(1000 * hypnogram.onset_s), np.rint(1000 * scored.onset_s), return_indices=True
+    )
+    if len(theirs) < SAME_GRID * len(scored):
+        raise UserError(
+            f"{other}: {len(scored) - len(theirs)} of its {len(scored)} sleep epochs begin where none of the first "
+            "scoring's does"
+        )
+    labels = np.full(len(hypnogram), UNSCORED, dtype=np.int8)
+    labels[ours] = scored.labels[theirs]
+    return labels
