@@ -54,7 +54,7 @@ def _prepare(args: argparse.Namespace, cohort: Cohort) -> int:
     if cohort.format == NONE and args.no_beats:
         raise UserError(f"--no-beats: cohort {cohort.name} has nothing but heartbeats")
     if not args.no_beats and any(SIGNAL_KINDS[name].has_heartbeats for name in cohort.signals):
-        require_extra("sleepecg", "evaluate", "sleepkd prepare without --no-beats")
+        require_extra("sleepecg", "prepare", "sleepkd prepare without --no-beats")
     found = _share(find_recordings(cohort, args.raw), args.shard)
     settings = StoreSettings(cohort.name, args.rate, args.resample)
     create_store(args.out, settings)

@@ -51,7 +51,7 @@ def download(cohort: Cohort, raw: Path) -> str:
 
 def _fetch(version: str, folder: Path, name: str, raw: Path) -> None:
     """One file of name/version."""
-    require_extra("wfdb", "evaluate", "--download")
+    require_extra("wfdb", "prepare", "--download")
     from wfdb.io import download as physionet  # here: it imports pandas
 
     subfolder, _, file = name.rpartition("/")

@@ -14,7 +14,7 @@ def read_annotations(path: Path) -> tuple[np.ndarray, list[str], list[str]]:
     The rate is that of the annotation file or of the header (.hea) beside it.
     Raises UserError for a file that is damaged, cut off, or has no rate.
     """
-    require_extra("wfdb", "evaluate", f"{path}: WFDB annotations")
+    require_extra("wfdb", "prepare", f"{path}: WFDB annotations")
     import wfdb  # here: it imports pandas, which no other format needs
 
     try:

@@ -89,7 +89,7 @@ def detect_in_block(block: np.ndarray, rate_hz: float) -> np.ndarray:
     """R peaks (beats,) of a stretch of an ECG (samples,) whose R waves point up, s from its first sample."""
     if not np.ptp(block) > 0:
         return np.zeros(0)
-    require_extra("sleepecg", "evaluate", "detecting heartbeats")
+    require_extra("sleepecg", "prepare", "detecting heartbeats")
     from sleepecg import detect_heartbeats
 
     dense_hz = rate_hz if rate_hz >= ADVISED_HZ else DENSE_HZ

@@ -18,7 +18,7 @@ class WfdbRecord(SignalFile):
     """A record, opened by its header. Raises UserError for one that is damaged, interrupted, or without signals."""
 
     def __init__(self, path: Path):
-        require_extra("wfdb", "evaluate", f"{path}: WFDB records")
+        require_extra("wfdb", "prepare", f"{path}: WFDB records")
         import wfdb  # here: it imports pandas, which no other format needs
 
         self.path = path
