@@ -11,15 +11,19 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from launch import tiny
+from launch import tiny, tiny_night
 
 import train_ddp
 from sleepkd import prepare
+from sleepkd.checkpoints.trained import load_trained
 from sleepkd.cohorts.labels import LABELS, LabelFormat
 from sleepkd.cohorts.signals import SIGNALS, SignalFormat, signal_format
 from sleepkd.config import from_dict
 from sleepkd.data.inputs import BeatsInput, SignalInput
-from sleepkd.data.segments import Batch
+from sleepkd.data.nights import open_nights
+from sleepkd.data.segments import STUDENT, Batch, Segments
+from sleepkd.data.signal_kinds import SIGNAL_KINDS, SignalKind
+from sleepkd.data.stage_inputs import resolve
 from sleepkd.data.store import Store
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError
@@ -54,7 +58,7 @@ def module(request, monkeypatch) -> ModuleType:
 
 def test_the_page_has_a_file_per_recipe():
     names = {Path(path).stem for path in CODE}
-    assert {"direction", "virtual", "pair"} <= names and len(YAMLS) >= 4
+    assert {"direction", "virtual", "pair"} <= names and len(YAMLS) >= 6
 
 
 @pytest.mark.parametrize("module", ["direction"], indirect=True)
@@ -103,6 +107,38 @@ def test_a_network(module, monkeypatch):
     signals = {name: torch.randn(2, 1, *item.shape(600)) for name, item in inputs.items()}
     assert network(signals).shape == (2, 60, 4)
     network.get_submodule(network.bottleneck)
+
+
+def test_an_input_signal(tmp_path, monkeypatch):
+    """A belt of 64 Hz in a table: stored at 10 Hz, read beside the ECG, and trained on for one update."""
+    ((name, entry),) = re.findall(r"`SIGNAL_KINDS`:\n\n```python\n\"(\w+)\": (.*?),\n```", PAGE, re.DOTALL)
+    monkeypatch.setitem(SIGNAL_KINDS, name, eval(entry, {"SignalKind": SignalKind}))
+    raw, t = tmp_path / "raw", np.arange(300 * 64) / 64
+    raw.mkdir()
+    for k in range(3):
+        belt = 5 + np.sin(2 * np.pi * t / 4 + k)
+        columns = np.stack([t, heartbeats(300, 64, k), belt], axis=1)
+        np.savetxt(raw / f"s{k}.csv", columns, fmt="%.6f", delimiter=",", header="time,ecg,thorax", comments="")
+        (raw / f"s{k}.txt").write_text("W\nN2\nN3\nR\nR\n" * 2)
+    (cohort,) = (values for values in YAMLS if values.get("name") == "belts")
+    (tmp_path / "belts.yaml").write_text(yaml.safe_dump(cohort))
+    arguments = ["--dataset", tmp_path / "belts.yaml", "--raw", raw, "--out", tmp_path / "store", "--rate", 64]
+    assert prepare.main([*map(str, arguments), "--no-beats"]) == 0
+    info = Store(tmp_path / "store").info("s0").signals
+    assert (info["ecg"].rate_hz, info["thorax"].rate_hz, info["thorax"].recorded_hz) == (64, 10, 64)
+
+    (tmp_path / "night_thorax.yaml").write_text(yaml.safe_dump(stage_yaml("night_thorax")))
+    config = load_config([str(tmp_path / "night_thorax.yaml")], tiny_night(tmp_path / "store", tmp_path))
+    inputs = resolve(config.stage.inputs, config.data, 64)
+    nights = open_nights(config.data.sources, "train")
+    read = Segments(nights, {STUDENT: inputs}, config.data)[np.array([0])].inputs[STUDENT]
+    assert (read["ecg"].shape, read["thorax"].shape) == ((1, 1, 300 * 64), (1, 1, 3000))
+    phase = int(nights[0].info.recording[1:])
+    expected = np.sin(2 * np.pi * np.arange(3000) / 40 + phase) / np.sqrt(2)  # the interquartile range of a sine
+    np.testing.assert_allclose(read["thorax"][0, 0, 50:-50], expected[50:-50], atol=0.03)
+    assert train_ddp.train(config, Processes("cpu")) == 0
+    trained = load_trained(config.run_directory / "last.pt")
+    assert trained.inputs == inputs and trained.checkpoint.position.epoch == 1
 
 
 def test_the_cohort_of_both_formats(tmp_path, monkeypatch):

@@ -33,11 +33,6 @@ def create_store(path: Path, settings: StoreSettings) -> None:
         (path / "recordings").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{path}: cannot be made: {error.strerror}") from None
-    write_settings(path, settings)
-
-
-def write_settings(path: Path, settings: StoreSettings) -> None:
-    """Write store.json."""
     write_text_atomically(path / "store.json", json.dumps({"format": FORMAT, **asdict(settings)}, indent=1) + "\n")
 
 
@@ -84,13 +79,3 @@ def to_int16(signal: np.ndarray) -> tuple[np.ndarray, float, float]:
     peak = float(np.max(np.abs(signal - offset)))
     scale = peak / 32767 if peak > 0 else 1.0
     return np.rint((signal - offset) / scale).astype(np.int16), scale, offset
-
-
-def add_to_recording(
-    folder: Path, info: RecordingInfo, beats: np.ndarray | None = None, beat_quality: np.ndarray | None = None
-) -> None:
-    """Replace recording.json, and the heartbeats if given, of the recording in `folder`."""
-    if beats is not None:
-        np.save(folder / "beats.npy", np.asarray(beats, dtype=np.float64))
-        np.save(folder / "beat_quality.npy", np.asarray(beat_quality, dtype=np.float32))
-    write_text_atomically(folder / "recording.json", to_json(info))
