@@ -12,9 +12,10 @@ from sleepkd.checkpoints.temperature import read_temperature, temperature_path
 from sleepkd.checkpoints.trained import TrainedNetwork, load_trained
 from sleepkd.cohorts.signals.derivation import DerivedSignal
 from sleepkd.data.hypnogram import UNSCORED_NAME
+from sleepkd.data.signal_kinds import SIGNAL_KINDS
 from sleepkd.data.store import Night
 from sleepkd.errors import UserError
-from sleepkd.prediction.recorded import night_of_beats, night_of_signal
+from sleepkd.prediction.recorded import night_of_beats, night_of_signal, signal_to_read
 from sleepkd.prediction.staged import StagedNight, stage_night
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
@@ -41,13 +42,13 @@ class Model:
         """Sleep stages (N,) and probabilities (N, K) of every 30 s of an ECG.
 
         signal: (samples,), in mV; in any unit if the network normalises by the night, as the shipped one does. For a
-        network that sees EEG: an EEG in µV. fs: samples per second.
+        network of another signal: that one, in the unit of its kind (EEG: µV). fs: samples per second.
         A sleep epoch without usable heartbeats is "unscored".
         Raises UserError for a signal that is not an ECG, or is shorter than ten minutes.
         """
-        name = "eeg" if "eeg" in self.trained.inputs else "ecg"
-        samples = np.asarray(signal, dtype=np.float64)
-        derived = DerivedSignal(samples, float(fs), name.upper(), "uV" if name == "eeg" else "mV")
+        name = signal_to_read(self.trained.inputs)
+        kind, samples = SIGNAL_KINDS[name], np.asarray(signal, dtype=np.float64)
+        derived = DerivedSignal(samples, float(fs), kind.label, kind.unit)
         return self._stages(lambda: night_of_signal(Path("the signal"), name, derived, self.trained.inputs))
 
     def predict_beats(self, times: np.ndarray | Sequence[float]) -> tuple[list[str], np.ndarray]:

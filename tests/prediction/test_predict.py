@@ -248,7 +248,7 @@ def test_a_missing_package_is_named_before_a_file_is_written(
 
 
 @pytest.mark.parametrize(
-    ("reading", "message"),
+    ("options", "message"),
     [
         (ReadingOptions(channel="EEG C3.*"), "is no ECG"),
         (ReadingOptions(channel="SpO2"), "has no channel SpO2; --channel names one of"),
@@ -256,10 +256,10 @@ def test_a_missing_package_is_named_before_a_file_is_written(
     ],
 )
 def test_a_rejected_recording_is_reported_with_the_reason(
-    reading: ReadingOptions, message: str, checkpoint: Path, psg: Path
+    options: ReadingOptions, message: str, checkpoint: Path, psg: Path
 ) -> None:
     with pytest.raises(UserError, match=message):
-        open_recording(psg, load_trained(checkpoint).inputs, reading)
+        open_recording(psg, load_trained(checkpoint).inputs, options)
 
 
 def test_files_of_the_same_name_get_folders_of_their_own(checkpoint: Path, psg: Path, tmp_path: Path) -> None:
