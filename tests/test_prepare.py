@@ -1,4 +1,4 @@
-"""From EDF files to a store: where labels land, what is stored, and what running again does."""
+"""From EDF files to a store: the times of labels, the stored signals, and a second run."""
 
 import csv
 import re
@@ -14,11 +14,11 @@ from sleepkd.data.store import Night, Store
 from tests.cohorts.mass import SECONDS, files_below, night, noise, run, sleep_epochs, summary, two_nights
 from tests.cohorts.raw import DREAMS, START, heartbeats, needs_dreams
 
-# --- an event at a label's onset lands where the store says ---
+# --- events at the onsets of labels ---
 
 
 def with_pulses(instants: list[float], rate_hz: float, sign: int = 1) -> np.ndarray:
-    """Noise of 10 with a narrow pulse of 2000 around each instant, wherever that lies between two samples."""
+    """Noise of 10 with a narrow pulse of 2000 at each instant, also between two samples."""
     x = noise(SECONDS, rate_hz)
     t = np.arange(len(x)) / rate_hz
     for instant in instants:
@@ -36,7 +36,7 @@ def centre_of_pulse(x: np.ndarray, about: float) -> float:
 @pytest.mark.parametrize("shift_s", [0.0, 7.0, -2.0])
 @pytest.mark.parametrize(("first", "standard"), [(3.2415, "aasm"), (0.0617, "aasm"), (8.9039, "rk")])
 @pytest.mark.parametrize("rate_hz", [256, 512, 255.5])
-def test_an_event_at_an_onset_lands_within_a_sample(tmp_path, rate_hz, first, standard, shift_s):
+def test_an_event_at_an_onset_is_stored_within_a_tenth_of_a_sample(tmp_path, rate_hz, first, standard, shift_s):
     """The scoring file starts `shift_s` after the signals, so its onsets count from there."""
     name, seconds = {"aasm": ("01-03-0001", 30.0), "rk": ("01-05-0001", 20.0)}[standard]
     annotations = sleep_epochs(first, int((SECONDS - first - 10) / seconds), seconds)
@@ -58,7 +58,7 @@ def test_an_event_at_an_onset_lands_within_a_sample(tmp_path, rate_hz, first, st
 
 
 @pytest.mark.filterwarnings("ignore:Creating EDF")
-def test_files_that_start_at_fractions_of_a_second(tmp_path):
+def test_files_that_start_at_a_fraction_of_a_second(tmp_path):
     start, scoring_start = (START + timedelta(seconds=s) for s in (0.25, 0.75))
     night(tmp_path, annotations=sleep_epochs(3.0, 5), start=start, scoring_start=scoring_start)
     assert run(tmp_path, tmp_path / "store").open("01-03-0001").hypnogram.onset_s[0] == pytest.approx(3.5, abs=1e-6)
@@ -100,7 +100,7 @@ def stored_signal(recording: Night, name: str) -> np.ndarray:
     return recording.signal(name) * info.scale + info.offset
 
 
-def test_montage_unit_and_rate_reach_the_store(tmp_path):
+def test_montage_unit_and_rate_in_the_store(tmp_path):
     c4, a1, lead_two = noise(seed=1, scale=30), noise(seed=2, scale=30), 1000 * heartbeats(SECONDS, 256, 0)
     signals = {
         "EEG C4-CLE": c4, "EEG C3-CLE": noise(seed=3), "EEG A1-CLE": a1,
@@ -122,7 +122,7 @@ def test_montage_unit_and_rate_reach_the_store(tmp_path):
     assert (eeg.median, eeg.iqr) == pytest.approx((median, high - low), abs=0.02)
 
 
-def test_what_would_alias_is_not_stored(tmp_path):
+def test_frequencies_that_would_alias_are_not_stored(tmp_path):
     t = np.arange(SECONDS * 256) / 256
     signals = {
         "EEG C3-LER": 100 * np.sin(2 * np.pi * 110 * t) + noise(scale=0.01),
@@ -137,7 +137,7 @@ def test_what_would_alias_is_not_stored(tmp_path):
 
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize(("choice", "polarity"), [("auto", None), ("as_recorded", 1), ("inverted", -1)])
-def test_polarity_is_a_choice_and_the_signal_is_stored_as_recorded(tmp_path, sign, choice, polarity):
+def test_polarity_is_an_option_and_the_signal_is_stored_as_recorded(tmp_path, sign, choice, polarity):
     ecg = sign * 1000 * heartbeats(SECONDS, 256, 0)
     night(tmp_path, signals={"EEG C3-LER": noise(), "ECG ECGI": ecg})
     recording = run(tmp_path, tmp_path / "store", "--ecg-polarity", choice, "--rate", 256).open("01-03-0001")
@@ -146,7 +146,7 @@ def test_polarity_is_a_choice_and_the_signal_is_stored_as_recorded(tmp_path, sig
     np.testing.assert_allclose(stored_signal(recording, "ecg"), ecg / 1000, atol=1e-4)
 
 
-def test_the_polarity_of_every_simulated_night_is_found(cohort, store):
+def test_the_polarity_of_every_simulated_night_is_detected(cohort, store):
     with open(cohort / "participants.tsv", newline="") as file:
         truth = {row["recording"]: int(row["ecg_polarity"]) for row in csv.DictReader(file, delimiter="\t")}
     prepared = Store(store)
@@ -155,7 +155,7 @@ def test_the_polarity_of_every_simulated_night_is_found(cohort, store):
     assert set(found.values()) == {1, -1}
 
 
-def test_what_is_known_of_the_participants_comes_along(cohort, store):
+def test_participants_tsv_is_copied(cohort, store):
     assert (store / "participants.tsv").read_bytes() == (cohort / "participants.tsv").read_bytes()
 
 
@@ -169,7 +169,7 @@ def test_a_store_that_keeps_the_recorded_rate(tmp_path):
     assert store.rate_hz == 200
 
 
-def test_an_eeg_of_an_implausible_size_is_pointed_out(tmp_path, capsys):
+def test_an_eeg_with_an_implausible_amplitude_is_warned_of(tmp_path, capsys):
     night(tmp_path, signals={"EEG C3-LER": noise(scale=1e-4), "ECG ECGI": noise()})
     run(tmp_path, tmp_path / "store")
     assert re.search(r"^01-03-0001: EEG spans 0\.0001\d+ uV, check its unit$", capsys.readouterr().out, re.MULTILINE)
@@ -202,7 +202,7 @@ def two(tmp_path) -> Path:
     return two_nights(tmp_path / "raw")
 
 
-def test_jobs_change_nothing(two, tmp_path):
+def test_the_number_of_jobs_does_not_change_the_store(two, tmp_path):
     night(two, "01-03-0002", annotations=[(1.0, 2.0, "Spindle")])
     for jobs in (1, 2):
         run(two, tmp_path / f"jobs{jobs}", "--jobs", jobs, code=2)
@@ -211,7 +211,7 @@ def test_jobs_change_nothing(two, tmp_path):
     assert len([path for path in one if path.endswith("recording.json")]) == 2
 
 
-def test_running_again_keeps_and_adds(two, tmp_path, capsys):
+def test_a_second_run_keeps_recordings_and_adds_new_ones(two, tmp_path, capsys):
     out = tmp_path / "store"
     run(two, out)
     before = files_below(out / "recordings")
@@ -248,7 +248,7 @@ def test_overwrite_prepares_recordings_again(two, tmp_path):
 
 
 @needs_dreams
-def test_the_real_recording_with_no_word_of_mass(tmp_path):
+def test_the_real_recording(tmp_path):
     store = run(DREAMS, tmp_path / "store", dataset="dreams")
     recording = store.open("excerpt3")
     hypnogram = recording.hypnogram

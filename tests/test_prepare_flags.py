@@ -1,4 +1,4 @@
-"""What the flags of `prepare` do: gaps, warnings as an exit code, shares, going on, links and names found twice."""
+"""Flags of `prepare`: gaps, warnings as an exit code, shards, progress; links and names found twice."""
 
 import os
 import shutil
@@ -34,7 +34,7 @@ def interrupted(folder: Path) -> Path:
     return folder / "gap.yaml"
 
 
-def test_an_interrupted_recording_is_refused_or_kept_in_time(tmp_path, capsys):
+def test_an_interrupted_recording_is_refused_or_kept_with_its_gap(tmp_path, capsys):
     yaml = interrupted(tmp_path / "raw")
     run(tmp_path / "raw", tmp_path / "store", "--rate", RATE, dataset=str(yaml), code=2)
     note = summary(tmp_path / "store")["s1"]["note"]
@@ -52,7 +52,7 @@ def test_an_interrupted_recording_is_refused_or_kept_in_time(tmp_path, capsys):
     assert "WARNING: was interrupted for 60 s after 100 s: masked" in summary(store.path)["s1"]["note"]
 
 
-def test_strict_makes_a_warning_an_exit_code_and_warnings_are_kept(tmp_path):
+def test_fail_on_warning_and_warnings_of_recordings_prepared_before(tmp_path):
     night(tmp_path / "raw", "01-03-0001")
     run(tmp_path / "raw", tmp_path / "store", "--fail-on-warning")
     scored = [*sleep_epochs(3.25, 6), (100.0, 30.0, "Sleep stage W")]
@@ -66,7 +66,23 @@ def test_strict_makes_a_warning_an_exit_code_and_warnings_are_kept(tmp_path):
     assert "WARNING: 15 s of 1 sleep stages, whose duration is no multiple of 30 s, are left out" in row["note"]
 
 
-def test_shares_join_by_lying_in_one_folder(tmp_path, capsys):
+def test_progress_in_a_file_has_no_carriage_return(tmp_path, capsys):
+    night(tmp_path / "raw")
+    run(tmp_path / "raw", tmp_path / "store")
+    assert capsys.readouterr().err == "prepare: 1 of 1 recordings\n"
+
+
+def test_flags_of_earlier_versions_are_hidden_and_work(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        prepare.main(["--help"])
+    assert not any(flag in capsys.readouterr().out for flag in ("--again", "--strict", "--eog-emg", "--mend"))
+    night(tmp_path / "raw", annotations=[*sleep_epochs(3.25, 3), (100.0, 45.0, "Sleep stage W")])
+    run(tmp_path / "raw", tmp_path / "store")
+    run(tmp_path / "raw", tmp_path / "store", "--again", "--strict", code=1)
+    assert summary(tmp_path / "store")["01-03-0001"]["status"] == "prepared"
+
+
+def test_shards_are_joined_by_copying_them_into_one_folder(tmp_path, capsys):
     for k in range(1, 6):
         night(tmp_path / "raw", f"01-03-000{k}")
     for share in (1, 2):
@@ -83,7 +99,7 @@ def test_shares_join_by_lying_in_one_folder(tmp_path, capsys):
         prepare.main(["--dataset", "mass", "--raw", "a", "--out", "b", "--shard", "3/2"])
 
 
-def test_one_night_under_two_names_is_warned_of(tmp_path):
+def test_the_same_night_under_two_names_is_warned_of(tmp_path):
     night(tmp_path / "raw", "01-03-0001")
     night(tmp_path / "raw", "01-03-0002")
     store = run(tmp_path / "raw", tmp_path / "store")
@@ -91,7 +107,7 @@ def test_one_night_under_two_names_is_warned_of(tmp_path):
         assert f"WARNING: is the same night as {other}, under another name" in summary(store.path)[one]["note"]
 
 
-def test_two_files_of_one_name_and_a_link_to_nothing_stop_no_other(tmp_path, capsys):
+def test_two_files_of_one_name_and_a_broken_link_do_not_stop_the_others(tmp_path, capsys):
     night(tmp_path / "raw", "01-03-0001")
     night(tmp_path / "raw", "01-03-0002")
     night(tmp_path / "raw" / "backup", "01-03-0002")
@@ -104,7 +120,7 @@ def test_two_files_of_one_name_and_a_link_to_nothing_stop_no_other(tmp_path, cap
     assert "is a link to nowhere.edf, which does not exist" in rows["01-03-0003"]["note"]
 
 
-def test_of_two_channels_of_one_name_the_yaml_chooses(tmp_path):
+def test_the_yaml_chooses_one_of_two_channels_of_one_name(tmp_path):
     seconds = 240
     x = np.random.default_rng(0).normal(scale=20, size=seconds * 64)
     channels = [channel("C3", x, 64), channel("C3", 2 * x, 64)]

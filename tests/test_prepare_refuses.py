@@ -1,4 +1,4 @@
-"""What cannot be prepared: one clear line each, exit code 2, nothing half-written, and the other recordings go on."""
+"""Recordings that cannot be prepared: one line each, exit code 2, nothing written, and the others are prepared."""
 
 import re
 from pathlib import Path
@@ -64,7 +64,7 @@ def one_record(raw: Path) -> None:
 
 
 def slow_ecg(raw: Path) -> None:
-    """An ECG of 1 Hz, in which no filter of ours finds a band."""
+    """An ECG of 1 Hz, too slow for the filters."""
     night(raw, "01-01-0009")
     channels = [channel("EEG C3-LER", noise(), 256), channel("ECG ECGI", noise(rate_hz=1), 1)]
     write_psg(raw / "01-01-0009 PSG.edf", channels)
@@ -104,7 +104,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("what", BAD)
-def test_a_bad_recording_is_told_in_one_line_and_stops_no_other(two, tmp_path, capsys, what):
+def test_a_bad_recording_is_reported_in_one_line_and_the_others_are_prepared(two, tmp_path, capsys, what):
     make, message = BAD[what]
     make(two)
     out = tmp_path / "store"
@@ -118,7 +118,7 @@ def test_a_bad_recording_is_told_in_one_line_and_stops_no_other(two, tmp_path, c
     assert re.search(message, row["note"]), row["note"]
 
 
-def test_a_bad_recording_stops_no_other_process_either(two, tmp_path):
+def test_a_bad_recording_does_not_stop_other_processes(two, tmp_path):
     for k, make in enumerate((no_scoring, cut("PSG", 100_001), slow_ecg)):
         make(two)
         for path in two.glob("01-01-0009*"):
@@ -128,13 +128,13 @@ def test_a_bad_recording_stops_no_other_process_either(two, tmp_path):
     assert [row["status"] for row in summary(store.path).values()].count("skipped") == 3
 
 
-def test_nothing_that_can_be_prepared_draws_no_split(tmp_path):
+def test_no_split_without_recordings(tmp_path):
     one_record(tmp_path)
     assert run(tmp_path, tmp_path / "store", code=2) is None
     assert not (tmp_path / "store" / "splits").exists()
 
 
-def test_a_recording_gone_bad_keeps_what_was_prepared(two, tmp_path):
+def test_a_failed_overwrite_keeps_the_prepared_recording(two, tmp_path):
     out = tmp_path / "store"
     run(two, out)
     before = files_below(out / "recordings")
@@ -158,7 +158,7 @@ def test_a_recording_gone_bad_keeps_what_was_prepared(two, tmp_path):
         (["--split", "nan", "0", "0"], "--split: the three shares must not be negative"),
     ],
 )
-def test_a_mistake_on_the_command_line_writes_nothing(tmp_path, capsys, arguments, message):
+def test_an_error_on_the_command_line_writes_nothing(tmp_path, capsys, arguments, message):
     (tmp_path / "raw").mkdir()
     arguments = [argument.format(tmp=tmp_path / "raw") for argument in arguments]
     given = ["--dataset", "mass", "--raw", str(tmp_path / "raw"), "--out", str(tmp_path / "store"), *arguments]
@@ -173,7 +173,7 @@ def test_a_mistake_on_the_command_line_writes_nothing(tmp_path, capsys, argument
 @pytest.mark.parametrize(
     "arguments", [["--rate", "100"], ["--resample", "each_window"]], ids=["another rate", "another resampling"]
 )
-def test_a_store_of_other_settings_is_left_alone(two, tmp_path, arguments):
+def test_a_store_with_other_settings_is_not_changed(two, tmp_path, arguments):
     out = tmp_path / "store"
     run(two, out)
     before = files_below(out)
@@ -182,7 +182,7 @@ def test_a_store_of_other_settings_is_left_alone(two, tmp_path, arguments):
     assert files_below(out) == before
 
 
-def test_a_store_in_the_place_of_a_file_is_refused(two, tmp_path):
+def test_a_store_at_the_path_of_a_file_is_refused(two, tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(UserError, match="file: cannot be made"):
         run(two, tmp_path / "file")

@@ -1,4 +1,4 @@
-"""A real night excerpt (DREAMS) through the whole of it: prepare, evaluate, fine-tune. Skipped where it is absent."""
+"""A real excerpt of a night (DREAMS): prepare, evaluate, fine-tune. Skipped if the file is absent."""
 
 import json
 from pathlib import Path
@@ -31,7 +31,7 @@ def dreams(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("stage", ["eeg_base", "ecg_base"])
-def test_a_network_trained_elsewhere_is_evaluated_and_fine_tuned_on_it(
+def test_a_network_of_simulated_nights_is_evaluated_and_fine_tuned_on_it(
     stage: str, store: Path, dreams: Path, tmp_path: Path
 ) -> None:
     config = load_config([stage], tiny(store, tmp_path, data__classes=4))

@@ -85,7 +85,7 @@ def _explained(power: np.ndarray, labels: np.ndarray) -> float:
 # --- heartbeats in the EEG ---
 
 MOSTLY_ECG, SOME_ECG = 0.5, 0.1
-"""Share of an EEG's variance within 0.3 s of a beat that the mean over beats explains. It is 0.24 in a real EEG with a
+"""Share of an EEG's variance within 0.3 s of a beat that the mean over beats explains. It is 0.22 in a real EEG with a
 strong cardiac artefact (DREAMS excerpt 3, earlobe reference), and 0.82 in its ECG."""
 REGULAR = 0.8
 """A channel whose detected beats are plausible for a larger share of the night is an ECG. In EEG, 0.26 to 0.37 are."""

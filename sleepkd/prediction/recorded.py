@@ -62,13 +62,13 @@ def open_recording(path: Path, inputs: InputSpec, options: ReadingOptions) -> Op
     form = beat_format(path, options.beats)
     if form is not None:
         if not any(SIGNAL_KINDS[name].stored_as == "heartbeats" for name in inputs):
-            raise UserError(f"{path}: holds beats, the network sees {', '.join(inputs)}")
+            raise UserError(f"{path}: holds heartbeats, but the network sees {', '.join(inputs)}")
         layout = BEATS[form].layout(files=(path.name,), format=form)
         recording = read_recording(path, beat_file=BeatFile(path, layout))
         return OpenedRecording(opened_night(recording, inputs, options.start_s))
     form = signal_format(path)
     if form is None:
-        raise UserError(f"{path}: is no kind of file that is read here: {', '.join(ENDINGS)}; beats as text: --beats")
+        raise UserError(f"{path}: has no supported format: {', '.join(ENDINGS)}; for heartbeats as text: --beats")
     file = open_signals(path, form, options.rate_hz)
     name = signal_to_read(inputs)
     label = channel_of(file, options.channel, name)

@@ -1,4 +1,4 @@
-"""Recordings in MASS's layout made up for the tests, and the command that prepares them."""
+"""Recordings in MASS's layout synthesised for the tests, and the command that prepares them."""
 
 import csv
 import itertools
@@ -59,7 +59,7 @@ def night(
 
 
 def two_nights(raw: Path) -> Path:
-    """Two good recordings, to stand beside a bad one."""
+    """Two good recordings, which a bad one must not affect."""
     night(raw, "01-03-0001")
     night(raw, "01-05-0001", annotations=sleep_epochs(8.5, 10, 20.0))
     return raw

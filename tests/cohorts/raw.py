@@ -1,4 +1,4 @@
-"""Raw recordings made up for the tests: EDF files whose signals and annotations are known to the sample."""
+"""Raw recordings synthesised for the tests: EDF files whose signals and annotations are known to the sample."""
 
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -17,7 +17,7 @@ needs_dreams = pytest.mark.skipif(not DREAMS.is_dir(), reason="the real recordin
 def channel(
     label: str, samples: np.ndarray, rate_hz: float, unit: str = "uV", full_scale: float | None = None
 ) -> EdfSignal:
-    """One channel; `samples` are the numbers that the file states, whatever `unit` says they are."""
+    """One channel; `samples` are the numbers that the file states, whatever `unit` says."""
     peak = full_scale or float(np.max(np.abs(samples), initial=1e-3))
     return EdfSignal(samples, rate_hz, label=label, physical_dimension=unit, physical_range=(-peak, peak))
 

@@ -16,7 +16,7 @@ FIVE = ("W", "N1", "N2", "N3", "REM")
 
 
 def edf(path: Path, eeg: tuple[str, ...], ecg: tuple[str, ...], own: float = 0.0) -> Path:
-    """Signals: what is subtracted comes second; own: tells nights apart. Times begin at START, 22:30:00."""
+    """Signals; of two channels, the second is subtracted. own: makes nights differ. They start at START, 22:30:00."""
     channels = [channel(eeg[0], EEG * (1 + own), RATE)] + [channel(label, 0 * EEG, RATE) for label in eeg[1:]]
     channels += [channel(ecg[0], ECG * (1 + own), RATE, "mV")] if ecg else []
     channels += [channel(label, 0 * ECG, RATE, "mV") for label in ecg[1:]]
@@ -61,7 +61,7 @@ def mass(raw: Path) -> None:
 
 
 def mass_second(raw: Path) -> None:
-    """The variants: LER, the annotations' other name, ECGII, R&K."""
+    """The other variant: another name of the annotations, ECGII, R&K."""
     edf(raw / "SS4_EDF" / "01-04-0001_PSG.edf", ("EEG C4-CLE", "EEG A1-CLE"), ("ECG ECGII",))
     annotated(raw / "SS4_EDF" / "01-04-0001_Annotations.edf", tuple(f"Sleep stage {x}" for x in "W124R"), 20.0)
 
@@ -120,7 +120,7 @@ def cinc2018(raw: Path) -> None:
 
 
 def cap_second(raw: Path) -> None:
-    """The variants: no column of positions, dots, a space in a name, past midnight, a row cut off."""
+    """The other variant: no column of positions, dots, a space in a name, past midnight, a row cut off."""
     edf(raw / "nfle3.edf", ("C4", "A1"), ("ECG1", "ECG2"))
     lines = ["Sleep Stage\tTime [hh:mm:ss]\tEvent\tDuration [s]\tLocation"]
     for k, stage in enumerate(("S0", "S1", "S2", "S4", "REM", "MT")):

@@ -43,7 +43,7 @@ EXACT = {
 
 
 @pytest.mark.parametrize("name", EXACT)
-def test_the_same_beats_in_every_form(name: str, tmp_path: Path) -> None:
+def test_every_export_gives_the_same_beats(name: str, tmp_path: Path) -> None:
     file, lines = EXACT[name]
     found = read_beats(written(tmp_path / file, lines))
     np.testing.assert_allclose(found, BEATS, atol=2e-3)
@@ -92,7 +92,7 @@ def test_the_last_night_of_an_export_of_apple_health(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "lines", "said"),
+    ("file", "lines", "message"),
     [
         ("a.csv", ["rr", "5", "6", "7"], "which is no RR interval in s or in ms"),
         ("b.csv", ["hr", "60", "61"], "has a heart rate but no column of times"),
@@ -105,9 +105,11 @@ def test_the_last_night_of_an_export_of_apple_health(tmp_path: Path) -> None:
         ("i.csv", ["time", "yesterday", "today"], "is no time"),
     ],
 )
-def test_what_holds_no_beats_is_one_line(file: str, lines: list[str], said: str, tmp_path: Path) -> None:
+def test_files_without_beats_are_rejected_with_one_line(
+    file: str, lines: list[str], message: str, tmp_path: Path
+) -> None:
     path = tmp_path / file
     path.write_text("\n".join(lines))
-    with pytest.raises(UserError, match=said) as refused:
+    with pytest.raises(UserError, match=message) as refused:
         read_beats(path)
     assert str(path) in str(refused.value)

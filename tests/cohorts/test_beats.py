@@ -1,4 +1,4 @@
-"""Beats as they come with a recording, and beats found in an ECG."""
+"""Heartbeats of files, and R peaks detected in an ECG."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def ecg_file(tmp_path, samples, symbols, fs=250) -> Path:
     return tmp_path / "r.ecg"
 
 
-def test_beats_of_a_wfdb_file_are_beats_alone(tmp_path):
+def test_only_beat_annotations_of_a_wfdb_file_are_beats(tmp_path):
     symbols = "NVALSQx+~|Np"
     path = ecg_file(tmp_path, 100 * np.arange(1, 13), symbols)
     found = BEATS["wfdb"].read(path, WFDB)
@@ -32,19 +32,19 @@ def test_beats_of_a_wfdb_file_are_beats_alone(tmp_path):
     assert found.dtype == np.float64
 
 
-def test_a_wfdb_file_without_beats_is_named(tmp_path):
+def test_a_wfdb_file_without_beats_is_rejected(tmp_path):
     with pytest.raises(UserError, match=r"r\.ecg: holds no beat"):
         BEATS["wfdb"].read(ecg_file(tmp_path, [1, 2], "+~"), WFDB)
 
 
-def test_beats_a_line(tmp_path):
+def test_one_beat_time_per_line(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("\ufeff# s\n1.25\n\n0.5 # first\n 2 \n1.25\n", encoding="utf-8")
     np.testing.assert_array_equal(BEATS["table"].read(path, TEXT), [0.5, 1.25, 2.0])
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-def test_beats_of_a_column(tmp_path, delimiter):
+def test_beat_times_in_a_column(tmp_path, delimiter):
     path = tmp_path / "a.csv"
     rows = [("RPoint", " seconds "), ("12", "0.5"), ("40", "1.5"), ("41", "")]
     path.write_text("\n".join(delimiter.join(row) for row in rows))
@@ -65,7 +65,7 @@ def test_beats_of_a_column(tmp_path, delimiter):
         (None, "", "cannot be read: No such file"),
     ],
 )
-def test_a_mistake_in_a_table_of_beats_is_named(tmp_path, text, column, message):
+def test_errors_in_a_table_of_beats_name_the_line(tmp_path, text, column, message):
     path = tmp_path / "a.txt"
     if text is not None:
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -79,7 +79,7 @@ SECONDS = 1200
 
 
 def truth() -> np.ndarray:
-    """As `heartbeats` makes them."""
+    """The beats of `heartbeats`."""
     beats = np.cumsum(np.random.default_rng(0).normal(1.0, 0.05, int(2 * SECONDS)))
     return beats[beats < SECONDS - 1]
 
@@ -90,14 +90,14 @@ def ecg(rate_hz: float) -> np.ndarray:
 
 
 def missed(beats: np.ndarray, found: np.ndarray, within_s: float) -> float:
-    """The share of beats that have none found near them."""
+    """The share of beats without a detected one near them."""
     nearest = np.searchsorted(found, beats)[:, None] + np.array([-1, 0])
     return float(np.mean(np.abs(found[nearest.clip(0, len(found) - 1)] - beats[:, None]).min(axis=1) > within_s))
 
 
 @pytest.mark.parametrize("polarity", [1, -1])
 @pytest.mark.parametrize("rate_hz", [50, 64, 200, 255.5, 512])
-def test_every_beat_is_found_where_its_r_wave_is(rate_hz, polarity):
+def test_every_r_peak_is_detected_at_its_time(rate_hz, polarity):
     found = detect_beats(polarity * ecg(rate_hz), rate_hz, polarity)
     assert missed(truth(), found, within_s=0.008) < 0.003
     assert len(found) - len(truth()) <= 5  # at its ends, above all
@@ -105,13 +105,13 @@ def test_every_beat_is_found_where_its_r_wave_is(rate_hz, polarity):
     assert median_interval(found) == pytest.approx(1.0, abs=0.02)
 
 
-def test_polarity_decides_where_in_a_beat_its_peak_is():
+def test_a_wrong_polarity_moves_the_detected_peaks():
     found = detect_beats(-ecg(200), 200, 1)
     assert missed(truth(), found, within_s=0.02) > 0.9
 
 
 @pytest.mark.parametrize("kind", ["flat", "hum", "noise"])
-def test_an_electrode_off_hides_no_beat_of_the_hours_after(kind):
+def test_beats_after_a_lost_electrode_are_detected(kind):
     x, rate_hz = ecg(200), 200
     n = 600 * rate_hz
     hum = 100 * np.sin(2 * np.pi * 50 * np.arange(n) / rate_hz + 0.3)
@@ -120,7 +120,7 @@ def test_an_electrode_off_hides_no_beat_of_the_hours_after(kind):
     assert missed(after, detect_beats(x, rate_hz, 1), within_s=0.008) < 0.003
 
 
-def test_an_ecg_in_which_there_is_nothing_to_find():
+def test_a_constant_ecg_has_no_beats_and_a_slow_one_is_refused():
     assert len(detect_beats(np.full(10_000, 3.0), 200, 1)) == 0
     with pytest.raises(ValueError, match="25 Hz is too slow for R peaks"):
         detect_beats(np.zeros(1000), 25, 1)

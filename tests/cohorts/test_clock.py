@@ -1,4 +1,4 @@
-"""When files of a night begin, from what their headers say."""
+"""The starts of the files of a night by their headers, and the time between them."""
 
 from datetime import date, time
 
@@ -33,7 +33,7 @@ def between(signals: Start, scoring: Start, clock="date_and_time"):
         ("today", "", None),
     ],
 )
-def test_dates(field, recording, expected):
+def test_start_dates(field, recording, expected):
     assert start_date(field, recording) == expected
 
 
@@ -47,26 +47,26 @@ def test_dates(field, recording, expected):
         ("", None),
     ],
 )
-def test_times(field, expected):
+def test_start_times(field, expected):
     assert start_time(field) == expected
 
 
-def test_by_date_and_time_also_over_midnight():
+def test_alignment_by_date_and_time_across_midnight():
     assert between(Start(NIGHT, time(23, 50)), Start(NEXT, time(0, 10))) == (1200, "")
     assert between(Start(NIGHT, time(22)), Start(NIGHT, time(21, 59))) == (-60, "")
 
 
-def test_signals_that_begin_later_than_their_header_says():
+def test_alignment_of_signals_that_begin_after_their_header_time():
     assert between(Start(NIGHT, time(22), 60.5), Start(NIGHT, time(22)))[0] == -60.5
 
 
-def test_where_a_date_is_missing_the_time_of_day_decides_and_it_is_said():
-    said = "a header has no date, so aligned by the time of day"
-    assert between(Start(None, time(23, 50)), Start(NEXT, time(0, 10))) == (1200, said)
-    assert between(Start(NIGHT, time(0, 10)), Start(None, time(23, 50))) == (-1200, said)
+def test_alignment_by_time_of_day_without_a_date_has_a_remark():
+    remark = "a header has no date, so aligned by the time of day"
+    assert between(Start(None, time(23, 50)), Start(NEXT, time(0, 10))) == (1200, remark)
+    assert between(Start(NIGHT, time(0, 10)), Start(None, time(23, 50))) == (-1200, remark)
 
 
-def test_dates_that_contradict_are_refused_unless_the_clock_is_named():
+def test_contradicting_dates_are_refused_unless_scoring_clock_is_set():
     signals, scoring = Start(date(1999, 5, 5), time(23, 50)), Start(NEXT, time(0, 10))
     with pytest.raises(UserError, match=r"^a and b begin .* h apart by their dates; .* set scoring.clock: time_of_day"):
         between(signals, scoring)
@@ -74,11 +74,11 @@ def test_dates_that_contradict_are_refused_unless_the_clock_is_named():
     assert between(signals, scoring, "first_sample") == (0, "")
 
 
-def test_no_time_of_day_is_warned_of():
-    shift, said = between(Start(NIGHT, None, 2.0), Start(NIGHT, time(22)))
+def test_a_missing_time_of_day_is_warned_of():
+    shift, remark = between(Start(NIGHT, None, 2.0), Start(NIGHT, time(22)))
     assert shift == -2.0
-    assert said.startswith("WARNING: a header has no time of day")
+    assert remark.startswith("WARNING: a header has no time of day")
 
 
-def test_formats_that_count_from_the_first_sample():
+def test_formats_that_count_from_the_first_sample_are_not_shifted():
     assert seconds_between(Start(NIGHT, time(22), 9.0), None, "date_and_time", "") == (0, "")

@@ -21,7 +21,7 @@ def amplitude_db(samples: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("rate_hz", [256, 512, 255.5])
-def test_what_would_alias_is_gone_and_what_would_not_stays(rate_hz):
+def test_resampling_removes_what_would_alias_and_keeps_the_rest(rate_hz):
     for frequency in (101, 105, 110, 120):
         assert amplitude_db(resample_night(wave(frequency, 1, rate_hz), rate_hz, 200.0)) < -60
     for frequency in (0.5, 10, 40, 80, 90):
@@ -31,8 +31,8 @@ def test_what_would_alias_is_gone_and_what_would_not_stays(rate_hz):
 @pytest.mark.parametrize(
     ("rate_hz", "target_hz"), [(256, 200), (512, 200), (255.5, 200), (256.013, 200), (100, 200), (256, 64), (200, 100)]
 )
-def test_sample_k_lies_at_k_over_the_rate(rate_hz, target_hz):
-    """A chirp, known at every instant, comes out as the same chirp: no delay, no drift, the right length."""
+def test_resampling_has_no_delay_and_no_drift(rate_hz, target_hz):
+    """A chirp, which is known at every instant, stays the same chirp, of the right length."""
     seconds = 600
 
     def chirp(t):
@@ -47,16 +47,16 @@ def test_sample_k_lies_at_k_over_the_rate(rate_hz, target_hz):
     np.testing.assert_allclose(resampled[inner], chirp(t)[inner], rtol=0, atol=0.1 * 2 * np.pi * 8.5 / target_hz)
 
 
-def test_the_same_rate_changes_nothing():
+def test_resampling_to_the_same_rate_returns_the_signal():
     assert resample_night(A, 200.0, 200.0) is A
 
 
-def test_a_constant_stays_one_up_to_its_ends():
+def test_resampling_keeps_a_constant():
     np.testing.assert_allclose(resample_night(np.full(5120, 1000.0), 256, 200.0), 1000.0, rtol=1e-12)
 
 
-def test_a_signal_is_held_beyond_its_ends():
-    """One that ends far from its median neither drops nor rings there."""
+def test_resampling_does_not_ring_at_the_ends():
+    """Not even one that ends far from its median."""
     high_at_the_end = np.where(np.arange(5120) < 3000, 0.0, 1000.0)
     resampled = resample_night(high_at_the_end, 256, 200.0)
     np.testing.assert_allclose(resampled[:1000], 0, atol=1)
@@ -69,15 +69,15 @@ def test_a_signal_is_held_beyond_its_ends():
 @pytest.mark.parametrize("wander", [0.0, 3.0])
 @pytest.mark.parametrize("rate_hz", [64, 200, 256])
 @pytest.mark.parametrize("sign", [1, -1])
-def test_polarity_is_seen_through_noise_and_wander(sign, rate_hz, wander):
+def test_polarity_of_an_ecg_with_noise_and_baseline_wander(sign, rate_hz, wander):
     ecg = heartbeats(seconds=120, rate_hz=rate_hz, seed=0)
     t = np.arange(len(ecg)) / rate_hz
     ecg = ecg + np.random.default_rng(1).normal(scale=0.05, size=len(t)) + wander * np.sin(2 * np.pi * 0.2 * t)
     assert detect_polarity(sign * ecg, rate_hz) == sign
 
 
-def test_polarity_is_a_majority():
-    """Half a minute of electrode artefact, ten times as high, does not turn the night."""
+def test_polarity_is_robust_to_an_artefact():
+    """Half a minute of electrode artefact, ten times as high, does not invert the night."""
     ecg = heartbeats(seconds=120, rate_hz=200, seed=0)
     ecg[: 30 * 200] *= -10
     assert detect_polarity(ecg, 200) == 1
@@ -116,7 +116,7 @@ def off(kind: str, iqr: float, t: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("rate_hz", [200, 256])
 @pytest.mark.parametrize("make", [eeg_like, ecg_like])
-def test_electrodes_off_for_most_of_the_night_hardly_move_the_statistics(make, rate_hz):
+def test_lost_electrodes_for_most_of_the_night_hardly_change_the_statistics(make, rate_hz):
     clean = make(rate_hz)
     median, iqr = night_statistics(clean, rate_hz)
     low, middle, high = np.percentile(clean, (25, 50, 75))
@@ -135,7 +135,7 @@ def test_electrodes_off_for_most_of_the_night_hardly_move_the_statistics(make, r
             assert abs(found[1] - iqr) < 0.02 * iqr, kind
 
 
-def test_statistics_of_a_night_that_is_nothing_but_hum_or_flat_or_short():
+def test_statistics_of_hum_of_a_constant_and_of_a_short_signal():
     t = np.arange(120 * 200) / 200
     hum = np.sin(2 * np.pi * 50 * t + 0.3)
     low, high = np.percentile(hum, (25, 75))
@@ -147,7 +147,7 @@ def test_statistics_of_a_night_that_is_nothing_but_hum_or_flat_or_short():
     assert night_statistics(np.array([4.0]), 200) == (4.0, 0.0)
 
 
-def test_statistics_leave_the_signal_as_it_is():
+def test_statistics_do_not_change_the_signal():
     night = eeg_like(200)
     night[: len(night) // 2] = 0
     before = night.copy()
@@ -155,6 +155,6 @@ def test_statistics_leave_the_signal_as_it_is():
     np.testing.assert_array_equal(night, before)
 
 
-def test_statistics_at_a_rate_that_holds_no_mains():
+def test_statistics_at_a_rate_below_the_mains():
     x = eeg_like(200)[::10] * np.tile([1, -1], HOURS * 3600 * 10)  # 20 Hz, and neighbours opposed
     assert night_statistics(x, 20)[1] == pytest.approx(np.subtract(*np.percentile(x, (75, 25))), rel=1e-6)

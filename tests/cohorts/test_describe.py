@@ -1,4 +1,4 @@
-"""A folder that nobody described: what is found in it, as a dataset YAML that works once a person looked at it."""
+"""A first dataset YAML for an unknown folder."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from tests.cohorts.mass import night, noise, run, sleep_epochs
 from tests.cohorts.raw import channel, write_psg
 
 
-def test_what_is_found_prepares_as_it_is(tmp_path, capsys):
+def test_the_described_folder_can_be_prepared(tmp_path, capsys):
     night(tmp_path / "raw", "01-03-0001", annotations=[*sleep_epochs(3.25, 7), (50.0, 1.0, "Spindle")])
     night(tmp_path / "raw" / "more", "01-03-0002")
     assert prepare.main(["--describe", str(tmp_path / "raw")]) == 0
@@ -31,21 +31,21 @@ def test_what_is_found_prepares_as_it_is(tmp_path, capsys):
     assert Store(store.path).recordings == ["01-03-0001", "01-03-0002"]
 
 
-def test_sleep_epochs_of_20_s_names_with_signs_and_a_bad_file(tmp_path):
+def test_epochs_of_20_s_special_characters_and_a_damaged_file(tmp_path):
     channels = [channel("C3 (left)", noise(), 256), channel("M2", noise(), 256), channel("ekg", noise(), 256)]
     write_psg(tmp_path / "a+1.edf", channels)
     (tmp_path / "a+2.edf").write_bytes(b"<html>")
-    said = describe(tmp_path)
-    assert r"files: '(?P<recording>a\+\d+)\.edf'" in said
-    assert r"    - {plus: 'C3 \(left\)', minus: 'M2'}" in said
-    assert "    - {plus: 'ekg'}" in said
-    assert "scoring: none" in said
-    assert "a+2.edf: is no EDF: a web page" in said
+    text = describe(tmp_path)
+    assert r"files: '(?P<recording>a\+\d+)\.edf'" in text
+    assert r"    - {plus: 'C3 \(left\)', minus: 'M2'}" in text
+    assert "    - {plus: 'ekg'}" in text
+    assert "scoring: none" in text
+    assert "a+2.edf: is no EDF: a web page" in text
     night(tmp_path / "b", annotations=sleep_epochs(0.5, 10, 20.0))
     assert "epoch_seconds: 20" in describe(tmp_path / "b")
 
 
-def test_nothing_to_describe(tmp_path):
+def test_a_folder_without_edf_files_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"none: no such folder"):
         describe(tmp_path / "none")
     np.savetxt(tmp_path / "x.txt", np.zeros(3))

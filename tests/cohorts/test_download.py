@@ -1,4 +1,4 @@
-"""--download, from a server of the tests' own that wfdb takes for PhysioNet."""
+"""--download, from a local server in place of PhysioNet."""
 
 import hashlib
 import threading
@@ -18,7 +18,7 @@ FILES = {"a.hea": b"a header", "sub/b.dat": b"samples" * 1000, "motion/c.csv": b
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    """Serves a folder, and keeps what was asked for."""
+    """Serves a folder, and records the requests."""
 
     asked: list[str] = []  # noqa: RUF012 - the fixture empties it
 
@@ -32,7 +32,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def remote(tmp_path, monkeypatch):
-    """The folder of version 1.0.0, beside a newer one that nobody asked for."""
+    """The folder of version 1.0.0, beside a newer version."""
     folder = tmp_path / "remote" / "nights" / "1.0.0"
     for name, content in FILES.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -62,7 +62,7 @@ def cohort(files: str = "") -> Cohort:
     return Cohort(name="nights", files="(?P<recording>.*)", source=source)
 
 
-def test_the_version_that_the_yaml_names_is_fetched_once(tmp_path, remote):
+def test_the_version_of_the_yaml_is_downloaded_once(tmp_path, remote):
     raw = tmp_path / "raw"
     assert download(cohort(), raw) == f"{raw}: 3 files downloaded, 0 present before (ODC-By 1.0)"
     assert {name: (raw / name).read_bytes() for name in FILES} == FILES
@@ -71,12 +71,12 @@ def test_the_version_that_the_yaml_names_is_fetched_once(tmp_path, remote):
     assert set(Quiet.asked) == {"/nights/1.0.0/SHA256SUMS.txt"}
 
 
-def test_files_that_nobody_reads_stay_where_they_are(tmp_path, remote):
+def test_only_the_files_that_the_yaml_names_are_downloaded(tmp_path, remote):
     download(cohort(r"\.(hea|dat)$"), tmp_path / "raw")
     assert not (tmp_path / "raw" / "motion").exists()
 
 
-def test_it_goes_on_where_it_was_interrupted(tmp_path, remote):
+def test_an_interrupted_download_is_resumed(tmp_path, remote):
     raw = tmp_path / "raw"
     (remote / "sub" / "b.dat").unlink()
     with pytest.raises(UserError, match=r"raw: sub/b\.dat cannot be downloaded from PhysioNet \(.*resumes here"):
@@ -91,7 +91,7 @@ def test_it_goes_on_where_it_was_interrupted(tmp_path, remote):
     assert "/nights/1.0.0/a.hea" not in Quiet.asked
 
 
-def test_another_file_than_was_published_gets_no_name(tmp_path, remote):
+def test_a_file_with_another_checksum_is_rejected(tmp_path, remote):
     raw = tmp_path / "raw"
     (remote / "sub" / "b.dat").write_bytes(b"half")
     with pytest.raises(UserError, match=r"raw/sub/b\.dat: its checksum is not the published one"):
@@ -103,13 +103,13 @@ def test_another_file_than_was_published_gets_no_name(tmp_path, remote):
 
 
 @pytest.mark.parametrize("name", ["../outside", "/etc/outside", "sub/../../outside"])
-def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path, remote, name):
+def test_a_file_name_outside_the_folder_is_refused(tmp_path, remote, name):
     (remote / "SHA256SUMS.txt").write_text(f"{'0' * 64} {name}\n")
     with pytest.raises(UserError, match="which lies outside the cohort; nothing is downloaded"):
         download(cohort(), tmp_path / "raw")
 
 
-def test_what_is_not_on_physionet_says_where_it_is(tmp_path):
+def test_a_cohort_that_is_not_on_physionet_says_where_it_is_available(tmp_path):
     with pytest.raises(
         UserError, match=r"shhs is not on PhysioNet; it is available from https://sleepdata\.org/datasets"
     ):

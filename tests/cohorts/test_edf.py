@@ -1,4 +1,4 @@
-"""EDF, EDF+ and BDF, field by field: what two libraries read of good files, and what is made of odd ones."""
+"""EDF, EDF+ and BDF: good files against two libraries, and files with faults."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -26,7 +26,7 @@ def write(path: Path, start=START, **more) -> Path:
     return path
 
 
-def test_samples_and_annotations_are_those_of_edfio_and_mne(tmp_path):
+def test_samples_and_annotations_equal_those_of_edfio_and_mne(tmp_path):
     path = write(tmp_path / "a.edf")
     records, other = EdfRecords(path), edfio.read_edf(path)
     for i in range(2):
@@ -38,7 +38,7 @@ def test_samples_and_annotations_are_those_of_edfio_and_mne(tmp_path):
     assert records.remarks == [] and records.gaps() == []
 
 
-def test_24_bits_are_those_of_edfio_and_mne(tmp_path):
+def test_24_bit_samples_equal_those_of_edfio_and_mne(tmp_path):
     x = np.rint(RNG.normal(scale=2e6, size=SECONDS * RATE)).clip(-(2**23), 2**23 - 1)
     edfio.Bdf([edfio.BdfSignal(x, RATE, label="C3", physical_range=(-(2**23), 2**23 - 1))]).write(tmp_path / "a.bdf")
     found = EdfRecords(tmp_path / "a.bdf").samples(0)
@@ -54,7 +54,7 @@ def test_a_start_within_a_second(tmp_path):
 
 
 def with_onsets(tmp_path, onsets: list[str], seconds: str = "1") -> EdfRecords:
-    """A file whose records are said to begin there."""
+    """A file with these record onsets."""
     path = tmp_path / "a.edf"
     room = [edfio.EdfAnnotation(0, None, "x" * 40)]
     signal = channel("C3", np.arange(len(onsets) * RATE), RATE)
@@ -69,7 +69,7 @@ def with_onsets(tmp_path, onsets: list[str], seconds: str = "1") -> EdfRecords:
     return EdfRecords(path)
 
 
-def test_gaps_are_where_record_times_jump_whatever_the_header_says(tmp_path):
+def test_gaps_are_found_by_record_times_whatever_the_header_says(tmp_path):
     onsets = [str(i + 3 * (i >= 5) + 60 * (i >= 9)) for i in range(12)]
     assert with_onsets(tmp_path, onsets).gaps() == [Gap(5, 5.0, 8.0), Gap(9, 12.0, 72.0)]
 
@@ -87,13 +87,13 @@ def test_rounded_record_times_are_no_gaps(tmp_path, step, digits):
     assert with_onsets(tmp_path, onsets, step).gaps() == []
 
 
-def test_a_clock_that_runs_away_from_the_samples_is_a_gap(tmp_path):
+def test_record_times_that_drift_are_gaps(tmp_path):
     """Records of 1 s that begin 20 ms later each: after three of them, more than any rounding."""
     gaps = with_onsets(tmp_path, [f"{1.02 * i:.2f}" for i in range(10)]).gaps()
     assert [gap.record for gap in gaps] == [3, 6, 9]
 
 
-def test_records_that_do_not_say_when_they_begin_are_where_the_others_put_them(tmp_path):
+def test_records_without_a_time_follow_the_others(tmp_path):
     records = with_onsets(tmp_path, ["60", "61", "62", "66", "67"])
     raw = bytearray(records.path.read_bytes())
     each = (len(raw) - 768) // 5
@@ -123,7 +123,7 @@ def test_records_that_overlap_are_refused(tmp_path):
         (b"12", b"", "WARNING: the header says 12 data records, the file holds 20: all are used"),
     ],
 )
-def test_a_count_of_records_that_is_not_the_files(tmp_path, stated, tail, remark):
+def test_a_wrong_number_of_records_in_the_header(tmp_path, stated, tail, remark):
     path = write_psg(tmp_path / "a.edf", [channel("C3", RNG.normal(size=SECONDS * RATE), RATE)])
     whole = path.read_bytes()
     path.write_bytes(whole[:236] + stated.ljust(8) + whole[244:] + tail)
@@ -143,7 +143,7 @@ def test_a_count_of_records_that_is_not_the_files(tmp_path, stated, tail, remark
         (b"0".ljust(8) + b" " * 100, "is cut off within its header"),
     ],
 )
-def test_what_is_no_edf_is_said_to_be_what_it_is(tmp_path, content, message):
+def test_a_file_that_is_no_edf_is_rejected_with_what_it_is(tmp_path, content, message):
     (tmp_path / "a.edf").write_bytes(content)
     with pytest.raises(UserError, match=rf"a\.edf: {message}"):
         EdfRecords(tmp_path / "a.edf")

@@ -1,4 +1,4 @@
-"""Recordings with and without labels, with and without beats, from files to a store and back."""
+"""From files to a store: recordings with and without labels, with and without heartbeats."""
 
 import csv
 from pathlib import Path
@@ -57,7 +57,7 @@ def night(raw: Path, name: str = "s1", scored: bool = True, ecg: np.ndarray | No
 
 
 def true_beats() -> np.ndarray:
-    """As `heartbeats` makes them."""
+    """The beats of `heartbeats`."""
     beats = np.cumsum(np.random.default_rng(0).normal(1.0, 0.05, 2 * SECONDS))
     return beats[beats < SECONDS - 1]
 
@@ -65,7 +65,7 @@ def true_beats() -> np.ndarray:
 # --- labels ---
 
 
-def test_a_night_without_labels_is_prepared(tmp_path):
+def test_an_unlabelled_recording_is_prepared(tmp_path):
     night(tmp_path / "raw", scored=False)
     store = run(tmp_path, scoring="none", epoch_seconds=20)
     recording = store.open("s1")
@@ -80,7 +80,7 @@ def test_a_night_without_labels_is_prepared(tmp_path):
     assert "without labels: 15 sleep epochs" in notes(store)["s1"]
 
 
-def test_statistics_of_the_scored_part_and_of_the_night_stand_side_by_side(tmp_path):
+def test_statistics_of_the_scored_part_and_of_the_night_are_stored(tmp_path):
     night(tmp_path / "raw")
     recording = run(tmp_path, "--rate", RATE).open("s1")
     info = recording.info.signals["eeg"]
@@ -92,7 +92,7 @@ def test_statistics_of_the_scored_part_and_of_the_night_stand_side_by_side(tmp_p
     assert info.iqr != info.scored_iqr
 
 
-def test_a_missing_scoring_file_is_a_mistake_unless_it_is_allowed(tmp_path, capsys):
+def test_a_missing_scoring_file_is_an_error_unless_allowed(tmp_path, capsys):
     night(tmp_path / "raw", "s1")
     night(tmp_path / "raw", "s2", scored=False)
     store = run(tmp_path, code=2)
@@ -103,14 +103,14 @@ def test_a_missing_scoring_file_is_a_mistake_unless_it_is_allowed(tmp_path, caps
     assert [store.open(name).has_labels for name in store.recordings] == [True, False]
 
 
-def test_a_damaged_scoring_file_is_a_mistake_all_the_same(tmp_path):
+def test_a_damaged_scoring_file_is_an_error_even_if_a_missing_one_is_allowed(tmp_path):
     night(tmp_path / "raw", "s1")
     night(tmp_path / "raw", "s2")
     (tmp_path / "raw" / "s2 scored.edf").write_text("w\n")
     assert run(tmp_path, "--allow-unscored", code=2).recordings == ["s1"]
 
 
-def test_a_night_without_labels_that_is_hardly_one(tmp_path):
+def test_an_unlabelled_recording_shorter_than_a_sleep_epoch_is_refused(tmp_path):
     write_psg(tmp_path / "raw" / "s1.edf", [channel("C3", noise()[:2560], RATE), channel("ECG", noise()[:2560], RATE)])
     with pytest.raises(UserError, match="holds no recording"):
         run(tmp_path, scoring="none", code=2)
@@ -141,7 +141,7 @@ def test_scoring_in_a_folder_of_its_own(tmp_path):
 OTHERS = {"scoring": LAB["scoring"] | {"others": ["{recording} scored by *.edf"]}}
 
 
-def test_further_scorers_stand_beside_the_first(tmp_path):
+def test_labels_of_further_scorers_are_stored(tmp_path):
     night(tmp_path / "raw")
     night(tmp_path / "raw", "s2")
     for name, texts in (("ann", "wwwww"), ("bob", "r2r2r")):
@@ -155,29 +155,29 @@ def test_further_scorers_stand_beside_the_first(tmp_path):
     assert two.info.other_scorings == () and two.other_scorings().shape == (0, len(two.hypnogram))
 
 
-def test_a_scorer_of_other_sleep_epochs_is_named(tmp_path):
+def test_a_further_scorer_with_other_sleep_epochs_is_refused(tmp_path):
     night(tmp_path / "raw")
     write_scoring(tmp_path / "raw" / "s1 scored by ann.edf", [(50.0 + 30 * k, 30.0, "w") for k in range(4)])
     night(tmp_path / "raw", "s2")
     store = run(tmp_path, **OTHERS, code=2)
-    said = "s1 scored by ann.edf: 4 of its 4 sleep epochs begin where none of the first scoring's does"
-    assert said in notes(store)["s1"]
+    message = "s1 scored by ann.edf: 4 of its 4 sleep epochs begin where none of the first scoring's does"
+    assert message in notes(store)["s1"]
     assert store.recordings == ["s2"]
 
 
 @pytest.mark.parametrize(("n", "sizes"), [(1, [1, 0, 0]), (2, [2, 0, 0]), (3, [1, 1, 1]), (5, [3, 1, 1])])
-def test_small_cohorts_are_split_or_told_why_not(tmp_path, capsys, n, sizes):
+def test_the_split_of_a_small_cohort(tmp_path, capsys, n, sizes):
     for k in range(n):
         night(tmp_path / "raw", f"s{k}")
     split = read_split(run(tmp_path, "--no-beats"), "default")
     assert [len(split.parts[part]) for part in ("train", "validation", "test")] == sizes
-    told = [line for line in capsys.readouterr().out.splitlines() if "too few" in line]
-    assert len(told) == (n < 3)
-    for line in told:
+    printed = [line for line in capsys.readouterr().out.splitlines() if "too few" in line]
+    assert len(printed) == (n < 3)
+    for line in printed:
         assert f"nothing for validation and test, too few subjects have labels ({n}); prepare more" in line
 
 
-def test_nights_without_labels_train(tmp_path):
+def test_unlabelled_recordings_are_in_the_training_part(tmp_path):
     for k in range(3):
         night(tmp_path / "raw", f"s{k}")
         night(tmp_path / "raw", f"s{k + 3}", scored=False)
@@ -214,8 +214,8 @@ def test_no_beats(tmp_path):
     ]  # fmt: skip
 
 
-def test_an_ecg_without_a_heart_keeps_its_recording(tmp_path, capsys):
-    """A wave of 0.1 Hz: what the detector finds in it, no heart makes."""
+def test_a_recording_whose_ecg_has_no_beats_is_kept(tmp_path, capsys):
+    """A wave of 0.1 Hz, in which the detector finds implausible beats."""
     night(tmp_path / "raw", ecg=np.sin(2 * np.pi * 0.1 * np.arange(SECONDS * RATE) / RATE))
     store = run(tmp_path)
     assert store.info("s1").beats is None
@@ -223,13 +223,13 @@ def test_an_ecg_without_a_heart_keeps_its_recording(tmp_path, capsys):
     assert "s1: no plausible beats in the ECG" in capsys.readouterr().out
 
 
-def test_an_ecg_of_noise_is_pointed_out(tmp_path):
+def test_an_ecg_of_noise_is_warned_of(tmp_path):
     night(tmp_path / "raw", ecg=noise(1.0))
     note = notes(run(tmp_path))["s1"]
     assert "WARNING: beats are plausible in" in note and "of the night only, check the ECG" in note
 
 
-def test_a_detector_that_fails_loses_no_recording(tmp_path, monkeypatch):
+def test_a_recording_is_kept_if_the_detector_fails(tmp_path, monkeypatch):
     def fails(*_):
         raise RuntimeError("not\ntoday; never")
 
@@ -240,7 +240,7 @@ def test_a_detector_that_fails_loses_no_recording(tmp_path, monkeypatch):
     assert "WARNING: no beats were detected in the ECG (RuntimeError: not today, never)" in notes(store)["s1"]
 
 
-def test_beats_that_come_with_a_recording_are_believed_over_the_ecg(tmp_path):
+def test_beats_of_a_file_are_used_in_place_of_detected_ones(tmp_path):
     night(tmp_path / "raw", "s1")
     night(tmp_path / "raw", "s2")
     given = np.arange(-2, SECONDS + 5, 0.8)
@@ -255,7 +255,7 @@ def test_beats_that_come_with_a_recording_are_believed_over_the_ecg(tmp_path):
 
 
 @pytest.mark.parametrize("labels", [True, False])
-def test_beats_alone_make_a_recording(tmp_path, labels):
+def test_a_recording_of_heartbeats_alone(tmp_path, labels):
     raw = tmp_path / "raw"
     raw.mkdir()
     beats = np.rint(250 * np.cumsum(np.random.default_rng(0).normal(0.9, 0.02, 200))).astype(int)
@@ -301,9 +301,9 @@ def test_the_polysomnographic_database(tmp_path):
         assert recording.hypnogram.labels.tolist() == stages
         np.testing.assert_allclose(recording.hypnogram.onset_s, st.sample / 250)
         assert set(recording.hypnogram.duration_s) == {30.0}
-        of_the_heart = ecg.sample[~np.isin(ecg.symbol, ["x", "+", "~", "|"])] / 250
-        np.testing.assert_allclose(recording.beats(), of_the_heart)
-        rate = 60 / np.median(np.diff(of_the_heart))
+        of_beats = ecg.sample[~np.isin(ecg.symbol, ["x", "+", "~", "|"])] / 250
+        np.testing.assert_allclose(recording.beats(), of_beats)
+        rate = 60 / np.median(np.diff(of_beats))
         assert 60 / recording.info.beats.median_s == pytest.approx(rate, rel=0.02)
         assert 60 < rate < 95
         assert recording.beat_quality().mean() > 0.8
@@ -315,9 +315,9 @@ def test_the_polysomnographic_database(tmp_path):
 
 
 @pytest.mark.parametrize("factor", [1e-3, 1e3])
-def test_an_ecg_in_another_unit_than_its_header_says_is_in_doubt(tmp_path, factor):
+def test_an_ecg_with_an_implausible_span_is_warned_of(tmp_path, factor):
     night(tmp_path / "raw", "s1", ecg=factor * heartbeats(SECONDS, RATE, 0))
     night(tmp_path / "raw", "s2")
-    said = notes(run(tmp_path))
-    assert "WARNING: ECG spans " in said["s1"] and "check its unit" in said["s1"]
-    assert "WARNING: ECG spans " not in said["s2"]
+    found = notes(run(tmp_path))
+    assert "WARNING: ECG spans " in found["s1"] and "check its unit" in found["s1"]
+    assert "WARNING: ECG spans " not in found["s2"]

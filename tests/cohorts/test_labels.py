@@ -71,7 +71,7 @@ def test_non_ascii_bytes_do_not_stop_the_reader(tmp_path):
     assert scoring.ignored == {"bruit é\x80ÿ": 1}
 
 
-def test_annotations_that_are_none_are_counted_and_decimal_commas_read(tmp_path):
+def test_invalid_annotations_are_counted_and_decimal_commas_are_read(tmp_path):
     path = write_scoring(tmp_path / "Base.edf", [(0.25, 30.0, "Sleep stage 2"), (30.25, 30.0, "Sleep stage W")])
     path.write_bytes(
         path.read_bytes().replace(b"+0.25\x1530", b"+0,25\x1530").replace(b"+30.25\x1530", b"x30.25\x1530")
@@ -107,19 +107,19 @@ def test_a_start_at_a_fraction_of_a_second_is_kept(tmp_path):
         ),
     ],
 )
-def test_a_file_that_scores_no_night_is_named(tmp_path, annotations, message):
+def test_a_file_without_a_valid_scoring_is_rejected(tmp_path, annotations, message):
     with pytest.raises(UserError, match=rf"Base\.edf: {message}"):
         read(tmp_path, annotations)
 
 
-def test_a_file_of_signals_scores_no_night(tmp_path):
+def test_a_file_of_signals_is_no_scoring_file(tmp_path):
     path = write_psg(tmp_path / "PSG.edf", [channel("ECG", np.zeros(512), 256)])
     with pytest.raises(UserError, match=r"PSG\.edf: holds no sleep stage of scoring.labels; it holds no text at all"):
         read_edf_annotations(path, MASS, 30.0)
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.1, 0.5, 0.95])
-def test_a_scoring_file_cut_off_is_not_half_a_night(tmp_path, kept):
+def test_a_scoring_file_that_is_cut_off_is_rejected(tmp_path, kept):
     path = write_scoring(tmp_path / "Base.edf", [(30.0 * i, 30.0, "Sleep stage 2") for i in range(100)])
     whole = path.read_bytes()
     path.write_bytes(whole[: int(kept * len(whole))])
@@ -127,7 +127,7 @@ def test_a_scoring_file_cut_off_is_not_half_a_night(tmp_path, kept):
         read_edf_annotations(path, MASS, 30.0)
 
 
-def test_a_scoring_file_of_text_is_named(tmp_path):
+def test_a_scoring_file_of_text_is_rejected(tmp_path):
     (tmp_path / "Base.edf").write_text("Sleep stage W\n" * 100)
     with pytest.raises(UserError, match=r"Base\.edf: is no EDF: it begins with 'Sleep stage "):
         read_edf_annotations(tmp_path / "Base.edf", MASS, 30.0)
@@ -157,7 +157,7 @@ def test_values_of_5_s_make_sleep_epochs_of_20(tmp_path, newline):
         ("", "holds 0 values"),
     ],
 )
-def test_values_that_make_no_night_are_named(tmp_path, text, message):
+def test_invalid_values_are_rejected(tmp_path, text, message):
     with pytest.raises(UserError, match=rf"hypnogram\.txt: {message}"):
         values(tmp_path, text)
 
@@ -177,7 +177,7 @@ def st(tmp_path, samples, notes, fs=250) -> Path:
     return tmp_path / "slp99.st"
 
 
-def test_stages_of_a_wfdb_file_lie_where_they_are_marked(tmp_path):
+def test_stages_of_a_wfdb_file_lie_at_their_annotations(tmp_path):
     """The first at sample 1, one missing, apneas and leg movements beside the stage."""
     samples = [1, 7500, 15000, 30000, 37500, 45000, 52500, 60000]
     notes = ["W", "1 H", "2 HA L", "3", "4 LA LA", "R", "MT", "M"]
@@ -188,14 +188,14 @@ def test_stages_of_a_wfdb_file_lie_where_they_are_marked(tmp_path):
     assert (scored.start, scored.ignored) == (None, {})
 
 
-def test_other_notes_of_a_wfdb_file_are_counted(tmp_path):
+def test_other_annotations_of_a_wfdb_file_are_counted(tmp_path):
     path = st(tmp_path, [10, 20, 30], ["2", "HA", "X"], fs=10)
     scored = read_wfdb_stages(path, SLPDB, 30.0)
     assert_sleep_epochs(scored.hypnogram, [1.0], [30.0], [2])
     assert scored.ignored == {"HA": 1, "X": 1}
 
 
-def test_the_rate_of_a_wfdb_file_may_be_its_headers(tmp_path):
+def test_the_rate_of_a_wfdb_file_may_be_in_its_header(tmp_path):
     wfdb.wrann("a", "st", np.array([1, 600]), ['"'] * 2, aux_note=["W", "R"], write_dir=str(tmp_path))
     with pytest.raises(UserError, match=r"a\.st: states no sampling frequency, and no header a\.hea is beside it"):
         read_wfdb_stages(tmp_path / "a.st", SLPDB, 30.0)
@@ -203,7 +203,7 @@ def test_the_rate_of_a_wfdb_file_may_be_its_headers(tmp_path):
     assert_sleep_epochs(read_wfdb_stages(tmp_path / "a.st", SLPDB, 30.0).hypnogram, [0.05, 30], [30.0] * 2, [0, 4])
 
 
-def test_a_wfdb_file_that_scores_no_night_is_named(tmp_path):
+def test_a_wfdb_file_without_sleep_stages_is_rejected(tmp_path):
     path = st(tmp_path, [10, 20], ["HA", "X"])
     with pytest.raises(UserError, match=r"slp99\.st: holds no sleep stage of scoring.labels; it holds 'HA', 'X'"):
         read_wfdb_stages(path, SLPDB, 30.0)
@@ -216,7 +216,7 @@ def test_a_wfdb_file_that_scores_no_night_is_named(tmp_path):
         read_wfdb_stages(tmp_path / "none.st", SLPDB, 30.0)
 
 
-def test_every_format_is_called_alike(tmp_path):
+def test_every_format_has_the_same_interface(tmp_path):
     (tmp_path / "a.txt").write_text("0\n1\n")
     values = ValuesLayout(("a.txt",), {"0": "W", "1": "REM"}, "values", value_seconds=30)
     files = {
@@ -229,7 +229,7 @@ def test_every_format_is_called_alike(tmp_path):
     assert [scored.hypnogram.labels.tolist() for scored in found] == [[0, 4]] * 3
 
 
-def test_names_of_labels():
+def test_label_indices():
     assert [label_index(name) for name in ("W", "N1", "N2", "N3", "REM", "unscored")] == [0, 1, 2, 3, 4, -1]
 
 

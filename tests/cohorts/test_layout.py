@@ -50,7 +50,7 @@ def test_the_subsets_of_mass(tmp_path):
     assert {r.recording: r.subject for r in found.values()} == {f"01-0{s}-0001": f"01-0{s}-0001" for s in range(1, 6)}
 
 
-def test_recordings_are_found_at_any_depth_and_only_those(tmp_path):
+def test_recordings_are_found_at_any_depth(tmp_path):
     touch(tmp_path, "a/b/01-01-0002 PSG.edf", "01-01-0001_PSG.edf", "01-01-0001 Base.edf", "readme.txt",
           "._01-01-0003 PSG.edf", "01-06-0001 PSG.edf", "01-01-0001 PSG.edf.part")  # fmt: skip
     (tmp_path / "01-03-0001 PSG.edf").mkdir()
@@ -65,15 +65,15 @@ def test_the_four_names_of_a_scoring_file(tmp_path):
         assert find_recordings(MASS, tmp_path).recordings[0].scoring_file() == tmp_path / name
 
 
-def test_no_scoring_file_names_the_signals_and_what_was_looked_for(tmp_path):
+def test_a_missing_scoring_file_is_reported_with_the_names_tried(tmp_path):
     touch(tmp_path, "a/01-01-0001 PSG.edf", "b/01-01-0001 Base.edf")
     files = find_recordings(MASS, tmp_path).recordings[0]
     assert files.scoring_file() is None
-    told = str(files.missing("scoring", files.scoring_names))
-    assert re.search(r"a/01-01-0001 PSG\.edf: has no scoring file beside it \(01-01-0001 Base\.edf", told)
+    message = str(files.missing("scoring", files.scoring_names))
+    assert re.search(r"a/01-01-0001 PSG\.edf: has no scoring file beside it \(01-01-0001 Base\.edf", message)
 
 
-def test_a_recording_found_twice_is_named_and_stops_no_other(tmp_path):
+def test_a_recording_found_twice_is_reported_and_the_others_are_found(tmp_path):
     touch(tmp_path, "a/01-01-0001 PSG.edf", "b/01-01-0001 PSG.EDF", "b/01-01-0002 PSG.edf")
     found = find_recordings(MASS, tmp_path)
     assert [r.recording for r in found.recordings] == ["01-01-0002"]
@@ -82,7 +82,7 @@ def test_a_recording_found_twice_is_named_and_stops_no_other(tmp_path):
     assert re.search(r"a/01-01-0001 PSG\.edf: .*b/01-01-0001 PSG\.EDF has this name too; keep one", why)
 
 
-def test_links_are_followed_and_links_to_nothing_are_named(tmp_path):
+def test_links_are_followed_and_broken_links_are_reported(tmp_path):
     raw, elsewhere = tmp_path / "raw", tmp_path / "elsewhere"
     touch(elsewhere, "01-01-0001 PSG.edf", "01-01-0001 Base.edf")
     raw.mkdir()
@@ -97,11 +97,11 @@ def test_links_are_followed_and_links_to_nothing_are_named(tmp_path):
     assert [(u.recording, u.linked) for u in found.unclear] == [("01-01-0002", True)]
     assert "01-01-0002 PSG.edf: is a link to not-fetched.edf, which does not exist" in found.unclear[0].why
     assert third.scoring_file() is None
-    told = str(third.missing("scoring", third.scoring_names))
-    assert "01-01-0003 Base.edf: is a link to not-fetched-either.edf, which does not exist" in told
+    message = str(third.missing("scoring", third.scoring_names))
+    assert "01-01-0003 Base.edf: is a link to not-fetched-either.edf, which does not exist" in message
 
 
-def test_names_fit_in_any_capitals_and_by_wildcards(tmp_path):
+def test_names_match_in_any_capitals_and_by_wildcards(tmp_path):
     """As Sleep-EDF names a scoring by the scorer: SC4001E0-PSG.edf, SC4001EC-Hypnogram.edf."""
     scoring = {"files": ["{who}*-hypnogram.edf"], "labels": {"W": "W"}}
     cohort = load_cohort(dataset(tmp_path, files=r"(?P<recording>(?P<who>s\[?\d+)n\d)\.edf", scoring=scoring))
@@ -115,19 +115,19 @@ def test_names_fit_in_any_capitals_and_by_wildcards(tmp_path):
         first.scoring_file()
 
 
-def test_nothing_found(tmp_path):
+def test_a_folder_without_recordings_is_refused(tmp_path):
     with pytest.raises(UserError, match="none: no such folder"):
         find_recordings(MASS, tmp_path / "none")
     with pytest.raises(UserError, match=r"no file here or below is named like \(\?P<recording>"):
         find_recordings(MASS, tmp_path)
 
 
-def test_no_such_dataset():
+def test_an_unknown_dataset_is_refused():
     with pytest.raises(UserError, match=r"^shh: no such config, here or in datasets/ \(which has: .*dreams.*mass"):
         load_cohort("shh")
 
 
-def test_a_cohort_of_ones_own_is_a_yaml(tmp_path):
+def test_a_new_cohort_is_a_yaml_file(tmp_path):
     cohort = load_cohort(dataset(tmp_path, subject="{who}", subsets={"all": {"epoch_seconds": 20}}, standard="rk"))
     touch(tmp_path, "s1n1.edf", "s1n2.edf", "s22n1.edf")
     found = find_recordings(cohort, tmp_path).recordings
@@ -144,7 +144,7 @@ def test_a_recording_names_a_folder(tmp_path):
     assert find_recordings(cohort, tmp_path).recordings[0].recording == "night_of_Zoë__1_"
 
 
-def test_files_may_lie_in_a_folder_of_their_own(tmp_path):
+def test_scoring_and_beats_in_folders_of_their_own(tmp_path):
     """As NSRR keeps them: edfs/…/s1n1.edf and annotations/…/s1n1.xml."""
     beats = {"files": ["beats/{recording}.csv"], "format": "table", "column": "seconds"}
     scoring = {"files": ["annotations/{who}/{recording}.tal"], "labels": {"W": "W"}}
@@ -153,8 +153,10 @@ def test_files_may_lie_in_a_folder_of_their_own(tmp_path):
     touch(raw, "edfs/a/s1n1.edf")
     files = find_recordings(cohort, raw).recordings[0]
     assert (files.scoring_file(), files.beat_file()) == (None, None)
-    told = str(files.missing("scoring", files.scoring_names))
-    assert told == (f"{raw}/edfs/a/s1n1.edf: has no scoring file beside it (annotations/s1/s1n1.tal), nor so in {raw}")
+    message = str(files.missing("scoring", files.scoring_names))
+    assert message == (
+        f"{raw}/edfs/a/s1n1.edf: has no scoring file beside it (annotations/s1/s1n1.tal), nor so in {raw}"
+    )
     touch(raw, "annotations/s1/s1n1.tal", "beats/s1n1.csv")
     assert files.scoring_file() == raw / "annotations/s1/s1n1.tal"
     assert files.beat_file() == raw / "beats/s1n1.csv"
@@ -240,7 +242,7 @@ VALUES = {"files": ["x"], "labels": {"0": "W"}, "format": "values"}
         ({"chanels": 3}, r"chanels: unknown key; did you mean"),
     ],
 )
-def test_a_mistake_in_a_dataset_yaml_is_named(tmp_path, changes, message):
+def test_errors_in_a_dataset_yaml_name_the_key(tmp_path, changes, message):
     with pytest.raises(UserError, match=message):
         load_cohort(dataset(tmp_path, **changes))
 

@@ -1,4 +1,4 @@
-"""From marks to sleep epochs: durations that do not fit, overlaps, holes."""
+"""From the lines of a scoring file to sleep epochs: durations that do not fit, overlaps, unlabelled time."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def read(*marks, seconds=30.0, **more):
     return scored.hypnogram.onset_s.tolist(), letters, list(scored.remarks)
 
 
-def test_one_a_sleep_epoch_runs_and_no_durations():
+def test_single_epochs_runs_and_marks_without_durations():
     assert read((0, 30, "W"), (30, 90, "2"), (120, 0, "R")) == ([0, 30, 60, 90, 120], "W222R", [])
 
 
@@ -31,19 +31,19 @@ def test_rounded_durations_are_sleep_epochs(duration):
     assert read(*((30 * k, duration, "2") for k in range(4))) == ([0, 30, 60, 90], "2222", [])
 
 
-def test_what_remains_of_a_run_is_left_out_and_said():
-    onsets, letters, (said,) = read((0, 45, "W"), (45, 30, "1"), (75, 225, "2"))
+def test_the_rest_of_a_run_is_left_out_with_a_warning():
+    onsets, letters, (remark,) = read((0, 45, "W"), (45, 30, "1"), (75, 225, "2"))
     assert (onsets, letters) == ([0, 45, *range(75, 285, 30)], "W12222222")
-    assert said == "WARNING: 30 s of 2 sleep stages, whose duration is no multiple of 30 s, are left out"
+    assert remark == "WARNING: 30 s of 2 sleep stages, whose duration is no multiple of 30 s, are left out"
 
 
-def test_marks_a_second_long_a_sleep_epoch_apart():
-    onsets, letters, (said,) = read(*((30 * k, 1, "W12"[k % 3]) for k in range(6)))
+def test_short_marks_one_epoch_apart_are_sleep_epochs():
+    onsets, letters, (remark,) = read(*((30 * k, 1, "W12"[k % 3]) for k in range(6)))
     assert (onsets, letters) == ([30 * k for k in range(6)], "W12W12")
-    assert said == "WARNING: 6 sleep stages last far below 30 s, taken as that long"
+    assert remark == "WARNING: 6 sleep stages last far below 30 s, taken as that long"
 
 
-def test_a_last_sleep_epoch_cut_short_is_left_out():
+def test_a_short_last_sleep_epoch_is_left_out():
     assert read((0, 30, "W"), (30, 30, "1"), (60, 12, "2"))[:2] == ([0, 30], "W1")
 
 
@@ -66,36 +66,38 @@ def test_sleep_stages_that_overlap_are_refused(marks):
         read(*marks)
 
 
-def test_overlaps_of_rounding_are_none():
+def test_rounded_onsets_do_not_overlap():
     assert read((0, 30, "W"), (29.98, 30, "1"), (59.6, 30, "2"))[0] == [0, 29.98, 59.6]
 
 
-def test_said_twice_counts_once():
-    onsets, letters, (said,) = read((0, 30, "W"), (30, 30, "1"), (0, 30, "W"), (30, 30, "1"))
-    assert (onsets, letters, said) == ([0, 30], "W1", "WARNING: 2 sleep stages are written twice")
+def test_duplicate_marks_count_once():
+    onsets, letters, (remark,) = read((0, 30, "W"), (30, 30, "1"), (0, 30, "W"), (30, 30, "1"))
+    assert (onsets, letters, remark) == ([0, 30], "W1", "WARNING: 2 sleep stages are written twice")
 
 
-def test_changes_only_last_until_the_next():
+def test_stages_written_at_changes_last_until_the_next():
     assert read((0, 0, "W"), (120, 0, "1"), (150, 0, "2"), changes_only=True)[1] == "WWWW12"
 
 
 @pytest.mark.parametrize(("at_once", "replaced"), [("12", 1), ("121", 1), ("132", 2), ("342", 2), ("34", 0), ("33", 0)])
-def test_of_changes_at_one_instant_the_last_counts(at_once, replaced):
+def test_the_last_of_several_changes_at_one_instant_counts(at_once, replaced):
     marks = [(0, 0, "W"), *((120, 0, text) for text in at_once), (150, 0, "R")]
-    _, letters, said = read(*marks, changes_only=True)
+    _, letters, remarks = read(*marks, changes_only=True)
     assert letters == f"WWWW{at_once[-1].replace('4', '3')}R"
     warned = f"WARNING: {replaced} sleep stages are replaced by another at the same instant"
-    assert [line for line in said if "replaced" in line] == [warned] * bool(replaced)
+    assert [line for line in remarks if "replaced" in line] == [warned] * bool(replaced)
 
 
-def test_the_last_change_may_be_replaced_too():
+def test_the_last_change_of_a_file_may_be_replaced():
     assert read((0, 0, "W"), (60, 0, "2"), (60, 0, "R"), changes_only=True)[:2] == ([0, 30, 60], "WWR")
 
 
-def test_holes_are_said_and_what_stands_in_them():
-    onsets, _, said = read((0, 0, "W"), (120, 0, "1"), (300, 0, "2"))
+def test_unlabelled_time_is_warned_of_with_its_annotations():
+    onsets, _, remarks = read((0, 0, "W"), (120, 0, "1"), (300, 0, "2"))
     assert onsets == [0, 120, 300]
-    assert len(said) == 1 and said[0].startswith("WARNING: only 3 of 11 sleep epochs from the first to the last have")
+    assert len(remarks) == 1 and remarks[0].startswith(
+        "WARNING: only 3 of 11 sleep epochs from the first to the last have"
+    )
     marks = [(30 * k, 30, "W") for k in range(12) if k != 5]
-    (said,) = read(*marks, (150, 30, "Movement"), (60, 3, "arousal"), (95, 0, "lights"))[2]
-    assert said == "WARNING: between sleep stages stands 'Movement' (1), which scoring.labels does not name"
+    (remark,) = read(*marks, (150, 30, "Movement"), (60, 3, "arousal"), (95, 0, "lights"))[2]
+    assert remark == "WARNING: between sleep stages stands 'Movement' (1), which scoring.labels does not name"

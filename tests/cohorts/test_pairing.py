@@ -1,4 +1,4 @@
-"""What shows that a scoring, an EEG and a heart do not belong together."""
+"""Checks that scoring, EEG and ECG belong to one night, and the alignment of a scoring with its signals."""
 
 import re
 
@@ -29,7 +29,7 @@ def stages(count: int, seed: int) -> np.ndarray:
 
 
 def eeg_of(labels, seconds=30.0) -> np.ndarray:
-    """Slow waves as large as the label says, over noise."""
+    """Slow waves whose amplitude depends on the label, with noise."""
     n = round(seconds * RATE)
     t = np.arange(n * len(labels)) / RATE
     slow = np.repeat(np.array([5.0, 10, 20, 60, 12])[labels], n) * np.sin(2 * np.pi * 1.2 * t)
@@ -37,7 +37,7 @@ def eeg_of(labels, seconds=30.0) -> np.ndarray:
 
 
 def beats_and_trace(seconds: float) -> tuple[np.ndarray, np.ndarray]:
-    """A heart of 66 beats a minute, and what of it a channel sees: (beats,), (samples,)."""
+    """66 beats per minute, and their trace in a channel: (beats,), (samples,)."""
     beats = np.cumsum(RNG.normal(0.91, 0.03, size=int(seconds / 0.91)))
     beats = beats[beats < seconds - 1]
     t = np.arange(round(seconds * RATE)) / RATE
@@ -54,28 +54,28 @@ def beats_and_trace(seconds: float) -> tuple[np.ndarray, np.ndarray]:
 LABELS = stages(480, 1)
 
 
-def test_labels_of_this_night_raise_no_doubt():
+def test_labels_of_the_same_night_are_not_warned_of():
     assert check_pairing(eeg_of(LABELS), RATE, hypnogram(LABELS), None) == []
 
 
-def test_labels_of_another_night_do():
-    (said,) = check_pairing(eeg_of(LABELS), RATE, hypnogram(stages(480, 2)), None)
-    assert said.startswith("WARNING: the labels explain 0.") and said.endswith("is the scoring of this night?")
+def test_labels_of_another_night_are_warned_of():
+    (remark,) = check_pairing(eeg_of(LABELS), RATE, hypnogram(stages(480, 2)), None)
+    assert remark.startswith("WARNING: the labels explain 0.") and remark.endswith("is the scoring of this night?")
 
 
 @pytest.mark.parametrize("minutes", [-10, 5])
-def test_labels_at_the_wrong_time_say_by_how_much(minutes):
+def test_shifted_labels_are_warned_of_with_the_shift(minutes):
     late = hypnogram(LABELS[120:360], onset=120 * 30.0 + 60 * minutes)
-    (said,) = check_pairing(eeg_of(LABELS), RATE, late, None)
-    assert said.startswith(f"WARNING: the labels fit the EEG better when moved by {-minutes:+.1f} min")
+    (remark,) = check_pairing(eeg_of(LABELS), RATE, late, None)
+    assert remark.startswith(f"WARNING: the labels fit the EEG better when moved by {-minutes:+.1f} min")
 
 
-def test_an_hour_or_one_sleep_stage_says_nothing():
+def test_an_hour_and_a_single_sleep_stage_are_not_checked():
     assert check_pairing(eeg_of(LABELS), RATE, hypnogram(stages(119, 2)), None) == []
     assert check_pairing(eeg_of(LABELS), RATE, hypnogram(np.zeros(480)), None) == []
 
 
-def test_a_heart_in_the_eeg_is_seen():
+def test_heartbeats_in_the_eeg_are_found():
     labels = np.zeros(20, dtype=int)
     eeg = eeg_of(labels)
     beats, trace = beats_and_trace(600)
@@ -87,12 +87,12 @@ def test_a_heart_in_the_eeg_is_seen():
     assert much.startswith("WARNING: heartbeats explain ") and much.endswith("check its channel")
 
 
-def test_exchanged_channels_are_seen_without_the_ecgs_beats():
+def test_exchanged_channels_are_found_without_beats():
     _, trace = beats_and_trace(600)
     night = hypnogram(np.zeros(20))
     ecg = 1000 * trace + RNG.normal(size=len(trace))
-    (said,) = check_pairing(ecg, RATE, night, None)
-    assert said == "WARNING: heartbeats in the EEG, as regular as an ECG's: were the channels exchanged?"
+    (remark,) = check_pairing(ecg, RATE, night, None)
+    assert remark == "WARNING: heartbeats in the EEG, as regular as an ECG's: were the channels exchanged?"
     assert check_pairing(eeg_of(np.zeros(20, dtype=int)), RATE, night, None) == []
 
 
@@ -117,17 +117,17 @@ def test_sleep_epochs_beyond_the_signals_are_counted_and_left_out(tmp_path):
     assert beyond(40, onset=-600.0) == (20, ["WARNING: 20 scored sleep epochs lie beyond the signals"])
 
 
-def test_a_scoring_far_shorter_than_its_signals_is_in_doubt(tmp_path):
+def test_a_scoring_far_shorter_than_its_signals_is_warned_of(tmp_path):
     _, remarks = align_scoring(scored(20), None, 3600, "date_and_time", tmp_path / "h", tmp_path / "s")
     assert "WARNING: the scoring spans 10 of 60 minutes of signals" in remarks
 
 
-def test_nothing_within_the_signals_is_refused(tmp_path):
+def test_a_scoring_outside_the_signals_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"h: no sleep epoch lies within the 600 s of s: the scoring runs from 900 to"):
         align_scoring(scored(20, 900.0), None, 600, "date_and_time", tmp_path / "h", tmp_path / "s")
 
 
-def test_a_scoring_that_counts_from_the_first_sample_is_not_moved(tmp_path):
+def test_a_scoring_that_counts_from_the_first_sample_is_not_shifted(tmp_path):
     start = Start(None, None, 60.0)
     found, _ = align_scoring(scored(20), start, 600, "date_and_time", tmp_path / "h", tmp_path / "s")
     assert found.onset_s[0] == 0

@@ -1,4 +1,4 @@
-"""Every dataset YAML that is shipped, on a recording written in its cohort's layout, names and formats."""
+"""Every shipped dataset YAML, on a recording in the layout, names and formats of its cohort."""
 
 from pathlib import Path
 
@@ -23,14 +23,14 @@ def stages(night: Night) -> list[str]:
     return [SLEEP_STAGES[label] if label >= 0 else "unscored" for label in night.hypnogram.labels]
 
 
-def test_every_shipped_cohort_is_here():
+def test_every_shipped_cohort_is_tested():
     assert {path.stem for path in DATASETS.glob("*.yaml")} == set(WRITE)
     nowhere = (
         "slpdb_beats",
         "simulated_beats",
         "bids",
         "table_of_beats",
-    )  # patterns, and one that says whose part it is
+    )  # templates, and one that belongs to another YAML
     assert all(load_cohort(name).source or name in nowhere for name in WRITE)
 
 
@@ -83,14 +83,14 @@ def test_the_other_variant_of_cap(tmp_path):
     assert "1 rows are too short to hold a sleep stage, the first is line 8" in night.info.note
 
 
-def test_a_sleep_epoch_of_wsc_lies_where_its_number_says(tmp_path):
+def test_sleep_epochs_of_wsc_lie_by_their_numbers(tmp_path):
     wsc(tmp_path / "raw", first=3)
     night = prepared(tmp_path / "raw", tmp_path / "store", "wsc").open("wsc-visit1-10119-nsrr")
     assert (night.hypnogram.onset_s[0], stages(night)[:3]) == (60, ["N2", "N3", "REM"])
 
 
 @pytest.mark.parametrize(("name", "subject"), TWO_NIGHTS)
-def test_two_nights_of_one_person_are_of_one_subject(tmp_path, name, subject):
+def test_two_nights_of_one_person_have_one_subject(tmp_path, name, subject):
     TWO_NIGHTS[name, subject](tmp_path / "raw")
     store = prepared(tmp_path / "raw", tmp_path / "store", name)
     assert [store.info(recording).subject for recording in store.recordings] == [subject] * 2

@@ -48,20 +48,20 @@ def test_the_eeg_of_mass(tmp_path, signals, expected, derivation):
 
 
 @pytest.mark.parametrize("label", ["ECG ECGI", "ECG I", "ECGI", "ecg ecgi", "Ecg i"])
-def test_names_of_lead_one(tmp_path, label):
+def test_channel_names_of_lead_one(tmp_path, label):
     edf = psg(tmp_path, {"EEG C3-CLE": A, "ECG ECGII": B, "ECG ECGIII": B, "EMG I": B, label: C})
     assert edf.derive(COHORT.signals["ecg"], "uV").derivation == label
 
 
 @pytest.mark.parametrize("prefix", ["ECG ECG", "ECG ", "ECG"])
-def test_subset_4_takes_lead_two(tmp_path, prefix):
+def test_subset_4_has_lead_two(tmp_path, prefix):
     edf = psg(tmp_path, {f"{prefix}{lead}": samples for lead, samples in (("I", A), ("II", B), ("III", C))})
     derived = edf.derive(SS4.signals["ecg"], "uV")
     assert derived.derivation == f"{prefix}II"
     np.testing.assert_allclose(derived.samples, B, rtol=0, atol=STEP)
 
 
-def test_no_channel_that_fits_lists_what_there_is(tmp_path):
+def test_the_error_for_no_fitting_channel_lists_the_channels(tmp_path):
     edf = psg(tmp_path, {"EEG C3-CLE": A, "EEG Fpz": B})
     with pytest.raises(UserError) as refused:
         edf.derive(COHORT.signals["eeg"], "uV")
@@ -69,7 +69,7 @@ def test_no_channel_that_fits_lists_what_there_is(tmp_path):
     assert str(refused.value).endswith("it has EEG C3-CLE, EEG Fpz")
 
 
-def test_a_pattern_is_for_the_whole_name(tmp_path):
+def test_a_pattern_must_match_the_whole_name(tmp_path):
     with pytest.raises(UserError, match="no channel fits"):
         psg(tmp_path, {"ECG ECGI raw": A, "My ECGI": B}).derive(COHORT.signals["ecg"], "uV")
 
@@ -79,7 +79,7 @@ def test_a_pattern_is_for_the_whole_name(tmp_path):
     [("uV", 1), ("UV", 1), ("uv", 1), ("mV", 1e3), ("MV", 1e3), ("V", 1e6), (b"\xb5V", 1), ("µV".encode(), 1)],
 )
 def test_units_of_the_header(tmp_path, header, microvolt):
-    """Capitals that MNE does not scale, and micro signs in two encodings, count as what they mean."""
+    """Capitals that MNE does not scale, and micro signs in two encodings, are recognised."""
     path = write_psg(tmp_path / "PSG.edf", [channel("ECG", A, RATE, "QQQ", full_scale=500)])
     unit = header.encode() if isinstance(header, str) else header
     path.write_bytes(path.read_bytes().replace(b"QQQ     ", unit.ljust(8), 1))
@@ -91,27 +91,27 @@ def test_units_of_the_header(tmp_path, header, microvolt):
 
 @pytest.mark.parametrize("header", ["uV", "mV", "MV", "nonsense", ""])
 @pytest.mark.parametrize(("unit", "millivolt"), [("uV", 1e-3), ("mV", 1), ("V", 1e3), ("arbitrary", 1)])
-def test_a_header_that_lies_is_overruled(tmp_path, header, unit, millivolt):
+def test_the_unit_of_a_derivation_overrides_the_header(tmp_path, header, unit, millivolt):
     edf = psg(tmp_path, {"ECG": A}, unit=header)
     derived = edf.derive([Derivation("ECG", unit=unit)], "mV")
     assert derived.unit == ("arbitrary" if unit == "arbitrary" else "mV")
     np.testing.assert_allclose(derived.samples, A * millivolt, rtol=0, atol=STEP * millivolt)
 
 
-def test_a_unit_that_is_none_is_arbitrary(tmp_path):
+def test_an_unknown_unit_is_arbitrary(tmp_path):
     derived = psg(tmp_path, {"ECG": A}, unit="%").derive([Derivation("ECG")], "mV")
     assert derived.unit == "arbitrary"
     np.testing.assert_allclose(derived.samples, A, rtol=0, atol=STEP)
 
 
-def test_channels_of_other_rates_beside_it_change_nothing(tmp_path):
+def test_channels_of_other_rates_do_not_matter(tmp_path):
     channels = [channel("SAO2", np.ones(SECONDS), 1), channel("ECG", A, RATE), channel("EMG", wave(9, 1, 1024), 1024)]
     derived = EdfFile(write_psg(tmp_path / "PSG.edf", channels)).derive([Derivation("ECG")], "uV")
     assert (derived.rate_hz, len(derived.samples)) == (RATE, RATE * SECONDS)
     np.testing.assert_allclose(derived.samples, A, rtol=0, atol=STEP)
 
 
-def test_a_rate_that_is_no_whole_number_is_kept(tmp_path):
+def test_a_fractional_rate_is_kept(tmp_path):
     samples = wave(3, rate_hz=255.5)
     path = write_psg(tmp_path / "PSG.edf", [channel("ECG", samples, 255.5)], record_seconds=2)
     derived = EdfFile(path).derive([Derivation("ECG")], "uV")
@@ -132,7 +132,7 @@ def test_the_start_is_known_to_the_fraction_of_a_second(tmp_path, fraction):
     assert datetime.combine(edf.start().date, edf.start().time) + timedelta(seconds=edf.start().offset_s) == start
 
 
-def test_a_header_with_an_accent_and_no_time_is_read(tmp_path):
+def test_a_header_with_an_accent_and_without_a_time(tmp_path):
     path = write_psg(tmp_path / "PSG.edf", [channel("ECG", A, RATE)])
     whole = path.read_bytes()
     path.write_bytes(whole[:8] + b"X M X \xc9ric".ljust(80) + whole[88:176] + b"X".ljust(8) + whole[184:])
@@ -142,7 +142,7 @@ def test_a_header_with_an_accent_and_no_time_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("rates", [(RATE, RATE), (RATE, 128), (128, RATE)])
-def test_of_two_channels_of_one_name_the_first_is_read(tmp_path, rates):
+def test_the_first_of_two_channels_of_one_name_is_read(tmp_path, rates):
     """By index, not by a label that both have: a dict of labels would hold the last one's unit and rate."""
     channels = [
         channel("ECG", wave(3, rate_hz=rates[0]), rates[0], "mV", full_scale=500),
@@ -154,7 +154,7 @@ def test_of_two_channels_of_one_name_the_first_is_read(tmp_path, rates):
     np.testing.assert_allclose(derived.samples, wave(3, rate_hz=rates[0]), rtol=0, atol=STEP)
 
 
-def test_what_is_read_is_what_mne_reads_to_the_last_bit(tmp_path):
+def test_samples_equal_those_of_mne_to_the_last_bit(tmp_path):
     """MNE converts to volts."""
     for unit in ("uV", "mV", "UV"):
         edf = psg(tmp_path, {"ECG": np.random.default_rng(0).normal(size=SECONDS * RATE)}, unit)
@@ -163,7 +163,7 @@ def test_what_is_read_is_what_mne_reads_to_the_last_bit(tmp_path):
         np.testing.assert_array_equal(edf.derive([Derivation("ECG", unit="arbitrary")], "mV").samples, expected)
 
 
-def test_how_long_a_recording_lasts(tmp_path):
+def test_the_duration_of_a_recording(tmp_path):
     assert psg(tmp_path, {"ECG": A}).seconds == SECONDS
 
 
@@ -173,7 +173,7 @@ def test_a_decimal_comma_in_the_header_is_read(tmp_path):
     np.testing.assert_allclose(EdfFile(path).derive([Derivation("ECG")], "uV").samples, A, rtol=0, atol=STEP)
 
 
-def test_a_range_that_is_none_leaves_the_stored_numbers(tmp_path):
+def test_an_empty_range_leaves_the_stored_numbers(tmp_path):
     path = psg(tmp_path, {"ECG": A}).path
     whole = path.read_bytes()
     at = 256 + 16 + 80 + 8  # physical minimum, then maximum, of the only signal
@@ -192,7 +192,7 @@ HEADER = 256 * 3
 @pytest.mark.parametrize(
     "size", [0, 1, 255, 256, HEADER - 1, HEADER, HEADER + 1, HEADER + 1024, HEADER + 5 * 1024 + 7, -1]
 )
-def test_a_file_cut_off_anywhere_is_named(tmp_path, size):
+def test_a_file_that_is_cut_off_is_rejected(tmp_path, size):
     path = psg(tmp_path, {"EEG C3-LER": A, "ECG ECGI": B}).path
     path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(UserError, match=r"PSG\.edf: is (cut off: .*records|cut off within its header|no EDF)"):
@@ -209,7 +209,7 @@ def test_a_file_cut_off_anywhere_is_named(tmp_path, size):
     ],
     ids=["a record less", "records no number", "records of 0 s", "signals no number"],
 )
-def test_a_header_that_does_not_fit_the_file_is_named(tmp_path, at, field, message):
+def test_a_header_that_does_not_fit_the_file_is_rejected(tmp_path, at, field, message):
     path = psg(tmp_path, {"EEG C3-LER": A, "ECG ECGI": B}).path
     whole = bytearray(path.read_bytes())
     length = 4 if at == 252 else 8
@@ -219,7 +219,7 @@ def test_a_header_that_does_not_fit_the_file_is_named(tmp_path, at, field, messa
         EdfFile(path)
 
 
-def test_a_file_of_no_length_is_named(tmp_path):
+def test_a_file_without_records_is_rejected(tmp_path):
     path = psg(tmp_path, {"ECG": A}).path
     whole = path.read_bytes()
     path.write_bytes(whole[:236] + b"0".ljust(8) + whole[244:512])
@@ -228,7 +228,7 @@ def test_a_file_of_no_length_is_named(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:Creating EDF")
-def test_an_interrupted_recording_is_laid_in_time(tmp_path):
+def test_an_interrupted_recording_is_placed_by_its_record_times(tmp_path):
     path = write_psg(tmp_path / "PSG.edf", [channel("ECG", A, RATE)], START + timedelta(seconds=0.5))
     path.write_bytes(path.read_bytes().replace(b"EDF+C", b"EDF+D", 1))
     EdfFile(path)  # marked as interrupted, but without a gap
@@ -243,7 +243,7 @@ def test_an_interrupted_recording_is_laid_in_time(tmp_path):
     np.testing.assert_allclose(derived[-(SECONDS - 10) * RATE :], A[10 * RATE :], rtol=0, atol=STEP)
 
 
-def test_a_unit_that_is_no_voltage_leaves_the_numbers_and_is_said(tmp_path):
+def test_a_unit_that_is_no_voltage_leaves_the_numbers_with_a_warning(tmp_path):
     derived = psg(tmp_path, {"ECG": A}, "DegC").derive([Derivation("ECG")], "mV")
     assert derived.unit == "arbitrary"
     assert derived.remarks == ("WARNING: ECG is in 'DegC', no voltage: the numbers are taken as they are",)
@@ -254,7 +254,7 @@ def test_a_unit_that_is_no_voltage_leaves_the_numbers_and_is_said(tmp_path):
 
 
 @needs_dreams
-def test_the_real_recording_for_all_that_its_header_says():
+def test_units_and_polarity_of_the_real_recording():
     cohort = load_cohort("dreams")
     edf = EdfFile(DREAMS / "excerpt3.edf")
     eeg, ecg = edf.derive(cohort.signals["eeg"], "uV"), edf.derive(cohort.signals["ecg"], "mV")

@@ -1,4 +1,4 @@
-"""The signals of WFDB records, on records written here."""
+"""Signals of WFDB records."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ WAVE = np.sin(np.arange(N) / 10)
 
 
 def record(folder: Path, *lines: str, first: str = f"r 2 {RATE} {N}", offset: int = 0) -> Path:
-    """Two channels of whole numbers, 1000 and 500 sin; `lines` are what the header says of them."""
+    """Two channels of whole numbers, 1000 and 500 sin; `lines`: their lines in the header."""
     values = np.rint(np.stack([1000 * WAVE, 500 * WAVE], axis=1)).astype("<i2")
     (folder / "r.dat").write_bytes(bytes(offset) + values.tobytes())
     (folder / "r.hea").write_text("\n".join([first, *lines, "# a comment"]) + "\n")
@@ -37,7 +37,7 @@ def test_units_and_gains_of_the_header(tmp_path):
     assert (both.rate_hz, both.derivation, both.unit, both.remarks) == (RATE, "C3-M2 - ECG", "uV", ())
 
 
-def test_samples_after_the_head_of_a_mat_file(tmp_path):
+def test_samples_after_the_header_of_a_mat_file(tmp_path):
     path = record(tmp_path, "r.dat 16+24 1/uV 16 0 0 0 0 C3-M2", "r.dat 16+24 1000/mV 16 0 0 0 0 ECG", offset=24)
     np.testing.assert_allclose(channel(path, "ECG", "mV").samples, 0.5 * WAVE, atol=0.001)
 
@@ -73,7 +73,7 @@ def test_channels_of_two_rates(tmp_path):
         channel(tmp_path / "r.hea", "fast", minus="slow")
 
 
-def test_what_has_no_value_is_filled_and_said(tmp_path):
+def test_missing_samples_are_filled_with_a_warning(tmp_path):
     path = record(tmp_path, "r.dat 16 1/uV 16 0 0 0 0 part", "r.dat 16 1/uV 16 0 0 0 0 none")
     values = np.fromfile(tmp_path / "r.dat", "<i2").reshape(-1, 2)
     values[1000:1200, 0] = values[:, 1] = -32768  # what format 16 writes for no value
@@ -85,7 +85,7 @@ def test_what_has_no_value_is_filled_and_said(tmp_path):
         channel(path, "none")
 
 
-def test_segments_follow_one_another_unless_one_is_missing(tmp_path):
+def test_segments_are_joined_and_a_missing_one_is_refused(tmp_path):
     for k, name in enumerate("ab", 1):
         values = k * np.stack([WAVE, WAVE], axis=1)
         wfdb.wrsamp(name, RATE, ["uV", "mV"], ["E", "ECG"], p_signal=values, fmt=["16"] * 2, write_dir=str(tmp_path))
@@ -97,7 +97,7 @@ def test_segments_follow_one_another_unless_one_is_missing(tmp_path):
         WfdbRecord(tmp_path / "m.hea")
 
 
-def test_files_that_cannot_be_read_are_named(tmp_path):
+def test_damaged_records_are_rejected(tmp_path):
     path = record(tmp_path, "r.dat 16 1/uV 16 0 0 0 0 A", "r.dat 16 1/uV 16 0 0 0 0 B")
     (tmp_path / "r.dat").write_bytes((tmp_path / "r.dat").read_bytes()[:1000])
     with pytest.raises(UserError, match=r"r\.hea: cannot be read as a WFDB record, or its signal file is cut off"):

@@ -1,4 +1,4 @@
-"""Text in any encoding, and the tables of labels and beats that are made of it."""
+"""Text in any encoding, and tables of labels and of heartbeats."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def table(tmp_path, content: str, **more):
     return read_stage_table(put(tmp_path / "a.csv", content), layout, 30.0)
 
 
-def test_a_scorer_of_several_is_chosen_by_column(tmp_path):
+def test_the_column_chooses_one_of_several_scorers(tmp_path):
     content = 'onset,anna,"berta, MD"\n0,W,1\n30,1,2\n'
     assert table(tmp_path, content, stage="anna").hypnogram.labels.tolist() == [0, 1]
     assert table(tmp_path, content, stage="berta, MD").hypnogram.labels.tolist() == [1, 2]
@@ -63,7 +63,7 @@ def test_a_clock_passes_midnight(tmp_path):
         table(tmp_path, "onset,stage\n25:00:00,W\n", time="clock")
 
 
-def test_mistakes_in_a_table_are_named_by_line(tmp_path):
+def test_errors_in_a_table_name_the_line(tmp_path):
     with pytest.raises(UserError, match=r"a\.csv: line 3: 'soon' is no onset in seconds"):
         table(tmp_path, "onset,stage\n0,W\nsoon,W\n")
     with pytest.raises(UserError, match=r"a\.csv: line 3 has 1 columns, the header more"):
@@ -75,20 +75,20 @@ def test_mistakes_in_a_table_are_named_by_line(tmp_path):
         table(tmp_path, "x\n", header="Sleep Stage")
 
 
-def test_rows_without_a_sleep_stage_are_counted_whatever_else_they_hold(tmp_path):
+def test_rows_without_a_sleep_stage_are_counted(tmp_path):
     content = "stage,onset,duration\nW,0,30\nlights off,n/a,n/a\n1,30,n/a\narousal,45\n"
     scored = table(tmp_path, content, duration="duration")
     assert scored.hypnogram.labels.tolist() == [0, 1]
     assert scored.ignored == {"lights off": 1, "arousal": 1}
 
 
-def test_rows_too_short_for_a_sleep_stage_are_said(tmp_path):
+def test_short_rows_are_warned_of(tmp_path):
     scored = table(tmp_path, "onset,stage\n0,W\n30\n60,1\n90,2\n120,2\n")
     assert scored.hypnogram.onset_s.tolist() == [0, 60, 90, 120]
     assert scored.remarks == ("WARNING: 1 rows are too short to hold a sleep stage, the first is line 3",)
 
 
-def test_a_sleep_epoch_lies_where_its_number_says(tmp_path):
+def test_sleep_epochs_lie_by_their_numbers(tmp_path):
     scored = table(tmp_path, "Epoch,stage\n2,W\n3,1\n5,2\n6,2\n7,2\n", onset="epoch", time="sleep_epochs")
     assert scored.hypnogram.onset_s.tolist() == [30, 60, 120, 150, 180]
     for wrong in ("0", "1.5"):
@@ -96,7 +96,7 @@ def test_a_sleep_epoch_lies_where_its_number_says(tmp_path):
             table(tmp_path, f"Epoch,stage\n{wrong},W\n", onset="epoch", time="sleep_epochs")
 
 
-def test_a_name_of_a_column_is_known_whatever_its_white_space(tmp_path):
+def test_white_space_in_column_names_does_not_matter(tmp_path):
     content = "onset,Duration [s],stage\n0,60,W\n"
     assert table(tmp_path, content, duration="Duration[s]").hypnogram.labels.tolist() == [0, 0]
 
@@ -130,7 +130,7 @@ def beats(tmp_path, content: str, **more) -> np.ndarray:
     return read_beat_table(put(tmp_path / "b.csv", content), BeatTableLayout(files=("x",), format="table", **more))
 
 
-def test_intervals_follow_one_another_or_lie_at_their_times(tmp_path):
+def test_intervals_without_and_with_times(tmp_path):
     assert beats(tmp_path, "rr\n1000\n900\n1100\n", column="rr", values="intervals", unit="ms").tolist() == [
         0,
         1,
@@ -144,14 +144,14 @@ def test_intervals_follow_one_another_or_lie_at_their_times(tmp_path):
         beats(tmp_path, "rr\n1\nnan\n1\n", column="rr", values="intervals")
 
 
-def test_samples_have_a_rate(tmp_path):
+def test_beats_in_samples_need_a_rate(tmp_path):
     content = "RPoint,Type\n256,1\n512,1\n"
     assert beats(tmp_path, content, column="RPoint", unit="samples", rate_hz=256).tolist() == [1, 2]
     with pytest.raises(UserError, match=r"beats\.unit: samples needs beats\.rate_hz"):
         beats(tmp_path, content, column="RPoint", unit="samples")
 
 
-def test_a_heart_rate_makes_beats_and_none_over_a_gap():
+def test_a_heart_rate_gives_beats_except_over_a_gap():
     times = np.concatenate([np.arange(0, 101, 5.0), np.arange(200, 301, 5.0)])
     found = beats_of_rate(times, np.where(times < 150, 60.0, 75.0), 20.0)
     assert found[found < 150].tolist() == pytest.approx(list(range(101)))
