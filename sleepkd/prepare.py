@@ -1,8 +1,12 @@
-"""`sleepkd prepare`: read a cohort's recordings into a store, and draw a split of its subjects.
+"""Preparation of a cohort: its recordings as a store, and a split of its subjects.
 
-sleepkd prepare --dataset mass --raw MASS --out store
-sleepkd prepare --dataset slpdb --download --out store
-sleepkd prepare --describe FOLDER > mine.yaml
+    sleepkd prepare --dataset mass --raw MASS --out store
+    sleepkd prepare --dataset slpdb --download --out store
+    sleepkd prepare --describe FOLDER > mine.yaml
+
+Each recording becomes a line of summary.tsv: prepared, kept from before, or skipped with the reason. A recording is
+written completely or not at all, and the same command resumes where it was interrupted. docs/cohorts.md describes
+dataset YAMLs.
 """
 
 import argparse

@@ -190,7 +190,7 @@ def _check_iqrs(infos: dict[str, SignalInfo]) -> list[str]:
     warnings = []
     for name, info in infos.items():
         kind, iqr = SIGNAL_KINDS[name], info.iqr if info.scored_iqr is None else info.scored_iqr
-        if kind.plausible_iqr is None or iqr is None:
+        if kind.plausible_iqr is None:
             continue
         low, high = kind.plausible_iqr
         if info.unit != kind.unit or not low <= iqr <= high:

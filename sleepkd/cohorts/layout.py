@@ -124,7 +124,10 @@ def _current_keys(content: Mapping[str, Any], file: str) -> dict[str, Any]:
 
 
 def _move_signals(section: dict[str, Any], where: str) -> None:
+    if section.get("signals", {}) is None:  # a key without a value
+        del section["signals"]
     earlier = {name: section.pop(name) for name in EARLIER_SIGNAL_KEYS if name in section}
+    earlier = {name: choices for name, choices in earlier.items() if choices is not None}
     if earlier and isinstance(section.get("signals", {}), dict):
         section["signals"] = earlier | section.get("signals", {})
         _note(f"{where}: {', '.join(earlier)} are now keys of signals")

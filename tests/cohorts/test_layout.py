@@ -209,6 +209,7 @@ VALUES = {"files": ["x"], "labels": {"0": "W"}, "format": "values"}
         ({"signals": {"eeg": []}}, r"lab\.yaml: signals\.eeg: lists no derivation"),
         ({"signals": {"ppg": [{"plus": "P"}]}}, r"lab\.yaml: signals\.ppg: is no kind of signal; there are eeg, ecg"),
         ({"signals": {"beats": [{"plus": "P"}]}}, r"lab\.yaml: signals\.beats: is no kind of signal"),
+        ({"signals": None}, r"lab\.yaml: signals: names none of eeg, ecg; give one, or format none and beats"),
         ({"signals": {}}, r"lab\.yaml: signals: names none of eeg, ecg; give one, or format none and beats"),
         ({"signals": {"eog": [{"plus": "E"}]}}, r"lab\.yaml: signals: names none of eeg, ecg"),
         ({"rate_hz": 250}, r"lab\.yaml: rate_hz: files of format edf state their rates"),
