@@ -42,7 +42,7 @@ class Objective(nn.ModuleDict):
             loss.fit(labels_SN)
 
     def normalizers(self, table: SegmentTable) -> dict[str, float]:
-        """What the sum of each loss is divided by: counted over all segments of an update, on every process alike."""
+        """What the sum of each loss is divided by: counted over all segments of an update, equally on every process."""
         return {name: loss.normalizer(table) for name, loss in self.losses.items()}
 
     def targets(self, teacher: NetworkOutput) -> dict[str, Tensor]:

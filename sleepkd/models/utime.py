@@ -138,7 +138,7 @@ class UTime(UTimeEncoder):
     """Signal (B, n, samples) → logits (B, n * outputs, classes): one output per `output_seconds`.
 
     Convolves each of the n pieces of signal separately. They are 30-s sleep epochs in view `epochs`, with one output
-    each, or one stretch of a night in view `night`, with an output every 10 s.
+    each, or one segment of a night in view `night`, with an output every 10 s.
     Raises UserError for inputs other than one signal, and where the product of the pools does not divide 30 s.
     Modules to tap: encoder.0.pool … encoder.4.pool, bottom (the bottleneck), decoder.0 … decoder.4, dense.
     """

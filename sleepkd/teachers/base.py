@@ -58,8 +58,10 @@ class Teacher:
     def follow(self, average: nn.Module) -> None:
         """Use this moving average of the student's weights. Ignored by default."""
 
-    def prepare(self, segments: Segments, objective: Objective, folder: Path, processes: Processes, rows: int) -> None:
-        """Prepare for batches of these segments, once before training. folder: for files. rows: segments at a time."""
+    def prepare(
+        self, segments: Segments, objective: Objective, folder: Path, processes: Processes, batch_size: int
+    ) -> None:
+        """Prepare for batches of these segments, before training. folder: for files. batch_size: of computations."""
 
     def output(self, batch: Batch) -> NetworkOutput:
         """Logits per sleep epoch (B, n, K), and the tapped features."""

@@ -27,7 +27,7 @@ from sleepkd.teachers.networks import TrainedTeacher
 
 
 class CachedTeacher(Teacher):
-    """A trained teacher with its targets on disk; `prepare` computes what is missing or out of date."""
+    """A trained teacher with its targets on disk. `prepare` computes missing and outdated ones."""
 
     has_features = True
 
@@ -56,10 +56,12 @@ class CachedTeacher(Teacher):
         """The targets that the batch brings from the cache."""
         return {name: rows.flatten(0, 1) for name, rows in batch.targets.items()}
 
-    def prepare(self, segments: Segments, objective: Objective, folder: Path, processes: Processes, rows: int) -> None:
+    def prepare(
+        self, segments: Segments, objective: Objective, folder: Path, processes: Processes, batch_size: int
+    ) -> None:
         """Let batches of these segments bring the targets from `folder`; they no longer read the teacher's inputs.
 
-        Processes share the computation, `rows` segments at a time. Targets of another teacher, other segments or
+        Processes share the computation, `batch_size` segments at a time. Targets of another teacher, other segments or
         another precision are replaced.
         """
         identity = self._identity(segments)
@@ -67,15 +69,17 @@ class CachedTeacher(Teacher):
         stale = not (whole.is_file() and json.loads(whole.read_text(encoding="utf-8")) == identity)
         processes.wait()  # all have looked before one writes
         if stale:
-            self._compute(segments, objective, folder, processes, rows)
+            self._compute(segments, objective, folder, processes, batch_size)
             if processes.is_first:
                 write_text_atomically(whole, json.dumps(identity, indent=1) + "\n")
             processes.wait()
         segments.targets = {path.name.removesuffix(".npy"): path for path in sorted(folder.glob("*.npy"))}
         segments.readers = {STUDENT: segments.readers[STUDENT]}
 
-    def _compute(self, segments: Segments, objective: Objective, folder: Path, processes: Processes, rows: int) -> None:
-        first = self._rows(segments[np.array([0])], objective, processes)
+    def _compute(
+        self, segments: Segments, objective: Objective, folder: Path, processes: Processes, batch_size: int
+    ) -> None:
+        first = self._per_segment(segments[np.array([0])], objective, processes)
         shapes = {name: x.shape[1:] for name, x in first.items()}
         if processes.is_first:
             folder.mkdir(parents=True, exist_ok=True)
@@ -85,15 +89,15 @@ class CachedTeacher(Teacher):
                 np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float32, (len(segments), *shape)).flush()
         processes.wait()
         files = {name: np.load(folder / f"{name}.npy", mmap_mode="r+") for name in shapes}
-        for numbers, batch in each_once(segments, processes, rows):
-            for name, x in self._rows(batch, objective, processes).items():
+        for numbers, batch in each_once(segments, processes, batch_size):
+            for name, x in self._per_segment(batch, objective, processes).items():
                 files[name][numbers] = x.float().cpu().numpy()
         for file in files.values():
             file.flush()
         processes.wait()
 
     @torch.no_grad()
-    def _rows(self, batch: Batch, objective: Objective, processes: Processes) -> dict[str, Tensor]:
+    def _per_segment(self, batch: Batch, objective: Objective, processes: Processes) -> dict[str, Tensor]:
         """Targets (B, sequences per segment, …) by name; `targets` flattens the first two dimensions again."""
         on_device = batch.to(processes.device, signal_dtype(self._config))
         with autocast(self._config, processes.device):
@@ -101,7 +105,7 @@ class CachedTeacher(Teacher):
         return {name: x.unflatten(0, (len(batch.labels), -1)) for name, x in targets.items()}
 
     def _identity(self, segments: Segments) -> dict[str, str]:
-        """What the targets depend on: teacher weights, segments, what is read and kept, precision.
+        """What the targets depend on: teacher weights, segments, inputs, losses, precision.
 
         Settings that do not change results (`settings.RUNTIME_KEYS`) are left out.
         """

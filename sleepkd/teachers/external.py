@@ -61,7 +61,9 @@ class ExternalTeacher(Teacher):
     def __str__(self) -> str:
         return self.model
 
-    def prepare(self, segments: Segments, objective: Objective, folder: Path, processes: Processes, rows: int) -> None:
+    def prepare(
+        self, segments: Segments, objective: Objective, folder: Path, processes: Processes, batch_size: int
+    ) -> None:
         """Compute missing pseudo-labels, and let batches of these segments bring them, from a file in `folder`."""
         compute_pseudo_labels(type(self), segments.nights, processes)
         path = folder / f"{LOGITS}.npy"

@@ -39,8 +39,8 @@ class RunDirectory:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(self.path)
-            for litter in self.path.glob(".*.tmp"):  # left by a process killed while saving
-                litter.unlink()
+            for temporary in self.path.glob(".*.tmp"):  # of a process that was killed while saving
+                temporary.unlink()
             self._metrics = _open_metrics(self.path / "metrics.jsonl", resumed_step)
             self._board = SummaryWriter(str(self.path), purge_step=resumed_step + 1)
             write_text_atomically(self.path / "config.yaml", yaml.safe_dump(config, sort_keys=False))
@@ -145,7 +145,7 @@ def _open_metrics(path: Path, last_step: int) -> TextIO:
         try:
             if json.loads(line)["step"] <= last_step:
                 kept.append(line)
-        except ValueError:  # cut off by a kill
+        except ValueError:  # truncated by a kill
             continue
     write_text_atomically(path, "".join(f"{line}\n" for line in kept))
     return path.open("a", encoding="utf-8")

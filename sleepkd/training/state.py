@@ -1,4 +1,4 @@
-"""Everything that changes while a stage trains. What is saved and what is restored stand side by side."""
+"""Everything that changes during training: what is saved and what is restored, side by side."""
 
 from dataclasses import dataclass
 from typing import Any
