@@ -46,8 +46,8 @@ def plan_paper(
 ) -> list[TrainingJob]:
     """The runs of all groups, each after those that it needs; rows that others need are added.
 
-    rows: names of PAPER_ROWS, or YAML files of further stages. overlays, settings: --config and --set of train_ddp.py for
-    all rows; PATTERN=YAML applies to the rows whose names match, for example night_*=mine.yaml.
+    rows: names of PAPER_ROWS, or YAML files of further stages. overlays, settings: --config and --set of all rows;
+    PATTERN=YAML applies to the rows whose names match, for example night_*=mine.yaml.
     Raises UserError: an unknown row, impossible settings, a row that needs itself.
     """
     return [job for group in groups for job in _plan_group(rows, group, overlays, settings, out)]
