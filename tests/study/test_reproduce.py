@@ -130,18 +130,22 @@ def test_stopped_and_started_again_under_torchrun(store: Path, tmp_path: Path) -
     """SIGTERM in the middle of a run: it saves, the table stops; the same command resumes from there."""
     settings = tiny(store, "unused", train__epochs=6, train__batch_size=20)
     arguments = [
-        "-m", "sleepkd.reproduce", "--rows", "ecg_base", "--classes", "3", "--seeds", "0", "--nproc", "2",
+        "--rows", "ecg_base", "--classes", "3", "--seeds", "0", "--nproc", "2",
         "--out", str(tmp_path), "--set", *settings,
     ]  # fmt: skip
     process = subprocess.Popen(
-        [sys.executable, *arguments], cwd=REPOSITORY, env=environment(), stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "sleepkd.reproduce", *arguments],
+        cwd=REPOSITORY,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
     )
     folder = tmp_path / "runs" / "single" / "seed0" / "3class" / "ecg_base"
     wait_for_updates(process, folder, 3)
     process.send_signal(signal.SIGTERM)
     printed, _ = process.communicate(timeout=60)
     assert process.returncode == 143 and "the same command resumes" in printed
-    printed = run(*arguments)
+    printed = run("sleepkd/reproduce.py", *arguments)
     assert "1/1 ecg_base: resumes" in printed
     assert (tmp_path / "table.md").is_file()
-    assert "1/1 ecg_base: kept" in run(*arguments)
+    assert "1/1 ecg_base: kept" in run("sleepkd/reproduce.py", *arguments)
