@@ -73,7 +73,14 @@ def train(config: Config, processes: Processes) -> int:
     # --- Data. A segment is what the networks see at once: one row of a batch.
     nights = open_nights(config.data.sources, "train")
     stage = build_stage(config, nights[0].rate_hz)
-    segments = Segments(nights, stage.readers, config.data, stage.objective.uses_unlabelled, STUDENT, settings.seed)
+    segments = Segments(
+        nights,
+        stage.readers,
+        config.data,
+        unlabelled=stage.objective.uses_unlabelled,
+        augmented=STUDENT,
+        seed=settings.seed,
+    )
     check_shares(len(segments), settings.batch_size, processes.world * settings.accumulate)
     validation, validation_rows = None, settings.batch_size
     if settings.validate_every:
@@ -139,8 +146,9 @@ def train(config: Config, processes: Processes) -> int:
 
         for rows in plan:
             step = position.epoch * updates + position.update
+            rate = learning_rate(settings, step, settings.epochs * updates, position.reductions)
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(settings, step, settings.epochs * updates, position.reductions)
+                group["lr"] = rate
             norm = update(stage, learner, state, segments.table.take(rows), micro_batches, log)
             log.end_update(rows)
             position.update += 1

@@ -19,11 +19,11 @@ from sleepkd.provenance import launch_command, shown
 from sleepkd.settings import load_config
 
 RUNS = Path("runs/demo")
-# Training epochs of each stage, in the order of the table. Teachers learn fast. Students of 30 s get five each, which
+# Training epochs of each stage, in the order of the table. Teachers learn fast. Students of 30 s get three each, which
 # feat_train and feat_temp share, since one starts from the other; students of the night get ten.
 EPOCHS = {
-    "night_eeg": 8, "ecg_base": 5, "night_ecg": 10, "night_kd": 10,
-    "eeg_base": 3, "kd_temp": 5, "feat_train": 2, "feat_temp": 3,
+    "night_eeg": 8, "ecg_base": 3, "night_ecg": 10, "night_kd": 10,
+    "eeg_base": 2, "kd_temp": 3, "feat_train": 1, "feat_temp": 2,
 }  # fmt: skip
 BEST = "night_kd"
 SCORES = (("accuracy", "accuracy"), ("kappa", "kappa"), ("weighted F1", "weighted_f1"), ("macro F1", "macro_f1"))

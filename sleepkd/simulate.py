@@ -63,7 +63,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         type=int,
         default=1,
         metavar="COUNT",
-        help="scorers per night, who disagree as human scorers do (default: 1)",
+        help="scorers per night, with human inter-rater disagreement (default: 1)",
     )
     parser.add_argument(
         "--population", type=Path, metavar="FILE", help="YAML file of trait distributions (keys: docs/simulation.md)"

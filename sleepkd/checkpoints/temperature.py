@@ -21,7 +21,7 @@ def write_temperature(checkpoint: Path, fitted: dict[str, Any]) -> None:
 
 
 def read_temperature(checkpoint: Path) -> float:
-    """The temperature stored for a checkpoint. Raises UserError where there is none, or it was fitted for another."""
+    """The temperature stored for a checkpoint. Raises UserError if none is stored or it belongs to another."""
     path = temperature_path(checkpoint)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -136,7 +136,7 @@ def _end(scored: ScoredFile | None, beats: np.ndarray | None) -> float:
 def _other_labels(
     label_file: LabelFile, other: Path, start: Start | None, seconds: float, hypnogram: Hypnogram, path: Path
 ) -> np.ndarray:
-    """(N,) int8: the labels of another scorer for the sleep epochs of a hypnogram, unscored where there is none.
+    """(N,) int8: the labels of another scorer for the sleep epochs of a hypnogram, unscored without one.
 
     Raises UserError for a scorer with other sleep epochs.
     """

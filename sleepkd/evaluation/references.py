@@ -58,7 +58,7 @@ def find_teacher(config: Config) -> Path | None:
 def find_baseline(trained: TrainedNetwork) -> Path | None:
     """The checkpoint, in the same `runs_root`, of a run that was trained on the same inputs and view without a teacher.
 
-    Of several, one with the same `model` settings is preferred, then the first by name. None where there is none.
+    Of several, one with the same `model` settings is preferred, then the first by name. None if no run fits.
     """
     candidates: list[tuple[bool, Path]] = []
     for folder in sorted(trained.config.run_directory.parent.glob("*/")):

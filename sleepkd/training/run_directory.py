@@ -86,7 +86,7 @@ class RunDirectory:
 
 
 def resumable(config: Config) -> Checkpoint | None:
-    """The last.pt of a run directory, None where there is none.
+    """The last.pt of a run directory, or None before the first one is saved.
 
     Raises UserError where it is damaged, naming previous.pt if that is good, or where its settings differ from these.
     """

@@ -18,7 +18,7 @@ def bland_altman_figure(statistics: "pd.DataFrame", path: str | Path, names: Seq
     """Draw YASA's Bland-Altman plots of the named sleep statistics to a PNG: predicted minus scored, against scored.
 
     statistics: the frame of `sleep_medicine_of`. Returns the names drawn: those that at least three nights define and
-    on which scored and predicted differ. Writes no file where there are none. Raises UserError where matplotlib or
+    on which scored and predicted differ. Writes no file without any. Raises UserError where matplotlib or
     YASA is not installed.
     """
     defined = statistics.loc[SCORED].notna() & statistics.loc[PREDICTED].notna()

@@ -110,7 +110,7 @@ def by_group(
 
 
 def _row_of(night: NightPredictions, participants: Mapping[str, Mapping[str, str]]) -> Mapping[str, str]:
-    """The participants' row of a night's subject, or of its recording; empty where there is none."""
+    """The participants' row of a night's subject, or of its recording; empty if neither has one."""
     return participants.get(night.subject.removeprefix("sub-")) or participants.get(night.recording) or {}
 
 
