@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 from launch import NIGHT_STAGES, STAGES
-
 from sleepkd.distributed import Processes
 from sleepkd.settings import Config, load_config
 from train_ddp import train

@@ -3,11 +3,11 @@
 import os
 from dataclasses import dataclass
 
-from runs import stop_in_update
 from torch import Tensor, nn
 
 import sleepkd.models
 import train_ddp
+from runs import stop_in_update
 from sleepkd.errors import run_command
 from sleepkd.models import Network
 from sleepkd.models.utime import UTime, UTimeSettings

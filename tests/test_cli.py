@@ -5,9 +5,9 @@ import sys
 from importlib import import_module
 
 import pytest
-from launch import REPOSITORY, environment
 
 import sleepkd
+from launch import REPOSITORY, environment
 from sleepkd import cli
 from sleepkd.errors import UserError
 

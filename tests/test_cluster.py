@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from launch import REPOSITORY, environment, free_port, run, tiny, torchrun, wait_for_updates
 from runs import logged, same_weights
-
 from sleepkd.checkpoints.checkpoint import Checkpoint, read_checkpoint
 
 LONG = {"train__epochs": 4, "train__batch_size": 20}  # 16 updates per training epoch

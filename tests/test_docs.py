@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from launch import REPOSITORY
 
+from launch import REPOSITORY
 from scripts import settings_table
 from sleepkd import cli
 from sleepkd.cohorts.layout import load_cohort

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from forgetful import FORGETFUL
-from launch import run, tiny
-from runs import same_weights, stop_in_update, train
 
 import sleepkd.models
 import train_ddp
+from forgetful import FORGETFUL
+from launch import run, tiny
+from runs import same_weights, stop_in_update, train
 from sleepkd.checkpoints.checkpoint import Position, read_checkpoint
 from sleepkd.distributed import Processes
 from sleepkd.training.state import seed_process

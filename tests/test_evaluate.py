@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from launch import run, tiny
-from runs import train
 from scipy.special import softmax
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, cohen_kappa_score, confusion_matrix, f1_score
 
 import evaluate
+from launch import run, tiny
+from runs import train
 from sleepkd.checkpoints.trained import load_trained
 from sleepkd.data.splits import read_split
 from sleepkd.data.store import Store, StoreSettings

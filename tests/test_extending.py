@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from launch import tiny, tiny_night
 
 import train_ddp
+from launch import tiny, tiny_night
 from sleepkd import prepare
 from sleepkd.checkpoints.trained import load_trained
 from sleepkd.cohorts.labels import LABELS, LabelFormat

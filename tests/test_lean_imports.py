@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+
 from launch import REPOSITORY, environment, tiny
 from runs import train
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from launch import NIGHT_STAGES, Started, run, tiny_night, wait_for_updates
-from runs import distance, logged, same_weights, train
 
 import train_ddp
+from launch import NIGHT_STAGES, Started, run, tiny_night, wait_for_updates
+from runs import distance, logged, same_weights, train
 from sleepkd.checkpoints.checkpoint import read_checkpoint
 from sleepkd.precision import convolves_in_bf16
 from sleepkd.settings import load_config

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from launch import run, tiny
 from runs import distance, logged, train
-
 from sleepkd import prepare
 from sleepkd.checkpoints.checkpoint import read_checkpoint
 from sleepkd.checkpoints.trained import TrainedNetwork, load_trained

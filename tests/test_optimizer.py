@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from launch import tiny, tiny_night
-from runs import logged, train
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from launch import tiny, tiny_night
+from runs import logged, train
 from sleepkd.models.utime import ConvBlock
 from sleepkd.settings import TrainConfig
 from train_ddp import build_optimizer

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from launch import REPOSITORY
 
 import sleepkd
+from launch import REPOSITORY
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 import yasa
-from launch import tiny
 
 import train_ddp
+from launch import tiny
 from sleepkd import prepare, pseudo_label
 from sleepkd.checkpoints.checkpoint import read_checkpoint
 from sleepkd.data.data_settings import Source

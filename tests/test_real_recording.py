@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from launch import REPOSITORY, tiny
 
 import train_ddp
+from launch import REPOSITORY, tiny
 from sleepkd import prepare
 from sleepkd.checkpoints.checkpoint import read_checkpoint
 from sleepkd.checkpoints.trained import load_trained

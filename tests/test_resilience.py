@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from launch import Started, run, tiny
 from runs import distance, logged, same_weights, train
-
 from sleepkd.checkpoints import checkpoint
 from sleepkd.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from sleepkd.data.segments import STUDENT

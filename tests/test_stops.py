@@ -4,10 +4,10 @@ import signal
 from pathlib import Path
 
 import pytest
-from launch import tiny
-from runs import logged, same_weights, stop_in_update
 
 import train_ddp
+from launch import tiny
+from runs import logged, same_weights, stop_in_update
 from sleepkd.checkpoints.checkpoint import Checkpoint, Position, read_checkpoint
 from sleepkd.distributed import Processes
 from sleepkd.settings import load_config

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from launch import REPOSITORY, STAGES, Started, run, tiny, wait_for_updates
-from runs import distance, logged, same_weights, train
 
 import train_ddp
+from launch import REPOSITORY, STAGES, Started, run, tiny, wait_for_updates
+from runs import distance, logged, same_weights, train
 from sleepkd.checkpoints.checkpoint import read_checkpoint
 from sleepkd.data.segments import STUDENT
 from sleepkd.errors import UserError

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from launch import STAGES, run, tiny
 from runs import distance
-
 from sleepkd import prepare
 from sleepkd.checkpoints.checkpoint import Checkpoint, read_checkpoint
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from launch import tiny, tiny_night
-from runs import logged, same_weights, stop_in_update, train
 
 import train_ddp
+from launch import tiny, tiny_night
+from runs import logged, same_weights, stop_in_update, train
 from sleepkd.checkpoints.checkpoint import Checkpoint, Position, read_checkpoint, save_checkpoint
 from sleepkd.checkpoints.trained import best_or_last, checkpoint_of, load_trained, untrained
 from sleepkd.data.nights import open_nights

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from launch import tiny
 
 import train_ddp
+from launch import tiny
 from sleepkd.checkpoints.trained import load_trained
 from sleepkd.data.batches import load_batches
 from sleepkd.data.nights import open_nights

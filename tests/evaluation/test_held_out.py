@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from launch import tiny
-from runs import train
 
 import evaluate
+from launch import tiny
+from runs import train
 from sleepkd.checkpoints.checkpoint import read_checkpoint, save_checkpoint
 from sleepkd.checkpoints.trained import load_trained
 from sleepkd.data.splits import write_split

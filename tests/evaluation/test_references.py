@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from launch import NIGHT_STAGES, STAGES, tiny, tiny_night
 
+from launch import NIGHT_STAGES, STAGES, tiny, tiny_night
 from sleepkd.checkpoints.checkpoint import save_checkpoint
 from sleepkd.checkpoints.trained import load_trained, untrained
 from sleepkd.errors import UserError

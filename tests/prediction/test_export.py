@@ -11,10 +11,10 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from launch import REPOSITORY, tiny_night
 
 import sleepkd
 import train_ddp
+from launch import REPOSITORY, tiny_night
 from sleepkd import export
 from sleepkd.checkpoints.temperature import write_temperature
 from sleepkd.checkpoints.trained import load_trained

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 import wfdb
 import yasa
-from launch import tiny_night
 
 import sleepkd
 import train_ddp
+from launch import tiny_night
 from sleepkd import predict
 from sleepkd.checkpoints.temperature import write_temperature
 from sleepkd.checkpoints.trained import load_trained

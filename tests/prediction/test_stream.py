@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from launch import tiny_night
 
 import sleepkd
 import train_ddp
+from launch import tiny_night
 from sleepkd.cohorts.signals.edf import EdfFile
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError

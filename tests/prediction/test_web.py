@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from launch import REPOSITORY, tiny_night
 
 import sleepkd
 import train_ddp
+from launch import REPOSITORY, tiny_night
 from sleepkd import export
 from sleepkd.distributed import Processes
 from sleepkd.settings import load_config

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from launch import REPOSITORY
 
 import sleepkd
+from launch import REPOSITORY
 from sleepkd import predict, prepare
 from sleepkd.data.data_settings import Source
 from sleepkd.data.nights import open_nights

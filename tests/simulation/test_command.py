@@ -5,8 +5,8 @@ import sys
 
 import numpy as np
 import pytest
-from launch import REPOSITORY
 
+from launch import REPOSITORY
 from sleepkd import prepare
 from sleepkd import simulate as command
 from sleepkd.data.store import Store

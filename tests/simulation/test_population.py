@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from launch import REPOSITORY
 
+from launch import REPOSITORY
 from sleepkd.errors import UserError
 from sleepkd.simulation.autonomic import HEART_RATE, HF_MS, draw_autonomic
 from sleepkd.simulation.population import Population, read_population

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from launch import tiny_night
 
+from launch import tiny_night
 from sleepkd import label_efficiency, reproduce
 from sleepkd.data.hypnogram import merge_labels
 from sleepkd.data.store import Night, Store

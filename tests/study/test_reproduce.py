@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from launch import REPOSITORY, environment, run, tiny, wait_for_updates
 from sklearn.metrics import f1_score
 
+from launch import REPOSITORY, environment, run, tiny, wait_for_updates
 from sleepkd import reproduce
 from sleepkd.errors import UserError
 from sleepkd.evaluation.predictions import read_predictions

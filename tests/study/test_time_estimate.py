@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from launch import tiny
 
+from launch import tiny
 from sleepkd.checkpoints.checkpoint import Position
 from sleepkd.data.nights import open_nights
 from sleepkd.data.segments import Segments

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from launch import run, tiny_night
-from runs import distance, logged, same_weights, stop_in_update, train
 
 import train_ddp
+from launch import run, tiny_night
+from runs import distance, logged, same_weights, stop_in_update, train
 from sleepkd.checkpoints.checkpoint import read_checkpoint
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from launch import tiny_night
 from runs import logged, train
-
 from sleepkd.checkpoints.checkpoint import read_checkpoint, save_checkpoint
 from sleepkd.checkpoints.temperature import write_temperature
 from sleepkd.data.nights import open_nights
