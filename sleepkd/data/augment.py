@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sleepkd.data.averaged_rate import averaged_beats, draw_device
 from sleepkd.data.beats import RELATIVE
 from sleepkd.data.data_settings import AugmentConfig
 
@@ -45,14 +46,18 @@ class Augment:
         return x_S
 
     def beats(self, beats: np.ndarray, start_s: float, seconds: float) -> np.ndarray:
-        """The heartbeats around a segment, s, with some dropped and some added."""
+        """The heartbeats around a segment, s, with some dropped and some added, or as a random device averages them."""
         settings, rng = self.settings, self.rng
-        low, high = np.searchsorted(beats, (start_s - MARGIN_S, start_s + seconds + MARGIN_S))
+        # Without the key nothing is drawn, so that the other draws stay the same.
+        device = draw_device(rng) if settings.averaged and rng.random() < settings.averaged else None
+        margin = MARGIN_S + (device.reach_s if device else 0)
+        low, high = np.searchsorted(beats, (start_s - margin, start_s + seconds + margin))
         near = np.asarray(beats[low:high])
         kept = near[rng.random(len(near)) >= settings.dropped_beats]
         count = rng.poisson(settings.added_beats * len(near)) if len(near) > 1 else 0
         added = rng.uniform(near[0], near[-1], count) if count else np.zeros(0)
-        return np.sort(np.concatenate([kept, added]))
+        detected = np.sort(np.concatenate([kept, added]))
+        return averaged_beats(detected, device, rng) if device else detected
 
     def series(self, x_3S: np.ndarray) -> np.ndarray:
         """The series of `beats.beat_series` (3, samples), with all RR intervals scaled by one factor, in place."""

@@ -40,6 +40,8 @@ class AugmentConfig:
     added_beats: heartbeats added at random times, as a share of all.
     rr_scale: standard deviation of the logarithm of a random factor on the RR intervals.
     drop_input: probability that one of the inputs of a segment, drawn at random, is left out.
+    averaged: probability that the heartbeats are read as an averaged heart rate of a random device, see
+    `averaged_rate.draw_device`; beats are dropped and added first.
     """
 
     inversion: float = 0.0
@@ -50,6 +52,7 @@ class AugmentConfig:
     added_beats: float = 0.0
     rr_scale: float = 0.0
     drop_input: float = 0.0
+    averaged: float = 0.0
 
     @property
     def is_on(self) -> bool:
@@ -58,7 +61,7 @@ class AugmentConfig:
 
     def check(self) -> None:
         """Raise UserError naming the key of an impossible value."""
-        chances = ("inversion", "electrode_dropout", "dropped_beats", "drop_input")
+        chances = ("inversion", "electrode_dropout", "dropped_beats", "drop_input", "averaged")
         for item in fields(self):
             value, upper = getattr(self, item.name), 1 if item.name in chances else math.inf
             allowed = "from 0 to 1" if item.name in chances else "0 or more"

@@ -289,7 +289,7 @@ class BeatsInput(Input):
         return np.stack(segments) if segments else np.zeros((0, *self.shape(seconds)), dtype=np.float32)
 
     def read_augmented(self, name: str, night: Night, start_s: float, seconds: float, augment: Augment) -> np.ndarray:
-        """One segment with heartbeats dropped and added, and RR intervals scaled: float32 (3, samples)."""
+        """One segment of augmented heartbeats, with RR intervals scaled: float32 (3, samples)."""
         beats = augment.beats(night.beats(), start_s, seconds)
         return augment.series(self._series(night, beats, start_s, seconds))
 

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sleepkd.cohorts.beats.beat_columns import beats_of_rate
 from sleepkd.cohorts.beats.beat_table import BeatTableLayout, read_beat_table
 from sleepkd.cohorts.labels.nsrr_xml import read_nsrr_xml
 from sleepkd.cohorts.labels.scored import LabelLayout
@@ -151,11 +150,11 @@ def test_beats_in_samples_need_a_rate(tmp_path):
         beats(tmp_path, content, column="RPoint", unit="samples")
 
 
-def test_a_heart_rate_gives_beats_except_over_a_gap():
-    times = np.concatenate([np.arange(0, 101, 5.0), np.arange(200, 301, 5.0)])
-    found = beats_of_rate(times, np.where(times < 150, 60.0, 75.0), 20.0)
-    assert found[found < 150].tolist() == pytest.approx(list(range(101)))
-    np.testing.assert_allclose(np.diff(found[found > 150]), 0.8)
-    assert not ((found > 100) & (found < 200)).any()
-    broken = np.where(np.abs(times - 50) < 1, np.nan, 60.0)
-    assert not ((beats_of_rate(times, broken, 20.0) > 45) & (beats_of_rate(times, broken, 20.0) < 55)).any()
+@pytest.mark.parametrize("cadence_s", [5, 30, 60])
+def test_a_rate_of_any_cadence_gives_beats(tmp_path, cadence_s):
+    content = "t,hr\n" + "".join(f"{t},60\n" for t in range(0, 601, cadence_s))
+    given = {"column": "hr", "values": "rate", "time": "t"}
+    np.testing.assert_allclose(beats(tmp_path, content, **given), np.arange(601))
+    if cadence_s > 5:
+        with pytest.raises(UserError, match="holds no beat"):
+            beats(tmp_path, content, **given, longest_gap_seconds=20)

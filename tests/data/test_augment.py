@@ -16,7 +16,7 @@ from sleepkd.errors import UserError
 
 ALL = {
     "inversion": 0.5, "gain": 0.3, "noise": 0.2, "electrode_dropout": 0.5, "dropped_beats": 0.1, "added_beats": 0.1,
-    "rr_scale": 0.2, "drop_input": 0.5,
+    "rr_scale": 0.2, "drop_input": 0.5, "averaged": 0.5,
 }  # fmt: skip
 SIGNAL = np.random.default_rng(0).normal(size=2000).astype(np.float32)
 SIGNAL[500:600] = 0
@@ -93,9 +93,36 @@ def test_beats_are_dropped_and_added_by_their_shares() -> None:
     assert added[0] == 40 and added[-1] == 1159
 
 
+def test_averaged_heartbeats_are_those_of_a_random_device() -> None:
+    uneven = np.cumsum(np.where(np.arange(1200) % 2, 0.95, 1.05))
+    read = [augment(seed, averaged=0.3).beats(uneven, 300, 600) for seed in range(200)]
+    unchanged = [np.isin(found, uneven).all() for found in read]
+    assert 0.6 < np.mean(unchanged) < 0.8
+    for found in (found for found, same in zip(read, unchanged, strict=True) if not same):
+        assert (np.diff(found) > 0).all()
+        assert np.median(np.diff(found)) == pytest.approx(1.0, abs=0.03)
+
+
+def test_averaging_reaches_beyond_the_segment_on_both_sides() -> None:
+    covered = [augment(seed, averaged=1.0).beats(BEATS, 400, 300)[[0, -1]] for seed in range(200)]
+    begins, ends = np.array(covered).T
+    assert np.mean(begins <= 400 - 25) > 0.85 and np.mean(ends >= 700 + 25) > 0.85  # the rest begins in a gap
+
+
+def test_without_averaging_the_other_draws_are_the_same() -> None:
+    settings = {"dropped_beats": 0.1, "added_beats": 0.1}
+    rng = np.random.default_rng(5)
+    kept = BEATS[240:960][rng.random(720) >= 0.1]
+    added = rng.uniform(240, 959, rng.poisson(72))
+    found = augment(5, **settings, averaged=0.0).beats(BEATS, 300, 600)
+    np.testing.assert_array_equal(found, np.sort(np.concatenate([kept, added])))
+
+
+@pytest.mark.parametrize("averaged", [0.0, 1.0])
 @pytest.mark.parametrize("beats", [[], [5.0]])
-def test_fewer_than_two_heartbeats(beats: list[float]) -> None:
-    assert augment(dropped_beats=0.0, added_beats=1.0).beats(np.array(beats), 0, 60).tolist() == beats
+def test_fewer_than_two_heartbeats(beats: list[float], averaged: float) -> None:
+    found = augment(dropped_beats=0.0, added_beats=1.0, averaged=averaged).beats(np.array(beats), 0, 60)
+    assert found.tolist() == ([] if averaged else beats)
 
 
 def test_rr_scale_is_one_factor_on_all_intervals() -> None:
@@ -160,7 +187,9 @@ def test_the_only_input_cannot_be_dropped(store: Path) -> None:
         segments(store, ("beats",), drop_input=0.5)
 
 
-@pytest.mark.parametrize(("key", "value"), [("inversion", 1.1), ("noise", -1), ("drop_input", -0.1), ("gain", np.inf)])
+@pytest.mark.parametrize(
+    ("key", "value"), [("inversion", 1.1), ("noise", -1), ("drop_input", -0.1), ("averaged", 2), ("gain", np.inf)]
+)
 def test_impossible_values_are_refused_by_key(key: str, value: float) -> None:
     with pytest.raises(UserError, match=rf"^data.augment.{key}: must be "):
         DataConfig(view="night", augment=AugmentConfig(**{key: value})).check()

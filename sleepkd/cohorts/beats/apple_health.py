@@ -7,9 +7,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from sleepkd.cohorts.beats.beat_columns import beats_of_rate
 from sleepkd.cohorts.beats.beat_layout import BeatLayout, ordered_beats
 from sleepkd.cohorts.beats.beat_text import LONGEST_GAP_S
+from sleepkd.data.averaged_rate import beats_of_rate
 from sleepkd.errors import UserError
 
 HEART_RATE = "HKQuantityTypeIdentifierHeartRate"

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from sleepkd.data.averaged_rate import beats_of_rate
 from sleepkd.errors import UserError
 
 Content = Literal["times", "intervals", "rate"]
@@ -27,10 +28,11 @@ class BeatColumns:
     times: np.ndarray | None = None
 
 
-def beats_of_columns(path: Path, columns: BeatColumns, longest_gap_s: float) -> np.ndarray:
+def beats_of_columns(path: Path, columns: BeatColumns, longest_gap_s: float | None) -> np.ndarray:
     """The times of beats (beats,), s, not in order yet.
 
-    longest_gap_s: heart rates farther apart are interrupted, and no beat is made up between them.
+    longest_gap_s: heart rates farther apart are interrupted, and no beat is made up between them; None: as in
+    `beats_of_rate`.
     Raises UserError: a rate without times, a blank interval without times.
     """
     values, times = columns.values, columns.times
@@ -41,25 +43,6 @@ def beats_of_columns(path: Path, columns: BeatColumns, longest_gap_s: float) -> 
     if times is None:
         raise UserError(f"{path}: has a heart rate but no column of times")
     return beats_of_rate(times, values, longest_gap_s)
-
-
-def beats_of_rate(times: np.ndarray, per_minute: np.ndarray, longest_gap_s: float) -> np.ndarray:
-    """Beats (beats,) of a heart rate (N,) at times (N,), s: one for each whole cycle of its integral.
-
-    Where the rate is missing (NaN, 0) or its times lie farther apart than `longest_gap_s`, no beat is made up, and the
-    cycles start again behind it.
-    """
-    order = np.argsort(times, kind="stable")
-    times, per_minute = times[order], per_minute[order]
-    known = np.isfinite(times) & np.isfinite(per_minute) & (per_minute > 0)
-    interrupted = ~known[1:] | ~known[:-1] | (np.diff(times) > longest_gap_s)
-    beats = []
-    for run in np.split(np.arange(len(times)), np.flatnonzero(interrupted) + 1):
-        if len(run) > 1:
-            rate = per_minute[run] / 60
-            cycles = np.concatenate([[0.0], np.cumsum((rate[1:] + rate[:-1]) / 2 * np.diff(times[run]))])
-            beats.append(np.interp(np.arange(int(cycles[-1]) + 1), cycles, times[run]))
-    return np.concatenate(beats) if beats else np.zeros(0)
 
 
 def _beats_of_intervals(path: Path, intervals: np.ndarray, ends: np.ndarray | None) -> np.ndarray:

@@ -23,7 +23,8 @@ class BeatTableLayout(BeatLayout):
     time: column of these times, s; of intervals, their ends; without it, intervals follow one another.
     unit: of beat times or intervals; "samples" needs rate_hz.
     from_first: times count from the first row, for times of the clock.
-    longest_gap_seconds: heart rates farther apart are interrupted, and no beat is made up between them.
+    longest_gap_seconds: heart rates farther apart are interrupted, and no beat is made up between them;
+    default 20 s, or 2.5 times the median cadence if that is longer.
     """
 
     column: str = ""
@@ -34,7 +35,7 @@ class BeatTableLayout(BeatLayout):
     unit: Literal["s", "ms", "samples"] = "s"
     rate_hz: float = 0.0
     from_first: bool = False
-    longest_gap_seconds: float = 20.0
+    longest_gap_seconds: float | None = None
 
 
 def read_beat_table(path: Path, layout: BeatTableLayout) -> np.ndarray:
