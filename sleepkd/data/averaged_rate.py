@@ -12,7 +12,8 @@ from sleepkd.config import require
 from sleepkd.data.beats import plausible_intervals
 
 SHORTEST_GAP_S, CADENCES_OF_GAP = 20.0, 2.5
-"""Rates farther apart than both, 20 s and 2.5 times the median cadence, are interrupted."""
+SPARSE_CADENCE_S, SPARSE_GAP_S = 60.0, 20.0 * 60
+"""A watch that measures every few minutes at night often leaves out a measurement."""
 LEAST_PLAUSIBLE = 0.1
 """A rate is missing if a smaller share of its averaging window lies within plausible RR intervals."""
 DROPPED_RUN_S, REPEATED_RUN_S = 60.0, 30.0
@@ -118,14 +119,12 @@ def beats_of_rate(times: np.ndarray, per_minute: np.ndarray, longest_gap_s: floa
     """Beats (beats,) of a heart rate (N,) at times (N,), s: one for each whole cycle of its integral.
 
     Where the rate is missing (NaN, 0) or its times lie farther apart than `longest_gap_s`, no beat is made up, and the
-    cycles start again behind it. None: 20 s, or 2.5 times the median cadence if that is longer.
+    cycles start again behind it. None: see `longest_gap`.
     """
     order = np.argsort(times, kind="stable")
     times, per_minute = times[order], per_minute[order]
     steps = np.diff(times)
-    if longest_gap_s is None:
-        forward = steps[steps > 0]
-        longest_gap_s = max(SHORTEST_GAP_S, CADENCES_OF_GAP * float(np.median(forward)) if len(forward) else 0.0)
+    longest_gap_s = longest_gap(times) if longest_gap_s is None else longest_gap_s
     known = np.isfinite(times) & np.isfinite(per_minute) & (per_minute > 0)
     interrupted = ~known[1:] | ~known[:-1] | (steps > longest_gap_s)
     beats = []
@@ -135,6 +134,17 @@ def beats_of_rate(times: np.ndarray, per_minute: np.ndarray, longest_gap_s: floa
             cycles = np.concatenate([[0.0], np.cumsum((rate[1:] + rate[:-1]) / 2 * np.diff(times[run]))])
             beats.append(np.interp(np.arange(int(cycles[-1]) + 1), cycles, times[run]))
     return np.concatenate(beats) if beats else np.zeros(0)
+
+
+def longest_gap(times: np.ndarray) -> float:
+    """The time, s, by which two values of a heart rate at times (N,), s, in order, may differ without a gap.
+
+    20 s, or 2.5 times the median cadence if that is longer; at least 20 min for a cadence of more than a minute.
+    """
+    steps = np.diff(times)
+    forward = steps[steps > 0]
+    cadence_s = float(np.median(forward)) if len(forward) else 0.0
+    return max(SPARSE_GAP_S if cadence_s > SPARSE_CADENCE_S else SHORTEST_GAP_S, CADENCES_OF_GAP * cadence_s)
 
 
 def averaged_beats(beats: np.ndarray, device: RateDevice, rng: np.random.Generator | None = None) -> np.ndarray:

@@ -77,6 +77,15 @@ def test_heart_rate_of_a_watch(tmp_path: Path) -> None:
     assert np.diff(found).min() > 0.9 and np.diff(found).max() < 1.1
 
 
+@pytest.mark.parametrize("names", [["time,hr"], []])
+@pytest.mark.parametrize("cadence_s", [1, 5, 30, 60, 300])
+@pytest.mark.parametrize("per_second", [1, 1000])
+def test_times_of_heart_rates_in_s_or_ms(tmp_path: Path, names: list[str], cadence_s: int, per_second: int) -> None:
+    lines = [*names, *(f"{1700000000 * per_second + per_second * s},60" for s in range(0, 7201, cadence_s))]
+    found = read_beats(written(tmp_path / "hr.csv", lines))
+    np.testing.assert_allclose(found, np.arange(7201), atol=1e-6)
+
+
 def test_the_last_night_of_an_export_of_apple_health(tmp_path: Path) -> None:
     lines = ["<HealthData>"]
     for day, rate in ((1, 60), (2, 50)):

@@ -98,7 +98,9 @@ def test_a_heart_rate_gives_beats_except_over_a_gap() -> None:
     assert not ((beats_of_rate(times, broken, 20.0) > 45) & (beats_of_rate(times, broken, 20.0) < 55)).any()
 
 
-@pytest.mark.parametrize(("cadence_s", "bridged_s", "interrupted_s"), [(1, 20, 21), (30, 75, 76), (60, 150, 151)])
+@pytest.mark.parametrize(
+    ("cadence_s", "bridged_s", "interrupted_s"), [(1, 20, 21), (30, 75, 76), (60, 150, 151), (120, 1200, 1201)]
+)
 def test_the_longest_gap_grows_with_the_cadence(cadence_s: float, bridged_s: float, interrupted_s: float) -> None:
     before = np.arange(0, 601, cadence_s)
     for gap, made_up in ((bridged_s, True), (interrupted_s, False)):

@@ -8,11 +8,13 @@ from xml.etree import ElementTree
 import numpy as np
 
 from sleepkd.cohorts.beats.beat_layout import BeatLayout, ordered_beats
-from sleepkd.cohorts.beats.beat_text import LONGEST_GAP_S
 from sleepkd.data.averaged_rate import beats_of_rate
 from sleepkd.errors import UserError
 
 HEART_RATE = "HKQuantityTypeIdentifierHeartRate"
+LONGEST_GAP_S = 20.0 * 60
+"""Heart rates farther apart are interrupted. Their median cadence is no guide: a watch measures every few minutes at
+night, and every few seconds in sports."""
 NIGHTS_MEET = timedelta(hours=15)
 """From 15:00 to 15:00 is one night of an export of months."""
 ENOUGH_OF_THE_LONGEST = 0.5

@@ -31,8 +31,8 @@ class BeatColumns:
 def beats_of_columns(path: Path, columns: BeatColumns, longest_gap_s: float | None) -> np.ndarray:
     """The times of beats (beats,), s, not in order yet.
 
-    longest_gap_s: heart rates farther apart are interrupted, and no beat is made up between them; None: as in
-    `beats_of_rate`.
+    longest_gap_s: heart rates farther apart are interrupted, and no beat is made up between them; None: see
+    `averaged_rate.longest_gap`.
     Raises UserError: a rate without times, a blank interval without times.
     """
     values, times = columns.values, columns.times

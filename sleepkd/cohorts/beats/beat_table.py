@@ -24,7 +24,7 @@ class BeatTableLayout(BeatLayout):
     unit: of beat times or intervals; "samples" needs rate_hz.
     from_first: times count from the first row, for times of the clock.
     longest_gap_seconds: heart rates farther apart are interrupted, and no beat is made up between them;
-    default 20 s, or 2.5 times the median cadence if that is longer.
+    default by their cadence, see `averaged_rate.longest_gap`.
     """
 
     column: str = ""

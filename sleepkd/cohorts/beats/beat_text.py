@@ -16,10 +16,12 @@ from sleepkd.errors import UserError
 INTERVAL_NAME = re.compile(r"(rr|ibi|nn|r-r).*|.*\b(rr|ibi|r-r)[ _-]?(interval)?s?\b.*", re.IGNORECASE)
 RATE_NAME = re.compile(r"(hr|bpm|heart[ _]?rate|pulse|value).*", re.IGNORECASE)
 TIME_NAME = re.compile(r"(phone timestamp|time|t|timestamp|seconds|unix.*|date.*|beat.*|start.*)\b.*", re.IGNORECASE)
-LONGEST_GAP_S = 20.0 * 60
-"""Heart rates farther apart are interrupted. A watch measures every few minutes at night."""
 RATES_PER_MINUTE = (30, 220)
 """Numbers beside times, in a file without names: with a median in this range they are heart rates, else intervals."""
+
+LONGEST_CADENCE_S, DAYS_S = 900.0, 5e5
+"""Heart rates this far apart, in a recording of less than this, are in seconds: in ms they would be more than one a
+second in less than 10 minutes."""
 
 Row = tuple[int, list[str]]
 """A line's number and its cells."""
@@ -41,7 +43,7 @@ def read_beat_text(path: Path, layout: BeatTextLayout) -> np.ndarray:
     The first line names the columns, or holds numbers already. Units (s, ms, ns) are recognised by the numbers.
     Raises UserError for columns that hold no beats.
     """
-    beats = beats_of_columns(path, recognized_columns(path), LONGEST_GAP_S)
+    beats = beats_of_columns(path, recognized_columns(path), None)
     if len(beats) < 2:
         raise UserError(f"{path}: holds no beats")
     return ordered_beats(path, beats - beats.min() if layout.from_first else beats)
@@ -79,7 +81,8 @@ def _of_names(path: Path, names: Sequence[str], rows: Sequence[Row]) -> BeatColu
     """The columns by their names: RR intervals before heart rates before beat times."""
     interval, rate = (_first_named(names, pattern) for pattern in (INTERVAL_NAME, RATE_NAME))
     time = _first_named(names, TIME_NAME, besides=(interval, rate))
-    times = None if time is None else _times(path, _column(rows, time), names[time])
+    are_rates = interval is None and rate is not None
+    times = None if time is None else _times(path, _column(rows, time), names[time], are_rates)
     if interval is not None:
         return BeatColumns("intervals", _intervals(path, _numbers(path, _column(rows, interval))), times)
     if rate is not None:
@@ -106,7 +109,7 @@ def _of_numbers(path: Path, rows: Sequence[Row]) -> BeatColumns:
     values = _numbers(path, _column(rows, 1))
     low, high = RATES_PER_MINUTE
     if low <= float(np.nanmedian(values)) <= high:
-        return BeatColumns("rate", values, _seconds(first))
+        return BeatColumns("rate", values, _seconds(first, of_rates=True))
     return BeatColumns("intervals", _intervals(path, values), _seconds(first))
 
 
@@ -128,16 +131,20 @@ def _intervals(path: Path, values: np.ndarray) -> np.ndarray:
     return values / 1000 if median > 3 else values
 
 
-def _seconds(times: np.ndarray) -> np.ndarray:
-    """Times in s, ms or ns, recognised by their median distance, in s."""
+def _seconds(times: np.ndarray, of_rates: bool = False) -> np.ndarray:
+    """Times in s, ms or ns, recognised by their median distance, in s.
+
+    of_rates: times of heart rates, which may lie minutes apart.
+    """
     if len(times) < 2:
         return times
     step = float(np.nanmedian(np.diff(times)))
-    return times / (1e9 if step > 1e7 else 1e3 if step > 50 else 1.0)
+    in_seconds = step <= 50 or (of_rates and step < LONGEST_CADENCE_S and np.nanmax(times) - np.nanmin(times) < DAYS_S)
+    return times / (1e9 if step > 1e7 else 1.0 if in_seconds else 1e3)
 
 
-def _times(path: Path, cells: Sequence[tuple[int, str]], name: str) -> np.ndarray:
-    """A column of numbers, or of dates and times, as seconds."""
+def _times(path: Path, cells: Sequence[tuple[int, str]], name: str, of_rates: bool) -> np.ndarray:
+    """A column of numbers, or of dates and times, as seconds. of_rates: as in `_seconds`."""
     try:
         numbers = _numbers(path, cells)
     except UserError:
@@ -146,7 +153,7 @@ def _times(path: Path, cells: Sequence[tuple[int, str]], name: str) -> np.ndarra
         return numbers / 1e3
     if re.search(r"\[ns\]|\(ns\)|_ns$", name):
         return numbers / 1e9
-    return _seconds(numbers)
+    return _seconds(numbers, of_rates)
 
 
 def _seconds_of_dates(path: Path, cells: Sequence[tuple[int, str]]) -> np.ndarray:
