@@ -4,6 +4,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+from sleepkd.data.averaged_rate import DEVICES
 from sleepkd.errors import run_command
 from sleepkd.extras import require_extra
 from sleepkd.simulation.mass_layout import CHANNEL_SETS
@@ -25,7 +26,16 @@ def main(arguments: list[str] | None = None) -> int:
     if args.apnea is not None:
         population = replace(population, apnea_share=args.apnea)
     paths = write_cohort(
-        args.out, args.nights, args.hours, args.seed, args.jobs, args.channels, args.rate, args.scorers, population
+        args.out,
+        args.nights,
+        args.hours,
+        args.seed,
+        args.jobs,
+        args.channels,
+        args.rate,
+        args.scorers,
+        population,
+        DEVICES[args.device] if args.device else None,
     )
     print(f"{args.out}: {len(paths)} recordings of {args.hours:g} h in the layout of MASS, participants.tsv and truth/")
     return 0
@@ -54,6 +64,11 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "--channels", choices=CHANNEL_SETS, default="full", metavar="SET",
         help="full: EEG, EOG, EMG and ECG; needed: only the EEG and ECG channels that staging uses; "
         "beats: heartbeat times, no signals (default: full)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--device", choices=DEVICES, metavar="NAME",
+        help="averaged heart rate of a device, beside the signals or in place of heartbeat times; strap: every second; "
+        "watch: averages of 10 s every 5 s; band: averages of 60 s every 60 s; whole numbers",
     )  # fmt: skip
     parser.add_argument(
         "--rate", type=int, default=256, metavar="HZ", help="sampling rate in Hz, from 128 (default: 256)"

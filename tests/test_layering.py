@@ -13,7 +13,8 @@ PACKAGE = REPOSITORY / "sleepkd"
 LAYERS = (  # a room, a folder or file of sleepkd, imports rooms of earlier layers only
     {"errors"},
     {"config", "distributed", "extras", "files", "palette", "progress", "provenance"},
-    {"data", "simulation"},
+    {"data"},
+    {"simulation"},
     {"cohorts", "losses", "models"},
     {"settings"},
     {"checkpoints", "precision"},

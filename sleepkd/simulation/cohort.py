@@ -13,6 +13,7 @@ import numpy as np
 from edfio import Edf, EdfAnnotation, EdfSignal, Patient, Recording
 
 from sleepkd.config import require
+from sleepkd.data.averaged_rate import RateDevice, averaged_rate
 from sleepkd.errors import UserError
 from sleepkd.simulation.cardiac import CardiacRhythm, simulate_cardiac_rhythm
 from sleepkd.simulation.ecg import artifact_free, simulate_ecg
@@ -44,6 +45,7 @@ def write_cohort(
     rate: int = 256,
     scorers: int = 1,
     population: Population | None = None,
+    device: RateDevice | None = None,
 ) -> list[Path]:
     """Write a simulated cohort into `out`, a new or empty folder, and return the paths of its PSG files.
 
@@ -54,6 +56,8 @@ def write_cohort(
     signals, whose files are returned.
     rate: sampling rate of all signals in Hz.
     scorers: scorings per night. The first is `Base.edf`, the others `Scorer2.edf` and so on.
+    device: writes the averaged heart rate of a watch or strap, `Rate.csv`: beside the signals, or in place of the
+    heartbeat times.
 
     Night k depends on (seed, k) alone: neither `jobs` nor the number of nights changes a byte of it. Files appear under
     their final names when all nights are complete, `participants.tsv` last.
@@ -79,6 +83,7 @@ def write_cohort(
             rate=rate,
             scorers=scorers,
             population=population,
+            device=device,
         )
         if jobs == 1:
             rows = [write(recording) for recording in recordings]
@@ -95,7 +100,8 @@ def write_cohort(
         raise UserError(f"{out}: the cohort cannot be written: {error.strerror or error}") from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-    return [_path(out, recording, "Beats.csv" if channels == "beats" else "PSG.edf") for recording in recordings]
+    main_file = "PSG.edf" if channels != "beats" else "Rate.csv" if device else "Beats.csv"
+    return [_path(out, recording, main_file) for recording in recordings]
 
 
 def write_simulated_recording(
@@ -107,15 +113,23 @@ def write_simulated_recording(
     rate: int,
     scorers: int,
     population: Population,
+    device: RateDevice | None = None,
 ) -> dict[str, str | int | float]:
-    """Write one night's signals, scorings and true heartbeats into `out`; return its row of `participants.tsv`."""
+    """Write one night's signals, scorings and true heartbeats into `out`; return its row of `participants.tsv`.
+
+    Parameters as in `write_cohort`.
+    """
     night = simulate_night(seed, recording.night, recording.subset, hours, population)
     rhythm = simulate_cardiac_rhythm(night)
     _path(out, recording, "").parent.mkdir(exist_ok=True)
-    if channels == "beats":
+    if device:
+        values = zip(*averaged_rate(rhythm.beats, device, night.generator("device")), strict=True)
+        rows = "".join(f"{time:g},{per_minute:g}\n" for time, per_minute in values)
+        _path(out, recording, "Rate.csv").write_text(f"time,heart_rate\n{rows}", encoding="utf-8")
+    elif channels == "beats":
         times = "\n".join(f"{beat:.4f}" for beat in rhythm.beats)
         _path(out, recording, "Beats.csv").write_text(f"time\n{times}\n", encoding="utf-8")
-    else:
+    if channels != "beats":
         signals = list(_signals(night, rhythm, recording, channels, rate))
         _edf(night, recording, signals).write(_path(out, recording, "PSG.edf"))
     for number, annotations in enumerate(_scorings(night, recording.standard, scorers), start=1):

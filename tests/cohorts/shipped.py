@@ -210,9 +210,16 @@ def simulated_beats(raw: Path) -> None:
     text(raw / "SS1_EDF" / "01-01-0001 Beats.csv", "\n".join(["time", *(f"{beat:.4f}" for beat in beats)]))
 
 
+def simulated_rate(raw: Path) -> None:
+    simulated_beats(raw)
+    (raw / "SS1_EDF" / "01-01-0001 Beats.csv").unlink()
+    rates = [f"{t},{60 + 5 * np.sin(t / 40):.0f}" for t in range(0, SECONDS + 1, 5)]
+    text(raw / "SS1_EDF" / "01-01-0001 Rate.csv", "\n".join(["time,heart_rate", *rates]))
+
+
 WRITE = {
     "mass": mass, "dreams": dreams, "slpdb": slpdb, "slpdb_beats": slpdb_beats, "hmc": hmc, "cap": cap,
-    "simulated_beats": simulated_beats,
+    "simulated_beats": simulated_beats, "simulated_rate": simulated_rate,
     "cinc2018": cinc2018, "ucddb": ucddb, "isruc": isruc, "dcsm": dcsm, "sleep_edf": sleep_edf, "wsc": wsc,
     "wsc_allscore": wsc_allscore, "bids": bids,
     "sleep_accel": sleep_accel, "bidsleep": bidsleep, "table_of_beats": table_of_beats,
@@ -222,7 +229,7 @@ WRITE = {
     "cfs": of_nsrr("cfs-visit5-800002", "", ("C4", "M1"), ("ECG1", "ECG2")),
     "ccshs": of_nsrr("ccshs-trec-1800001", "", ("C4", "A1"), ("ECG1", "ECG2")),
 }  # fmt: skip
-BEATS_ALONE = {"slpdb_beats", "simulated_beats", "sleep_accel", "bidsleep", "table_of_beats"}
+BEATS_ALONE = {"slpdb_beats", "simulated_beats", "simulated_rate", "sleep_accel", "bidsleep", "table_of_beats"}
 
 
 def two_of_nsrr(names: tuple[str, str], folders: tuple[str, str], eeg: tuple[str, ...], ecg: tuple[str, ...]):

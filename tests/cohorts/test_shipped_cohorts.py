@@ -28,6 +28,7 @@ def test_every_shipped_cohort_is_tested():
     nowhere = (
         "slpdb_beats",
         "simulated_beats",
+        "simulated_rate",
         "bids",
         "table_of_beats",
     )  # templates, and one that belongs to another YAML

@@ -9,8 +9,11 @@ import pytest
 from launch import REPOSITORY
 from sleepkd import prepare
 from sleepkd import simulate as command
+from sleepkd.data.averaged_rate import DEVICES, RateDevice, averaged_rate, beats_of_rate
+from sleepkd.data.inputs import BeatsInput
 from sleepkd.data.store import Store
 from sleepkd.errors import UserError
+from sleepkd.prediction.recorded import ReadingOptions, open_recording
 
 
 def run_simulate(*arguments):
@@ -62,6 +65,41 @@ def test_heartbeats_and_scorings_without_signals_can_be_prepared(tmp_path):
         for labels in others:
             assert ((labels >= 0) == scored).all()
             assert 0.5 < (labels == night.hypnogram.labels)[scored].mean() < 1
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_the_rate_of_a_device_can_be_prepared_and_opened_by_predict(tmp_path, name):
+    raw, device = tmp_path / "raw", DEVICES[name]
+    arguments = ["--nights", "2", "--hours", "1", "--channels", "beats", "--device", name]
+    assert command.main(["--out", str(raw), *arguments]) == 0
+    assert not list(raw.rglob("*Beats.csv")) and len(list(raw.rglob("*Rate.csv"))) == 2
+    assert prepare.main(["--dataset", "simulated_rate", "--raw", str(raw), "--out", str(tmp_path / "store")]) == 0
+    for recording in (store := Store(tmp_path / "store")).recordings:
+        (path,) = raw.rglob(f"{recording} Rate.csv")
+        times, per_minute = np.loadtxt(path, delimiter=",", skiprows=1).T
+        assert np.median(np.diff(times)) == device.cadence_s and (per_minute == per_minute.round()).all()
+        truth = np.load(raw / "truth" / f"{recording}.npz")["beats"]
+        expected, exact = averaged_rate(truth, RateDevice(device.window_s, device.cadence_s, 0, device.lag_s))
+        known = dict(zip(expected, exact, strict=True))
+        near = np.abs(per_minute - [known[time] for time in times])
+        assert np.median(near) <= 0.5 and (near <= 0.501).mean() > 0.9  # but for repeated values
+        night = store.open(recording)
+        np.testing.assert_allclose(night.beats(), beats_of_rate(times, per_minute), atol=1e-4)
+        assert (night.hypnogram.labels >= 0).any() and not night.info.signals
+        opened = open_recording(path, {"beats": BeatsInput()}, ReadingOptions()).night
+        np.testing.assert_allclose(np.diff(opened.beats()), np.diff(night.beats()), atol=1e-3)
+
+
+def test_the_rate_of_a_device_beside_signals(tmp_path):
+    arguments = ["--nights", "1", "--hours", "0.25", "--rate", "128", "--channels", "needed"]
+    assert command.main(["--out", str(tmp_path / "plain"), *arguments]) == 0
+    assert command.main(["--out", str(tmp_path / "both"), *arguments, "--device", "watch"]) == 0
+    plain, both = (
+        {path.relative_to(tmp_path / name): path.read_bytes() for path in (tmp_path / name).rglob("*.*")}
+        for name in ("plain", "both")
+    )
+    assert {path.name for path in set(both) - set(plain)} == {"01-01-0001 Rate.csv"}
+    assert all(both[path] == content for path, content in plain.items() if path.suffix != ".npz")
 
 
 def test_population_options_and_their_errors(tmp_path):
