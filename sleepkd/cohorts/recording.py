@@ -50,6 +50,7 @@ class Recording:
     seconds: from the first sample to the last; without signals, to the end of the last sleep epoch or the last beat.
     signals: by kind, at the recorded rate and in the unit of the kind.
     beats: times of R peaks (beats,), s from the first sample, from a file of heartbeats; None without one.
+    cadence_s: of the averaged heart rate that they were made from, s; 0 for heartbeats.
     hypnogram: the sleep epochs within the signals; None for an unlabelled recording.
     other_scorings: labels (N,) int8 of further scorers for the sleep epochs of the hypnogram, by file name.
     ignored_annotations: texts in the scoring file that are no sleep stages, and how often each occurs.
@@ -62,6 +63,7 @@ class Recording:
     seconds: float
     signals: dict[str, DerivedSignal] = field(default_factory=dict)
     beats: np.ndarray | None = None
+    cadence_s: float = 0.0
     hypnogram: Hypnogram | None = None
     other_scorings: dict[str, np.ndarray] = field(default_factory=dict)
     ignored_annotations: dict[str, int] = field(default_factory=dict)
@@ -84,7 +86,9 @@ def read_recording(
     Raises UserError: a file that cannot be read, a derivation that no channel fits, labels of another night.
     """
     scored = label_file.read(label_file.path) if label_file else None
-    beats = BEATS[beat_file.layout.format].read(beat_file.path, beat_file.layout) if beat_file else None
+    beats, cadence_s = None, 0.0
+    if beat_file:
+        beats, cadence_s = BEATS[beat_file.layout.format].read(beat_file.path, beat_file.layout)
     seconds = signal_file.seconds if signal_file else _end(scored, beats)
     if beats is not None:
         beats = beats[(beats >= 0) & (beats <= seconds)]
@@ -105,6 +109,7 @@ def read_recording(
         seconds=seconds,
         signals=signals,
         beats=beats,
+        cadence_s=cadence_s,
         hypnogram=hypnogram,
         other_scorings=others,
         ignored_annotations=scored.ignored if scored else {},

@@ -40,12 +40,15 @@ class BeatsInfo:
     """The heartbeats of a recording: source, count, and the median plausible RR interval of the night, s.
 
     source: the file of the heartbeats, or the name of the R-peak detector. digest: as in `SignalInfo`.
+    cadence_s: time between two values of the averaged heart rate that the heartbeats were made from, s; 0 for measured
+    heartbeats; None in older stores.
     """
 
     source: str
     count: int
     median_s: float
     digest: str = ""
+    cadence_s: float | None = None
 
 
 @dataclass(frozen=True)

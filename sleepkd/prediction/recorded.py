@@ -138,7 +138,7 @@ def opened_night(recording: Recording, inputs: InputSpec, start_s: float = 0.0) 
         median_s = median_interval(times)
         if np.isnan(median_s):
             raise UserError(f"{path}: holds no physiologically plausible heartbeats")
-        maps["beats.npy"], beats = times, BeatsInfo("", len(times), median_s)
+        maps["beats.npy"], beats = times, BeatsInfo("", len(times), median_s, cadence_s=recording.cadence_s)
     grid = unscored_hypnogram(seconds - start_s, EPOCH_SECONDS)
     hypnogram = Hypnogram(grid.onset_s + start_s, grid.duration_s, grid.labels)
     name = path.stem

@@ -15,10 +15,14 @@ RECORD = '<Record type="HKQuantityTypeIdentifierHeartRate" startDate="{} +0100" 
 BEATS = np.concatenate([[0.0], np.cumsum(RR)])
 
 
-def read_beats(path: Path) -> np.ndarray:
+def read_beat_times(path: Path) -> beats.BeatTimes:
     form = beats.beat_format(path, holds_beats=True)
     entry = beats.BEATS[form]
     return entry.read(path, entry.layout(files=(path.name,), format=form))
+
+
+def read_beats(path: Path) -> np.ndarray:
+    return read_beat_times(path).times
 
 
 def written(path: Path, lines: list[str]) -> Path:
@@ -75,6 +79,26 @@ def test_heart_rate_of_a_watch(tmp_path: Path) -> None:
     found = read_beats(written(tmp_path / "hr.csv", lines))
     assert len(found) == pytest.approx(3600, rel=0.02)
     assert np.diff(found).min() > 0.9 and np.diff(found).max() < 1.1
+
+
+@pytest.mark.parametrize("cadence_s", [1, 5, 30, 60])
+@pytest.mark.parametrize("row_s", [1, 5, 60])
+def test_the_cadence_of_a_rate_is_that_of_its_changes(tmp_path: Path, cadence_s: int, row_s: int) -> None:
+    seconds = np.arange(0, 7200, row_s)
+    rates = drawn.uniform(50, 70, 7200)[seconds // cadence_s]
+    lines = ["time,hr", *(f"{s},{rate:.0f}" for s, rate in zip(seconds, rates, strict=True))]
+    assert read_beat_times(written(tmp_path / "hr.csv", lines)).cadence_s == max(row_s, cadence_s)
+
+
+def test_heart_rates_and_intervals_of_each_beat_have_no_cadence(tmp_path: Path) -> None:
+    lines = ["time,hr", *(f"{end:.3f},{60 / rr:.1f}" for end, rr in zip(BEATS[1:], RR, strict=True))]
+    assert read_beat_times(written(tmp_path / "hr.csv", lines)).cadence_s == 0
+    assert read_beat_times(written(tmp_path / "rr.csv", ["rr", *(f"{rr:.3f}" for rr in RR)])).cadence_s == 0
+
+
+def test_intervals_of_an_averaged_rate_have_its_cadence(tmp_path: Path) -> None:
+    lines = ["rr", *(f"{rr:.3f}" for rr in np.repeat(drawn.uniform(0.8, 1.1, 100), 30))]
+    assert read_beat_times(written(tmp_path / "rr.csv", lines)).cadence_s == pytest.approx(28.5, rel=0.15)
 
 
 @pytest.mark.parametrize("names", [["time,hr"], []])

@@ -27,7 +27,7 @@ def ecg_file(tmp_path, samples, symbols, fs=250) -> Path:
 def test_only_beat_annotations_of_a_wfdb_file_are_beats(tmp_path):
     symbols = "NVALSQx+~|Np"
     path = ecg_file(tmp_path, 100 * np.arange(1, 13), symbols)
-    found = BEATS["wfdb"].read(path, WFDB)
+    found = BEATS["wfdb"].read(path, WFDB).times
     np.testing.assert_allclose(found, np.array([1, 2, 3, 4, 5, 6, 11]) * 100 / 250)
     assert found.dtype == np.float64
 
@@ -40,7 +40,7 @@ def test_a_wfdb_file_without_beats_is_rejected(tmp_path):
 def test_one_beat_time_per_line(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("\ufeff# s\n1.25\n\n0.5 # first\n 2 \n1.25\n", encoding="utf-8")
-    np.testing.assert_array_equal(BEATS["table"].read(path, TEXT), [0.5, 1.25, 2.0])
+    np.testing.assert_array_equal(BEATS["table"].read(path, TEXT).times, [0.5, 1.25, 2.0])
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
@@ -49,7 +49,7 @@ def test_beat_times_in_a_column(tmp_path, delimiter):
     rows = [("RPoint", " seconds "), ("12", "0.5"), ("40", "1.5"), ("41", "")]
     path.write_text("\n".join(delimiter.join(row) for row in rows))
     layout = BeatTableLayout(("a.csv",), "table", column="seconds", delimiter=delimiter)
-    np.testing.assert_array_equal(read_beat_table(path, layout), [0.5, 1.5])
+    np.testing.assert_array_equal(read_beat_table(path, layout).times, [0.5, 1.5])
 
 
 @pytest.mark.parametrize(

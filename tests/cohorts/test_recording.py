@@ -141,6 +141,7 @@ def test_a_file_of_heartbeats_is_prepared_and_predicted_alike(tmp_path, name):
     opened = open_recording(raw / name, {"beats": BeatsInput()}, ReadingOptions(beats=True)).night
     np.testing.assert_array_equal(opened.beats(), night.beats())
     assert len(night.beats()) > 600 and night.info.beats.source == name
+    assert night.info.beats.cadence_s == opened.info.beats.cadence_s == (5 if name in ("r.tsv", "export.xml") else 0)
     assert night.hypnogram.labels.tolist() == [2 if k % 3 == 0 else 0 for k in range(20)]
 
 
@@ -154,10 +155,10 @@ def test_columns_that_are_named_and_columns_that_are_recognised_give_the_same_be
     table, recognised = BEATS["table"], BEATS["text"]
     named = table.layout(files=("r.csv",), format="table", column="rr", values="intervals", time="time")
     kept = recognised.layout(files=("r.csv",), format="text", from_first=False)
-    found = table.read(path, named)
+    found = table.read(path, named).times
     np.testing.assert_allclose(found, BEATS_S[:301], atol=2e-3)
-    np.testing.assert_array_equal(recognised.read(path, kept), found)
-    shifted = recognised.read(path, recognised.layout(files=("r.csv",), format="text"))
+    np.testing.assert_array_equal(recognised.read(path, kept).times, found)
+    shifted = recognised.read(path, recognised.layout(files=("r.csv",), format="text")).times
     np.testing.assert_allclose(shifted, found - found[0])
 
 

@@ -126,7 +126,8 @@ def test_nsrr_is_read_safely(tmp_path):
 
 
 def beats(tmp_path, content: str, **more) -> np.ndarray:
-    return read_beat_table(put(tmp_path / "b.csv", content), BeatTableLayout(files=("x",), format="table", **more))
+    layout = BeatTableLayout(files=("x",), format="table", **more)
+    return read_beat_table(put(tmp_path / "b.csv", content), layout).times
 
 
 def test_intervals_without_and_with_times(tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sleepkd.data.hypnogram import unscored_hypnogram
-from sleepkd.data.recording_info import BeatsInfo
+from sleepkd.data.recording_info import BeatsInfo, from_json, to_json
 from sleepkd.data.store import Store, StoreSettings, read_settings
 from sleepkd.data.store_writing import create_store, to_int16, write_recording
 from sleepkd.errors import UserError
@@ -57,10 +57,10 @@ def test_a_recording_is_read_as_written(small):
 
 def test_beats_are_written_and_read(small):
     beats, quality = np.array([0.5, 1 / 3 + 1, 2.5]), np.array([0.5, 1.0, 0.0], dtype=np.float32)
-    info = replace(small.info("a"), beats=BeatsInfo("sleepecg", 3, 1.0), seconds=92.5)
+    info = replace(small.info("a"), beats=BeatsInfo("sleepecg", 3, 1.0, cadence_s=5.0), seconds=92.5)
     write_recording(small.path, info, SIGNALS, NIGHT, beats, quality)
     night = small.open("a")
-    assert night.info == info
+    assert night.info == info and night.info.beats.cadence_s == 5.0
     np.testing.assert_array_equal(night.beats(), beats, strict=True)
     np.testing.assert_array_equal(night.beat_quality(), quality, strict=True)
     assert small.info("b").beats is None
@@ -208,3 +208,11 @@ def test_a_truncated_signal_is_named(small):
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(UserError, match=r"a/eeg\.npy: cannot be read"):
         small.open("a").signal("eeg")
+
+
+def test_heartbeats_of_an_older_store_have_an_unknown_cadence(small):
+    info = replace(small.info("a"), beats=BeatsInfo("sleepecg", 3, 1.0, cadence_s=0.0))
+    content = json.loads(to_json(info))
+    del content["beats"]["cadence_s"]
+    assert from_json(content) == replace(info, beats=BeatsInfo("sleepecg", 3, 1.0))
+    assert from_json(content).beats.cadence_s is None

@@ -1,18 +1,17 @@
 """Readers of heartbeats that come with a recording: a format is one file here and one entry of `BEATS`.
 
-A reader is a function (path, layout) -> the times of R peaks (beats,) float64, s from the first sample of the
-recording, in order, each once. The layout is the section `beats` of a dataset YAML: `BeatLayout`, or a subclass with
-more keys. It raises UserError, naming the file, for a file that it cannot read.
+A reader is a function (path, layout) -> `BeatTimes`: the times of R peaks, s from the first sample of the recording,
+and the cadence of the averaged heart rate that they were made from, if they were. The layout is the section `beats` of
+a dataset YAML: `BeatLayout`, or a subclass with more keys. It raises UserError, naming the file,
+for a file that it cannot read.
 """
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from sleepkd.cohorts.beats.apple_health import read_apple_health
-from sleepkd.cohorts.beats.beat_layout import BeatLayout
+from sleepkd.cohorts.beats.beat_layout import BeatLayout, BeatTimes
 from sleepkd.cohorts.beats.beat_table import BeatTableLayout, read_beat_table
 from sleepkd.cohorts.beats.beat_text import BeatTextLayout, names_beats, read_beat_text
 from sleepkd.cohorts.beats.wfdb_beats import read_wfdb_beats
@@ -31,7 +30,7 @@ class BeatFormat(NamedTuple):
     recognizes: whether a file of such an ending holds heartbeats rather than samples.
     """
 
-    read: Callable[..., np.ndarray]
+    read: Callable[..., BeatTimes]
     layout: type[BeatLayout] = BeatLayout
     endings: tuple[str, ...] = ()
     recognizes: Callable[[Path], bool] = _always
@@ -58,4 +57,4 @@ def beat_format(path: Path, holds_beats: bool = False) -> str | None:
     return name if name is not None and BEATS[name].recognizes(path) else None
 
 
-__all__ = ["BEATS", "DEFAULT_BEAT_FORMAT", "BeatFormat", "BeatLayout", "beat_format"]
+__all__ = ["BEATS", "DEFAULT_BEAT_FORMAT", "BeatFormat", "BeatLayout", "BeatTimes", "beat_format"]

@@ -7,8 +7,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from sleepkd.cohorts.beats.beat_layout import BeatLayout, ordered_beats
+from sleepkd.cohorts.beats.beat_layout import BeatLayout, BeatTimes, ordered_beats
 from sleepkd.data.averaged_rate import beats_of_rate
+from sleepkd.data.heart_rate_input import rate_cadence
 from sleepkd.errors import UserError
 
 HEART_RATE = "HKQuantityTypeIdentifierHeartRate"
@@ -21,8 +22,8 @@ ENOUGH_OF_THE_LONGEST = 0.5
 """The last night is the last one with so many rates, in parts of the night that has most."""
 
 
-def read_apple_health(path: Path, layout: BeatLayout) -> np.ndarray:
-    """The times of beats (beats,), s from the first one. Raises UserError for other XML, and without a heart rate."""
+def read_apple_health(path: Path, layout: BeatLayout) -> BeatTimes:
+    """The beats of the last night, s from the first one. Raises UserError for other XML, and without a heart rate."""
     moments, rates = [], []
     try:
         for _, element in ElementTree.iterparse(path):
@@ -42,4 +43,4 @@ def read_apple_health(path: Path, layout: BeatLayout) -> np.ndarray:
     beats = beats_of_rate(times - times[0], per_minute, LONGEST_GAP_S)
     if len(beats) < 2:
         raise UserError(f"{path}: holds no beats")
-    return ordered_beats(path, beats - beats.min())
+    return ordered_beats(path, beats - beats.min(), rate_cadence(times, per_minute))

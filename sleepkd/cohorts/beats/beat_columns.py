@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from sleepkd.data.averaged_rate import beats_of_rate
+from sleepkd.data.heart_rate_input import rate_cadence
 from sleepkd.errors import UserError
 
 Content = Literal["times", "intervals", "rate"]
@@ -43,6 +44,13 @@ def beats_of_columns(path: Path, columns: BeatColumns, longest_gap_s: float | No
     if times is None:
         raise UserError(f"{path}: has a heart rate but no column of times")
     return beats_of_rate(times, values, longest_gap_s)
+
+
+def cadence_of_columns(columns: BeatColumns) -> float | None:
+    """The cadence of a heart rate, s, 0 if it has one row per heartbeat; None for beat times and RR intervals."""
+    if columns.content != "rate" or columns.times is None:
+        return None
+    return rate_cadence(columns.times, columns.values)
 
 
 def _beats_of_intervals(path: Path, intervals: np.ndarray, ends: np.ndarray | None) -> np.ndarray:

@@ -1,10 +1,12 @@
-"""Where a recording's file of heartbeats is, and the order of beat times that every reader returns."""
+"""Where a recording's file of heartbeats is, and the beat times that every reader returns."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from sleepkd.data.heart_rate_input import beats_cadence
 from sleepkd.errors import UserError
 
 
@@ -19,10 +21,24 @@ class BeatLayout:
     format: str
 
 
-def ordered_beats(path: Path, times: np.ndarray) -> np.ndarray:
-    """Beat times (beats,) float64 in order, duplicates removed. Raises UserError for no beat, or an infinite time."""
+class BeatTimes(NamedTuple):
+    """The beats of a file. times: (beats,) float64, s, in order, each once.
+
+    cadence_s: time between two values of the averaged heart rate that they were made from; 0 for heartbeats.
+    """
+
+    times: np.ndarray
+    cadence_s: float
+
+
+def ordered_beats(path: Path, times: np.ndarray, cadence_s: float | None = None) -> BeatTimes:
+    """Beat times in any order, put in order, duplicates removed. Raises UserError for no beat, or an infinite time.
+
+    cadence_s: as in `BeatTimes`; None: recognised from the times.
+    """
     if not len(times):
         raise UserError(f"{path}: holds no beat")
     if not np.isfinite(times).all():
         raise UserError(f"{path}: holds a beat at no time (NaN or infinite)")
-    return np.unique(times.astype(np.float64))
+    times = np.unique(times.astype(np.float64))
+    return BeatTimes(times, beats_cadence(times) if cadence_s is None else cadence_s)

@@ -6,8 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-from sleepkd.cohorts.beats.beat_columns import BeatColumns, Content, beats_of_columns
-from sleepkd.cohorts.beats.beat_layout import BeatLayout, ordered_beats
+from sleepkd.cohorts.beats.beat_columns import BeatColumns, Content, beats_of_columns, cadence_of_columns
+from sleepkd.cohorts.beats.beat_layout import BeatLayout, BeatTimes, ordered_beats
 from sleepkd.cohorts.text import as_number, cell, column_index, read_lines, read_table
 from sleepkd.errors import UserError
 
@@ -38,8 +38,8 @@ class BeatTableLayout(BeatLayout):
     longest_gap_seconds: float | None = None
 
 
-def read_beat_table(path: Path, layout: BeatTableLayout) -> np.ndarray:
-    """The times of beats (beats,), s. Raises UserError for a missing column, or a line that holds no number."""
+def read_beat_table(path: Path, layout: BeatTableLayout) -> BeatTimes:
+    """The beats of a table. Raises UserError for a missing column, or a line that holds no number."""
     if layout.values == "rate" and not layout.time:
         raise UserError(f"{path}: beats.values: rate needs beats.time, the column of its times")
     if layout.unit == "samples" and layout.rate_hz <= 0:
@@ -52,7 +52,8 @@ def read_beat_table(path: Path, layout: BeatTableLayout) -> np.ndarray:
     if layout.from_first and times is not None:
         times = _from_first(times)
     columns = BeatColumns(layout.values, values, times)
-    return ordered_beats(path, beats_of_columns(path, columns, layout.longest_gap_seconds))
+    beats = beats_of_columns(path, columns, layout.longest_gap_seconds)
+    return ordered_beats(path, beats, cadence_of_columns(columns))
 
 
 def _from_first(times: np.ndarray) -> np.ndarray:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sleepkd.cohorts.beats.beat_columns import BeatColumns, beats_of_columns
-from sleepkd.cohorts.beats.beat_layout import BeatLayout, ordered_beats
+from sleepkd.cohorts.beats.beat_columns import BeatColumns, beats_of_columns, cadence_of_columns
+from sleepkd.cohorts.beats.beat_layout import BeatLayout, BeatTimes, ordered_beats
 from sleepkd.cohorts.text import as_number, delimiter_of, read_lines, split_cells
 from sleepkd.errors import UserError
 
@@ -37,16 +37,18 @@ class BeatTextLayout(BeatLayout):
     from_first: bool = True
 
 
-def read_beat_text(path: Path, layout: BeatTextLayout) -> np.ndarray:
-    """The times of beats (beats,), s, of beat times, RR intervals or heart rates.
+def read_beat_text(path: Path, layout: BeatTextLayout) -> BeatTimes:
+    """The beats of a text of beat times, RR intervals or heart rates.
 
     The first line names the columns, or holds numbers already. Units (s, ms, ns) are recognised by the numbers.
     Raises UserError for columns that hold no beats.
     """
-    beats = beats_of_columns(path, recognized_columns(path), None)
+    columns = recognized_columns(path)
+    beats = beats_of_columns(path, columns, None)
     if len(beats) < 2:
         raise UserError(f"{path}: holds no beats")
-    return ordered_beats(path, beats - beats.min() if layout.from_first else beats)
+    beats = beats - beats.min() if layout.from_first else beats
+    return ordered_beats(path, beats, cadence_of_columns(columns))
 
 
 def names_beats(path: Path) -> bool:

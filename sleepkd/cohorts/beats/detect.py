@@ -7,6 +7,7 @@ import numpy as np
 from sleepkd.cohorts.condition import resample_night
 from sleepkd.cohorts.remarks import WARNING
 from sleepkd.data.beats import beat_quality, median_interval
+from sleepkd.data.heart_rate_input import input_text
 from sleepkd.data.hypnogram import Hypnogram
 from sleepkd.data.recording_info import BeatsInfo, digest
 from sleepkd.errors import UserError
@@ -48,17 +49,23 @@ def find_beats(ecg: np.ndarray, rate_hz: float, polarity: int, hypnogram: Hypnog
     return check_beats(times, DETECTED, hypnogram, len(ecg) / rate_hz)
 
 
-def check_beats(times: np.ndarray, source: str, hypnogram: Hypnogram, seconds: float) -> FoundBeats:
-    """Beats (beats,), s, with remarks; `times` is None if they are not physiologically plausible."""
+def check_beats(
+    times: np.ndarray, source: str, hypnogram: Hypnogram, seconds: float, cadence_s: float = 0.0
+) -> FoundBeats:
+    """Beats (beats,), s, with remarks; `times` is None if they are not physiologically plausible.
+
+    cadence_s: as in `BeatsInfo`.
+    """
     median = median_interval(times)
     share = plausible_share(times, seconds)
     if np.isnan(median) or share < ANY_BEATS:
         return FoundBeats(remarks=(f"{WARNING}no plausible beats in the ECG, so none are stored",))
-    remarks = [f"{len(times)} beats ({source}), {60 / median:.0f} per minute"]
+    made = f", of a {input_text(cadence_s)}" if cadence_s else ""
+    remarks = [f"{len(times)} beats ({source}{made}), {60 / median:.0f} per minute"]
     if share < ENOUGH_BEATS:
         remarks.append(f"{WARNING}beats are plausible in {share:.0%} of the night only, check the ECG")
     quality = beat_quality(times, hypnogram.onset_s, hypnogram.duration_s)
-    return FoundBeats(times, quality, BeatsInfo(source, len(times), median, digest(times)), tuple(remarks))
+    return FoundBeats(times, quality, BeatsInfo(source, len(times), median, digest(times), cadence_s), tuple(remarks))
 
 
 def plausible_share(times: np.ndarray, seconds: float) -> float:

@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-import numpy as np
-
-from sleepkd.cohorts.beats.beat_layout import BeatLayout, ordered_beats
+from sleepkd.cohorts.beats.beat_layout import BeatLayout, BeatTimes, ordered_beats
 from sleepkd.cohorts.wfdb_annotations import read_annotations
 
 BEAT_SYMBOLS = frozenset("NLRBAaJSVrFejnE/fQ?")
@@ -12,7 +10,7 @@ BEAT_SYMBOLS = frozenset("NLRBAaJSVrFejnE/fQ?")
 noise, waves, or P waves that no beat follows."""
 
 
-def read_wfdb_beats(path: Path, layout: BeatLayout) -> np.ndarray:
-    """The times (beats,), s, of all annotations of beats, normal or not."""
+def read_wfdb_beats(path: Path, layout: BeatLayout) -> BeatTimes:
+    """The times of all annotations of beats, normal or not."""
     times, symbols, _ = read_annotations(path)
     return ordered_beats(path, times[[symbol in BEAT_SYMBOLS for symbol in symbols]])
