@@ -9,6 +9,7 @@ from sleepkd.evaluation.scores.calibration import calibration_of
 from sleepkd.evaluation.scores.groups import by_group
 from sleepkd.evaluation.scores.inter_rater_agreement import inter_rater_scores
 from sleepkd.evaluation.scores.night_predictions import NightPredictions
+from sleepkd.evaluation.scores.night_scores import night_scores
 from sleepkd.evaluation.scores.sleep_medicine import sleep_medicine_of
 from sleepkd.evaluation.scores.summary import Analysis, confusions_of, json_safe, metrics_of
 
@@ -29,9 +30,10 @@ def analyse(
 
     participants: {participant: {column: text}}, to group by. draws, seed: of the bootstrap.
     metrics: those of `metrics_of`, and intervals (`bootstrap_intervals`), groups (`by_group`), calibration
-    (`calibration_of`), scorers (`inter_rater_scores`), and sleep_medicine (`sleep_medicine_of`, with the sleep
-    statistics of each recording under by_recording). sleep_medicine is {"missing": why} where YASA is not installed, or
-    one night has no sleep statistics: the other scores do not depend on it.
+    (`calibration_of`), night_scores (see there), scorers (`inter_rater_scores`), and sleep_medicine
+    (`sleep_medicine_of`, with the sleep statistics of each recording under by_recording). sleep_medicine is
+    {"missing": why} where YASA is not installed, or one night has no sleep statistics: the other scores do not depend
+    on it.
     """
     metrics = metrics_of(nights, class_names)
     subjects = [night.subject for night in nights]
@@ -39,6 +41,7 @@ def analyse(
     metrics["intervals"] = bootstrap_intervals(matrices, subjects, draws=draws, seed=seed)
     metrics["groups"] = by_group(nights, class_names, participants, draws=draws, seed=seed)
     metrics["calibration"] = calibration_of(nights)
+    metrics["night_scores"] = night_scores(nights, class_names, draws=draws, seed=seed)
     metrics["scorers"] = inter_rater_scores(nights)
     statistics: pd.DataFrame | None = None
     try:

@@ -36,11 +36,14 @@ class RunResults:
         return self.network.held_out.named(self.run.side)
 
     @property
-    def line(self) -> str:
-        """Its scores in a line to print."""
+    def lines(self) -> list[str]:
+        """Its scores in two lines to print: all sleep epochs together, and by night."""
         overall, nights = self.analysis.metrics["overall"], len(self.analysis.nights)
         figures = " ".join(f"{name} {number(overall[key])}" for name, key in HEADLINE)
-        return f"{self.analysis.name}: {figures} over {overall['n']} sleep epochs of {nights} nights; {self.run.folder}"
+        return [
+            f"{self.analysis.name}: {figures} over {overall['n']} sleep epochs of {nights} nights; {self.run.folder}",
+            f"  {describe_nights(self.analysis.metrics['night_scores'])}",
+        ]
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ def write_scores(
         ]
         for side in sides
     ]
-    lines = [result.line for side in written for result in side]
+    lines = [line for side in written for result in side for line in result.lines]
     if comparison and comparison_path:
         lines.append(write_comparison(comparison_path, written, comparison))
     return EvaluationResults(written, comparison, lines)
@@ -129,6 +132,21 @@ def write_run(
     write_metrics(run.folder / "metrics.json", analysis.metrics)
     write_predictions(nights, run.folder / "predictions", names, held_out.by_recording)
     return RunResults(run, network, analysis, trio)
+
+
+def describe_nights(found: Mapping[str, Any]) -> str:
+    """`night_scores` in a line to print: kappa, calibration error, largest difference in share, REM latency error."""
+    ece, share, latency = found["ece_by_night"], found["largest_stage_share_difference"], found["rem_latency_error_min"]
+    parts = [
+        f"by night: kappa {interval(found['kappa'], 2)}",
+        f"ECE {number(ece['value'])} (floor {number(ece['floor'])})",
+    ]
+    if share["class"]:
+        parts.append(f"largest difference in share {number(100 * share['value'], 1, sign=True)} % {share['class']}")
+    missing = latency["only_scored"] + latency["only_predicted"]
+    beside = f" (REM on one side only in {missing} nights)" if missing else ""
+    parts.append(f"median REM latency error {number(latency['median']['value'], 0)} min{beside}")
+    return ", ".join(parts)
 
 
 def compare_sides(

@@ -201,15 +201,40 @@ def _model_tables(analysis: Analysis) -> list[str]:
     if groups:
         header = ["group", "recordings", "subjects", "kappa", "accuracy", "weighted F1", "pooled kappa"]
         elements += [heading(f"{name}: groups", 3), table(header, groups)]
-    calibration = metrics["calibration"]
-    values = [number(calibration[key]) for key in ("ece", "brier", "nll")]
-    header = ["expected calibration error", "Brier score (0 to 2)", "negative log-likelihood, nats"]
-    elements += [heading(f"{name}: calibration", 3), table(header, [values])]
+    elements += _night_tables(name, metrics["night_scores"], metrics["calibration"])
     if metrics["scorers"]:
         elements += [heading(f"{name}: agreement with each scorer", 3), _scorers_table(metrics["scorers"])]
     if "distillation" in metrics:
         elements += _distillation_tables(name, metrics["distillation"], analysis.class_names)
     return elements + _sleep_tables(name, metrics["sleep_medicine"])
+
+
+def _night_tables(name: str, found: dict, calibration: dict) -> list[str]:
+    """Calibration, share of each class, and REM latency error."""
+    by_night = found["ece_by_night"]
+    values = [interval(by_night), number(by_night["floor"]), interval(found["ece_pooled"])]
+    values += [number(calibration[key]) for key in ("brier", "nll")]
+    header = ["ECE by night", "floor of ECE by night", "ECE pooled", "Brier score (0 to 2)", "NLL, nats"]
+    shares = {label: interval(_percent(x), 1, sign=True) for label, x in found["stage_share_difference"].items()}
+    latency = found["rem_latency_error_min"]
+    counts = [str(latency[key]) for key in ("both", "only_scored", "only_predicted")]
+    rem = ["REM in both: nights", "only scored", "only predicted", "median error, min", "mean error, min"]
+    return [
+        heading(f"{name}: calibration", 3),
+        table(header, [values]),
+        paragraph(
+            "Floor: the error by night of a perfectly calibrated model. Pooled: errors of nights cancel.", "quiet"
+        ),
+        heading(f"{name}: share of each class, predicted minus scored, %, mean over recordings", 3),
+        table(list(shares), [list(shares.values())]),
+        heading(f"{name}: absolute error of REM latency", 3),
+        table(rem, [[*counts, *(interval(latency[key], 0) for key in ("median", "mean"))]]),
+    ]
+
+
+def _percent(entry: Mapping[str, float | None]) -> dict[str, float | None]:
+    """A {value, low, high} of shares in per cent."""
+    return {key: None if share is None else 100 * share for key, share in entry.items()}
 
 
 def _distillation_tables(name: str, found: dict, class_names: Sequence[str]) -> list[str]:

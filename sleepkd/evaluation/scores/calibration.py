@@ -49,6 +49,11 @@ def calibration_of(nights: Sequence[NightPredictions]) -> dict:
     }
 
 
+def bins_of(confidence: np.ndarray, bins: int = BINS) -> np.ndarray:
+    """Index (N,) of the bin of equal width that each confidence (N,) falls in; a limit belongs to the lower bin."""
+    return np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+
+
 def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> list[dict]:
     """Reliability diagram: accuracy in bins of equal width of the confidence (the largest probability).
 
@@ -57,7 +62,7 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS)
     """
     confidence = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == labels
-    index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    index = bins_of(confidence, bins)
     n = np.bincount(index, minlength=bins)
     means = [
         np.divide(np.bincount(index, weights=values, minlength=bins), n, out=np.full(bins, np.nan), where=n > 0)

@@ -111,6 +111,15 @@ def test_report_of_one_model_and_one_night(tmp_path):
     assert "nan" not in re.sub(r"base64,[^\"]*", "", text).lower()
 
 
+def test_report_shows_scores_by_night(report):
+    path, analyses, _ = report
+    text, found = path.read_text(encoding="utf-8"), analyses[0].metrics["night_scores"]
+    assert f"<td>{interval(found['ece_by_night'])}</td><td>{number(found['ece_by_night']['floor'])}</td>" in text
+    share = {key: 100 * value for key, value in found["stage_share_difference"]["W"].items()}
+    assert f"<td>{interval(share, 1, sign=True)}</td>" in text
+    assert f"<td>{interval(found['rem_latency_error_min']['median'], 0)}</td>" in text
+
+
 def test_a_night_without_sleep_statistics_keeps_its_scores(tmp_path):
     nights = cohort(1.0)
     nights[0] = dataclasses.replace(nights[0], duration_s=np.r_[np.full(150, 20.0), np.full(150, 30.0)])
