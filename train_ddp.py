@@ -80,12 +80,15 @@ def train(config: Config, processes: Processes) -> int:
         unlabelled=stage.objective.uses_unlabelled,
         augmented=STUDENT,
         seed=settings.seed,
+        pseudo_labels=stage.objective.pseudo_labels,
     )
+    segments.check_pseudo_labels()
     check_shares(len(segments), settings.batch_size, processes.world * settings.accumulate)
     validation, validation_rows = None, settings.batch_size
     if settings.validate_every:
         held_out = open_nights(config.data.sources, "validation")
-        validation = Segments(held_out, stage.readers, config.data.whole_nights())
+        models = stage.objective.pseudo_labels
+        validation = Segments(held_out, stage.readers, config.data.whole_nights(), pseudo_labels=models)
         validation_rows = max(1, int(settings.batch_size * segments.seconds // validation.seconds))
 
     # --- Optimizer
@@ -129,6 +132,7 @@ def train(config: Config, processes: Processes) -> int:
     if stage.teacher:
         folder = directory.path / "teacher"
         stage.teacher.prepare(segments, stage.objective, folder / "train", processes, settings.batch_size)
+        segments.check_pseudo_labels()
         if validation:
             stage.teacher.prepare(validation, stage.objective, folder / "validation", processes, validation_rows)
     stop = StopFlag()
@@ -198,8 +202,10 @@ def build_stage(config: Config, rate_hz: float) -> Stage:
     # --- Losses. Forward hooks (taps) capture the features that they compare.
     taps = Taps(student, config.student_modules, config.tap_keys)
     teacher_shapes = teacher.tap(config.teacher_modules, config.tap_keys, view) if teacher else {}
-    shapes = FeatureShapes(config.data.classes, taps.shapes(inputs, view), teacher_shapes)
-    objective = Objective(config.active_losses, shapes, config.distill.trust.min_confidence)
+    teacher_classes = teacher.classes if teacher else None
+    shapes = FeatureShapes(config.data.classes, taps.shapes(inputs, view), teacher_shapes, teacher_classes)
+    model = teacher.model if teacher else ""
+    objective = Objective(config.active_losses, shapes, config.distill.trust.min_confidence, model)
     frozen = [] if config.trains_logits else freeze_untapped(student, taps, inputs, view)
     return Stage(config, inputs, Learner(student, objective, frozen), teacher, taps)
 

@@ -17,6 +17,13 @@ import numpy as np
 from sleepkd.data.data_settings import Source
 from sleepkd.data.hypnogram import CLASS_NAMES
 from sleepkd.data.nights import ALL, open_nights
+from sleepkd.data.pseudo_labels import (
+    known_sleep_epochs,
+    merge_probabilities,
+    pseudo_label_path,
+    read_pseudo_labels,
+    write_pseudo_labels,
+)
 from sleepkd.data.store import Night, Store
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError, run_command
@@ -29,12 +36,6 @@ from sleepkd.extras import require_extra
 from sleepkd.progress import Progress
 from sleepkd.teachers import EXTERNAL
 from sleepkd.teachers.external import compute_pseudo_labels
-from sleepkd.teachers.pseudo_labels import (
-    merge_probabilities,
-    pseudo_label_path,
-    read_pseudo_labels,
-    write_pseudo_labels,
-)
 
 CONFIDENCES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -42,7 +43,9 @@ CONFIDENCES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9)
 def main(arguments: list[str] | None = None) -> int:
     """Compute missing pseudo-labels; print and write the scores of the labelled nights."""
     args = _parse(arguments)
-    teacher, names = EXTERNAL[args.model], CLASS_NAMES[args.classes]
+    teacher = EXTERNAL[args.model]
+    classes = min(args.classes, teacher.model_classes)
+    names = CLASS_NAMES[classes]
     nights = open_nights((Source(args.store, args.split_name),), args.split)
     missing = sum(not pseudo_label_path(args.model, night).is_file() for night in nights)
     if missing:
@@ -53,9 +56,12 @@ def main(arguments: list[str] | None = None) -> int:
     for store in args.copy_to:
         copied = copy_pseudo_labels(args.model, nights, Store(store))
         print(f"{store}: pseudo-labels copied for {copied} nights")
-    labelled = [predictions(args.model, night, args.classes) for night in nights if night.has_labels]
+    if silent := sum(not known_sleep_epochs(read_pseudo_labels(args.model, night)).any() for night in nights):
+        print(f"{args.model} knows nothing of {silent} nights: a loss on its pseudo-labels leaves them out")
+    every = [predictions(args.model, night, classes) for night in nights if night.has_labels]
+    labelled = [night for night in every if night.scored.any()]
     if not labelled:
-        print("no labelled nights: agreement with labels is unknown")
+        print("no labelled nights with pseudo-labels: agreement with labels is unknown")
         return 0
     metrics = metrics_of(labelled, names) | {
         "calibration": calibration_of(labelled),
@@ -87,10 +93,10 @@ def copy_pseudo_labels(model: str, nights: Sequence[Night], store: Store) -> int
 
 
 def predictions(model: str, night: Night, classes: int) -> NightPredictions:
-    """The pseudo-labels of a night as predictions beside its labels."""
-    every = np.arange(len(night.hypnogram))
+    """The pseudo-labels of a night as predictions beside its labels; sleep epochs without them are left out."""
     probabilities = merge_probabilities(read_pseudo_labels(model, night), classes)
-    return predictions_of(night, night.info.recording, every, probabilities, classes)
+    known = np.flatnonzero(known_sleep_epochs(probabilities))
+    return predictions_of(night, night.info.recording, known, probabilities[known], classes)
 
 
 def score_lines(metrics: Mapping[str, Any], nights: Sequence[NightPredictions], names: Sequence[str]) -> list[str]:
@@ -120,7 +126,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         prog="sleepkd pseudo-label", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("store", metavar="STORE", help="folder of a prepared store")
-    parser.add_argument("--model", default="yasa", choices=tuple(EXTERNAL), help="external model; default: yasa")
+    parser.add_argument(
+        "--model", "--teacher", default="yasa", choices=tuple(EXTERNAL), help="external model; default: yasa"
+    )
     parser.add_argument("--stager", dest="model", default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # version 0.1
     parser.add_argument(
         "--split",
@@ -130,7 +138,11 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--split-name", default="default", metavar="NAME", help="split of the store; default: default")
     parser.add_argument(
-        "--classes", type=int, default=4, choices=(3, 4, 5), help="number of classes of the scores; default: 4"
+        "--classes",
+        type=int,
+        default=4,
+        choices=(3, 4, 5),
+        help="number of classes of the scores, at most those of the model; default: 4",
     )
     parser.add_argument(
         "--copy-to", nargs="+", default=[], metavar="STORE", help="stores of the same nights that get copies"

@@ -18,6 +18,7 @@ from sleepkd.checkpoints.checkpoint import read_checkpoint
 from sleepkd.data.data_settings import Source
 from sleepkd.data.hypnogram import Hypnogram
 from sleepkd.data.nights import open_nights
+from sleepkd.data.pseudo_labels import merge_probabilities, read_pseudo_labels
 from sleepkd.data.segments import Segments
 from sleepkd.data.stage_inputs import resolve
 from sleepkd.data.store import Night, Store
@@ -27,7 +28,6 @@ from sleepkd.settings import load_config
 from sleepkd.simulation.cohort import write_cohort
 from sleepkd.teachers import external
 from sleepkd.teachers.external import YasaTeacher, compute_pseudo_labels
-from sleepkd.teachers.pseudo_labels import merge_probabilities, read_pseudo_labels, segment_logits
 
 YASA_CLASSES = ["WAKE", "N1", "N2", "N3", "REM"]
 
@@ -110,8 +110,9 @@ def test_classes_are_merged_and_padding_is_zero(store_100hz: Path) -> None:
     config = load_config(["night_ecg", "beats"], ["data.segment_minutes=5"])
     nights = open_nights((Source(str(store_100hz)),), "all")
     inputs = resolve(config.stage.inputs, config.data, nights[0].rate_hz)
-    segments = Segments(nights, {"student": inputs}, config.data)
-    logits, table = segment_logits("yasa", segments), segments.table
+    segments = Segments(nights, {"student": inputs}, config.data, pseudo_labels=("yasa",))
+    table = segments.table
+    logits = segments[np.arange(len(segments))].pseudo_labels["yasa"].numpy()
     for row, column in ((0, 0), (4, 3)):
         night = nights[table.night[row]]
         p = merge_probabilities(read_pseudo_labels("yasa", night), 4)[table.sleep_epoch[row, column]]

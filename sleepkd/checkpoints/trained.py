@@ -93,9 +93,10 @@ def load_start(config: Config, network: nn.Module) -> None:
 
 
 def load_teacher(config: Config, name: str) -> TrainedNetwork:
-    """The trained network that `stage.teacher` names. Raises UserError: not there, other classes, another view."""
+    """The trained network that `stage.teacher` names. Raises UserError: not there, more classes, another view."""
     teacher = load_trained(checkpoint_of(config, name, "stage.teacher"))
-    _check_classes(config, teacher.config, teacher.path)
+    if teacher.config.data.classes > config.data.classes:
+        _check_classes(config, teacher.config, teacher.path)
     if teacher.config.data.view != config.data.view:
         raise UserError(
             f"{teacher.path}: was trained with data.view {teacher.config.data.view}, this run has {config.data.view}; "

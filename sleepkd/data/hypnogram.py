@@ -31,6 +31,11 @@ def merge_labels(labels: np.ndarray, classes: int) -> np.ndarray:
     return lookup[labels]
 
 
+def merged_classes(classes: int, fewer: int) -> tuple[int, ...]:
+    """For every class of a 3-, 4- or 5-class scheme, the class of one of fewer (or as many) that it belongs to."""
+    return tuple(_MERGED[fewer][_MERGED[classes].index(label)] for label in range(classes))
+
+
 @dataclass(frozen=True)
 class Hypnogram:
     """The sleep epochs of one night in time order; all are unscored in an unlabelled recording.

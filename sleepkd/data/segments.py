@@ -1,7 +1,8 @@
 """Segments of nights, read in batches: the inputs of every network of a stage for the same segment."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from sleepkd.data.augment import Augment
 from sleepkd.data.data_settings import DataConfig
 from sleepkd.data.hypnogram import EPOCH_SECONDS
 from sleepkd.data.inputs import Input, InputSpec
+from sleepkd.data.pseudo_labels import known_sleep_epochs, segment_logits
 from sleepkd.data.store import Night
 from sleepkd.data.views import TOKEN_SECONDS, SegmentTable, segment_table
 from sleepkd.errors import UserError
@@ -34,6 +36,7 @@ class Batch(NamedTuple):
     token_spans: int64 (B, n, 2), first token and number of tokens of each sleep epoch; (B, n, 0) in view `epochs`.
     mask: bool (B, T), which tokens hold signal; (B, 0) in view `epochs`.
     targets: {name: (B, …)}, cached teacher targets, see `Segments.targets`.
+    pseudo_labels: by model, log-probabilities (B, n, K); NaN where the model does not know a sleep epoch.
     """
 
     inputs: dict[str, dict[str, Tensor]]
@@ -42,9 +45,10 @@ class Batch(NamedTuple):
     token_spans: Tensor
     mask: Tensor
     targets: dict[str, Tensor]
+    pseudo_labels: dict[str, Tensor] = {}  # noqa: RUF012 (never changed; a NamedTuple has no default factory)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "Batch":
-        """The batch on a device, its signals and targets in a dtype; copies from pinned memory do not block."""
+        """The batch on a device, its floating-point tensors in a dtype; copies from pinned memory do not block."""
 
         def move(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             return {name: x.to(device, dtype, non_blocking=True) for name, x in tensors.items()}
@@ -56,6 +60,7 @@ class Batch(NamedTuple):
             token_spans=self.token_spans.to(device, non_blocking=True),
             mask=self.mask.to(device, non_blocking=True),
             targets=move(self.targets),
+            pseudo_labels=move(self.pseudo_labels),
         )
 
     def per_sleep_epoch(self, logits: Tensor) -> Tensor:
@@ -86,7 +91,8 @@ class Segments(Dataset):
     readers: the inputs of each network, by its part in the stage ("student", "teacher").
     scored_only: leaves out segments without a scored sleep epoch. unlabelled: keeps those of unlabelled recordings.
     augmented: the reader whose inputs `data.augment` changes, "" for none; draws depend on (seed, `epoch`, segment).
-    It holds indices alone; every loader process memory-maps the signals itself.
+    pseudo_labels: names of the models whose pseudo-labels batches bring.
+    It holds indices and pseudo-labels; every loader process memory-maps the signals itself.
     Raises UserError: a night without a signal that a reader needs, no segments.
     """
 
@@ -99,6 +105,7 @@ class Segments(Dataset):
         augmented: str = "",
         seed: int = 0,
         scored_only: bool = True,
+        pseudo_labels: Iterable[str] = (),
     ):
         self.nights, self.data = tuple(nights), data
         self.readers = dict(readers)
@@ -115,6 +122,30 @@ class Segments(Dataset):
             raise UserError(f"{named}: no scored sleep epoch lies within the signals that are read")
         self.targets: dict[str, Path] = {}  # .npy arrays (segments, …) of cached teacher targets
         self._maps: dict[str, np.ndarray] = {}
+        self._pseudo_labels: dict[str, np.ndarray] = {}
+        for model in pseudo_labels:
+            self.read_pseudo_labels(model)
+
+    def read_pseudo_labels(self, model: str) -> int:
+        """Let batches bring the pseudo-labels of a model; returns its number of classes, at most `data.classes`.
+
+        The table records which sleep epochs the model knows.
+        """
+        if model not in self._pseudo_labels:
+            logits = segment_logits(model, self.nights, self.table, self.data.classes)
+            self._pseudo_labels[model] = logits
+            known_SN = self.table.present & known_sleep_epochs(logits)
+            self.table = replace(self.table, known=self.table.known | {model: known_SN})
+        return self._pseudo_labels[model].shape[-1]
+
+    def check_pseudo_labels(self) -> None:
+        """Raise UserError for a model that knows none of the sleep epochs: nothing can be learnt from it."""
+        for model, known_SN in self.table.known.items():
+            if not known_SN.any():
+                raise UserError(
+                    f"{model}: no night of {self.nights[0].folder.parents[1]} or the other stores has pseudo-labels of "
+                    f"it; run sleepkd pseudo-label STORE --model {model}, or write them with write_pseudo_labels"
+                )
 
     def __len__(self) -> int:
         return len(self.table)
@@ -143,6 +174,7 @@ class Segments(Dataset):
             token_spans=torch.from_numpy(table.token_spans.astype(np.int64)),
             mask=torch.from_numpy(table.mask),
             targets={name: torch.from_numpy(self._target(name)[chosen]) for name in self.targets},
+            pseudo_labels={model: torch.from_numpy(x[chosen]) for model, x in self._pseudo_labels.items()},
         )
 
     def __getstate__(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ STORE/recordings/<recording>/recording.json      `RecordingInfo`: subject, files
                              beat_quality.npy    float32 (N,): signal quality of the heartbeats per sleep epoch, 0 to 1
                              hypnogram.tsv       onset_s, duration_s, sleep stage; "unscored" without labels
                              other_scorings.npy  int8 (S, N): labels of S further scorers
-                             pseudo_labels/*.npy stages assigned by models, see teachers/pseudo_labels.py
+                             pseudo_labels/*.npy stages assigned by models, see pseudo_labels.py
 STORE/splits/<name>/train.txt …          see splits.py
 
 A recording holds any of the signals of `SIGNAL_KINDS`. Signals are memory-mapped. `store_writing.py` writes stores.

@@ -9,7 +9,8 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -33,6 +34,7 @@ class SegmentTable:
     start_s: (S,) where the signal of a segment begins; may lie before the first sample in view `night`.
     token_spans: (S, n, 2) int32, first token and number of tokens of each sleep epoch; (S, n, 0) in view `epochs`.
     mask: (S, T) bool, which tokens hold signal; (S, 0) in view `epochs`.
+    known: by model whose pseudo-labels are read, (S, n) bool, the sleep epochs that it knows.
     """
 
     night: np.ndarray
@@ -43,6 +45,12 @@ class SegmentTable:
     start_s: np.ndarray
     token_spans: np.ndarray
     mask: np.ndarray
+    known: dict[str, np.ndarray] = field(default_factory=dict)
+
+    COLUMNS: ClassVar = (
+        "night", "sleep_epoch", "onset_s", "duration_s", "labels", "start_s", "token_spans", "mask",
+    )  # fmt: skip
+    """The columns that the view fills."""
 
     def __len__(self) -> int:
         return len(self.night)
@@ -64,7 +72,14 @@ class SegmentTable:
 
     def take(self, chosen: np.ndarray) -> "SegmentTable":
         """Some of the segments, by index."""
-        return SegmentTable(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
+        columns: dict[str, Any] = {name: getattr(self, name)[chosen] for name in self.COLUMNS}
+        return SegmentTable(**columns, known={model: of_model[chosen] for model, of_model in self.known.items()})
+
+    def known_to(self, model: str) -> "SegmentTable":
+        """The same segments with the sleep epochs that a model does not know as padding; all, if it is not named."""
+        if model not in self.known:
+            return self
+        return replace(self, sleep_epoch=np.where(self.known[model], self.sleep_epoch, -1))
 
 
 def segment_table(
@@ -165,9 +180,7 @@ def _tokens_of(seconds: float) -> int:
 # --- both views ---
 
 
-def _columns(
-    index: int, hypnogram: Hypnogram, groups: Sequence[np.ndarray], n: int, classes: int
-) -> dict[str, np.ndarray]:
+def _columns(index: int, hypnogram: Hypnogram, groups: Sequence[np.ndarray], n: int, classes: int) -> dict[str, Any]:
     """The columns of `SegmentTable` that both views share. groups: the sleep epochs of each segment, at most n."""
     sleep_epoch = np.full((len(groups), n), -1, dtype=np.int32)
     for padded, group in zip(sleep_epoch, groups, strict=True):
@@ -190,13 +203,13 @@ def _joined(parts: Sequence[SegmentTable], data: DataConfig) -> SegmentTable:
     """The segments of all nights in one table, padded to the most sleep epochs and tokens."""
     if not parts:
         nothing = Hypnogram(np.zeros(0), np.zeros(0), np.zeros(0, dtype=np.int8))
-        columns = _columns(0, nothing, [], data.sleep_epochs, data.classes)
+        empty = _columns(0, nothing, [], data.sleep_epochs, data.classes)
         token_spans = np.zeros((0, data.sleep_epochs, 2 * (data.view == "night")), np.int32)
         mask = np.zeros((0, int(data.view == "night")), bool)
-        return SegmentTable(**columns, start_s=np.zeros(0), token_spans=token_spans, mask=mask)
+        return SegmentTable(**empty, start_s=np.zeros(0), token_spans=token_spans, mask=mask)
     fill = {"sleep_epoch": -1, "duration_s": EPOCH_SECONDS, "labels": UNSCORED}
-    columns = {}
-    for name in SegmentTable.__dataclass_fields__:
+    columns: dict[str, Any] = {}
+    for name in SegmentTable.COLUMNS:
         arrays = [getattr(part, name) for part in parts]
         width = max(array.shape[1] for array in arrays) if arrays[0].ndim > 1 else 0
         columns[name] = np.concatenate([_padded(array, width, fill.get(name, 0)) for array in arrays])

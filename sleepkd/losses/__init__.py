@@ -13,6 +13,7 @@ from sleepkd.losses.hint import HintLoss
 from sleepkd.losses.kd import SoftmaxDistillation
 from sleepkd.losses.loss import FeatureShapes, Loss, LossSettings, NetworkOutput
 from sleepkd.losses.lskd import StandardisedLogitDistillation
+from sleepkd.losses.pseudo import PseudoLabelDistillation
 from sleepkd.losses.rkd import RelationalDistillation
 from sleepkd.losses.sp import SimilarityPreserving
 from sleepkd.losses.transition import TransitionDistillation
@@ -29,6 +30,7 @@ LOSSES: dict[str, type[Loss]] = {  # computed and summed in this order
     "dist": CorrelationDistillation,
     "wttm": WeightedTransformedTeacher,
     "transition": TransitionDistillation,
+    "pseudo": PseudoLabelDistillation,
     "at": AttentionTransfer,
     "hint": HintLoss,
     "vid": VariationalInformation,

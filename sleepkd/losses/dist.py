@@ -6,7 +6,13 @@ import torch
 from torch import Tensor
 
 from sleepkd.data.segments import Batch
-from sleepkd.losses.loss import NetworkOutput, TemperatureSettings, at_least_float32, check_component_weights
+from sleepkd.losses.loss import (
+    NetworkOutput,
+    TemperatureSettings,
+    at_least_float32,
+    check_component_weights,
+    merged_logits,
+)
 from sleepkd.losses.relational import RelationalLoss, related
 
 
@@ -40,10 +46,9 @@ class CorrelationDistillation(RelationalLoss):
     def sum(self, student: NetworkOutput, targets: dict[str, Tensor], batch: Batch) -> Tensor:
         """Weighted distances, summed over segments of at least two sleep epochs."""
         settings, mask_BN1 = self.settings, batch.present[..., None]
-        own, other = (
-            (at_least_float32(logits) / settings.temperature).softmax(dim=-1)
-            for logits in (student.logits, targets["logits"].detach())
-        )
+        teacher = at_least_float32(targets["logits"]).detach()
+        merged = merged_logits(student.logits, teacher.shape[-1], settings.temperature)
+        own, other = ((logits / settings.temperature).softmax(dim=-1) for logits in (merged, teacher))
         unmasked = torch.ones_like(own, dtype=torch.bool)
         over_classes_BN = (1 - pearson(own, other, unmasked, dim=2)) * batch.present
         over_classes_B = over_classes_BN.sum(dim=1) / batch.present.sum(dim=1).clamp_min(1)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sleepkd.data.hypnogram import UNSCORED
+from sleepkd.data.hypnogram import UNSCORED, merged_classes
 from sleepkd.data.segments import Batch
 from sleepkd.data.views import SegmentTable
 from sleepkd.losses.loss import (
@@ -16,6 +16,7 @@ from sleepkd.losses.loss import (
     at_least_float32,
     check_component_weights,
     count_sleep_epochs,
+    merged_logits,
 )
 
 
@@ -53,10 +54,11 @@ class DecoupledDistillation(Loss):
     def sum(self, student: NetworkOutput, targets: dict[str, Tensor], batch: Batch) -> Tensor:
         """Weighted divergences, summed over sleep epochs."""
         settings, teacher = self.settings, at_least_float32(targets["logits"]).detach()
-        target_BN = torch.where(batch.labels == UNSCORED, teacher.argmax(dim=-1), batch.labels)
-        target, others = decoupled_divergences(
-            at_least_float32(student.logits), teacher, target_BN, settings.temperature
-        )
+        own = merged_logits(student.logits, teacher.shape[-1], settings.temperature)
+        merged = merged_classes(student.logits.shape[-1], teacher.shape[-1])
+        labels_BN = torch.tensor(merged, device=own.device)[batch.labels.clamp_min(0)]
+        target_BN = torch.where(batch.labels == UNSCORED, teacher.argmax(dim=-1), labels_BN)
+        target, others = decoupled_divergences(own, teacher, target_BN, settings.temperature)
         return ((settings.target * target + settings.others * others) * batch.present).sum()
 
     def normalizer(self, table: SegmentTable) -> float:

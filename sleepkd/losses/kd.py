@@ -8,7 +8,14 @@ from torch import Tensor
 
 from sleepkd.data.segments import Batch
 from sleepkd.data.views import SegmentTable
-from sleepkd.losses.loss import Loss, NetworkOutput, TemperatureSettings, at_least_float32, count_sleep_epochs
+from sleepkd.losses.loss import (
+    Loss,
+    NetworkOutput,
+    TemperatureSettings,
+    at_least_float32,
+    count_sleep_epochs,
+    merged_logits,
+)
 
 
 @dataclass(frozen=True)
@@ -48,9 +55,13 @@ def distillation_sum(
     temperature: float,
     mean: Literal["sleep_epoch", "element"] = "sleep_epoch",
 ) -> Tensor:
-    """T² KL(teacher at T ‖ student at T), summed over the sleep epochs present. mean="element" also divides by K."""
-    student = F.log_softmax(at_least_float32(student_BNK) / temperature, dim=-1)
+    """T² KL(teacher at T ‖ student at T), summed over the sleep epochs present. mean="element" also divides by K.
+
+    A teacher of fewer classes is compared with the student's probabilities at T, merged to these.
+    """
+    classes = teacher_BNK.shape[-1]
+    student = F.log_softmax(merged_logits(student_BNK, classes, temperature) / temperature, dim=-1)
     teacher = F.log_softmax(at_least_float32(teacher_BNK).detach() / temperature, dim=-1)
     divergence_BN = F.kl_div(student, teacher, reduction="none", log_target=True).sum(-1)
     total = temperature**2 * (divergence_BN * present_BN).sum()
-    return total / student_BNK.shape[-1] if mean == "element" else total
+    return total / classes if mean == "element" else total

@@ -6,9 +6,11 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sleepkd.config import from_dict, require
+from sleepkd.data.hypnogram import merged_classes
 from sleepkd.data.segments import Batch
 from sleepkd.data.views import SegmentTable
 from sleepkd.errors import UserError
@@ -19,18 +21,24 @@ class NetworkOutput(NamedTuple):
 
     logits: (B, n, K), per sleep epoch. features: by tap, (sequences, C, L) from a convolution. Sequences are the B * n
     sleep epochs of view `epochs`, or the B segments of view `night`.
+    known: bool (B, n), the sleep epochs that a teacher knows; None: all.
     """
 
     logits: Tensor
     features: dict[str, Tensor]
+    known: Tensor | None = None
 
 
 class FeatureShapes(NamedTuple):
-    """Number of classes, and the shapes of the tapped features by tap, without their first dimension."""
+    """Number of classes, and the shapes of the tapped features by tap, without their first dimension.
+
+    teacher_classes: of the teacher; None: as many as the student's.
+    """
 
     classes: int
     student: dict[str, tuple[int, ...]]
     teacher: dict[str, tuple[int, ...]]
+    teacher_classes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -169,6 +177,11 @@ class Loss(nn.Module):
         super().__init__()
         self.settings, self.shapes = settings, shapes
 
+    @property
+    def pseudo_labels(self) -> tuple[str, ...]:
+        """Names of the models whose pseudo-labels the loss reads of a batch, besides the teacher's output."""
+        return ()
+
     def fit(self, labels_SN: np.ndarray) -> None:
         """Compute statistics of the training labels (S, n), -1 unscored, once before training. Optional."""
 
@@ -190,6 +203,21 @@ def at_least_float32(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
+def merged_logits(logits_BNK: Tensor, classes: int, temperature: float = 1.0) -> Tensor:
+    """Logits (B, n, K) in a scheme of fewer classes, (B, n, classes): the student's, for a teacher of fewer classes.
+
+    Divided by the temperature, they are the logarithm of softmax(logits / temperature), summed over the classes that
+    are merged. Logits of as many classes are returned as they are. Half precision becomes float32.
+    """
+    logits = at_least_float32(logits_BNK)
+    if logits.shape[-1] == classes:
+        return logits
+    log_p = F.log_softmax(logits / temperature, dim=-1)
+    merged = merged_classes(logits.shape[-1], classes)
+    groups = [[label for label, among in enumerate(merged) if among == k] for k in range(classes)]
+    return temperature * torch.stack([log_p[..., group].logsumexp(dim=-1) for group in groups], dim=-1)
+
+
 def check_component_weights(settings: LossSettings, names: tuple[str, ...], key: str) -> None:
     """Raise UserError where one of these component weights is negative."""
     for name in names:
@@ -204,4 +232,5 @@ def check_temperature(temperature: float, key: str) -> None:
 
 def count_sleep_epochs(table: SegmentTable) -> float:
     """Number of sleep epochs in these segments, scored or not."""
-    return float(table.present.sum())
+    # Where a teacher knows none the sum is 0; dividing it by 1 keeps it 0.
+    return float(table.present.sum()) or 1.0

@@ -5,13 +5,21 @@ from torch import Tensor
 from sleepkd.data.segments import Batch
 from sleepkd.data.views import SegmentTable
 from sleepkd.losses.kd import distillation_sum
-from sleepkd.losses.loss import Loss, NetworkOutput, TemperatureSettings, at_least_float32, count_sleep_epochs
+from sleepkd.losses.loss import (
+    Loss,
+    NetworkOutput,
+    TemperatureSettings,
+    at_least_float32,
+    count_sleep_epochs,
+    merged_logits,
+)
 
 
 class StandardisedLogitDistillation(Loss):
     """T² KL(teacher ‖ student) of logits standardised over the classes, the mean over sleep epochs, scored or not.
 
-    The paper uses a weight of 9, a weight of 0.1 for cross-entropy, and T = 2.
+    The paper uses a weight of 9, a weight of 0.1 for cross-entropy, and T = 2. For a teacher of fewer classes, the
+    student's probabilities are merged before they are standardised.
     """
 
     Settings = TemperatureSettings
@@ -22,7 +30,9 @@ class StandardisedLogitDistillation(Loss):
 
     def sum(self, student: NetworkOutput, targets: dict[str, Tensor], batch: Batch) -> Tensor:
         """KL divergences, summed over sleep epochs."""
-        logits = standardised_logits(student.logits), standardised_logits(targets["logits"])
+        teacher = targets["logits"]
+        own = merged_logits(student.logits, teacher.shape[-1])
+        logits = standardised_logits(own), standardised_logits(teacher)
         return distillation_sum(*logits, batch.present, self.settings.temperature)
 
     def normalizer(self, table: SegmentTable) -> float:

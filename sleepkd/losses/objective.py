@@ -13,18 +13,26 @@ from sleepkd.losses import LOSSES
 from sleepkd.losses.loss import FeatureShapes, Loss, LossSettings, NetworkOutput, at_least_float32
 
 CONFIDENT = "confident"
-"""Among the teacher targets: 1 for sleep epochs that the teacher is confident of, else 0."""
+"""Among the teacher targets: 1 for sleep epochs that the teacher knows and is confident of, else 0."""
 
 
 class Objective(nn.ModuleDict):
     """The active losses by name, in the order of `LOSSES`. Their parameters are trained beside the student.
 
     min_confidence: losses that need a teacher skip sleep epochs whose largest teacher probability is below this.
+    model: the external model that is the teacher, "" if another teacher or none. Losses that need a teacher neither use
+    nor count the sleep epochs that it does not know.
     """
 
-    def __init__(self, settings: Mapping[str, LossSettings], shapes: FeatureShapes, min_confidence: float = 0.0):
+    def __init__(
+        self,
+        settings: Mapping[str, LossSettings],
+        shapes: FeatureShapes,
+        min_confidence: float = 0.0,
+        model: str = "",
+    ):
         super().__init__({name: LOSSES[name](of_loss, shapes) for name, of_loss in settings.items()})
-        self._settings, self._min_confidence = dict(settings), min_confidence
+        self._settings, self._min_confidence, self._model = dict(settings), min_confidence, model
 
     @property
     def losses(self) -> dict[str, Loss]:
@@ -36,6 +44,11 @@ class Objective(nn.ModuleDict):
         """Whether recordings without labels contribute to any loss."""
         return not all(loss.needs_labels for loss in self.losses.values())
 
+    @property
+    def pseudo_labels(self) -> tuple[str, ...]:
+        """Names of the models whose pseudo-labels the losses read of a batch, each once."""
+        return tuple(dict.fromkeys(model for loss in self.losses.values() for model in loss.pseudo_labels))
+
     def fit(self, labels_SN: np.ndarray) -> None:
         """Give every loss the training labels (S, n), -1 unscored: class weights, transition counts."""
         for loss in self.losses.values():
@@ -43,14 +56,17 @@ class Objective(nn.ModuleDict):
 
     def normalizers(self, table: SegmentTable) -> dict[str, float]:
         """What the sum of each loss is divided by: counted over all segments of an update, equally on every process."""
-        return {name: loss.normalizer(table) for name, loss in self.losses.items()}
+        known = table.known_to(self._model)
+        return {name: loss.normalizer(known if loss.needs_teacher else table) for name, loss in self.losses.items()}
 
     def targets(self, teacher: NetworkOutput) -> dict[str, Tensor]:
         """What all losses read of the teacher's output, as "loss.name"."""
         targets = {f"{name}.{key}": x for name, loss in self.losses.items() for key, x in loss.targets(teacher).items()}
-        if self._min_confidence:
+        if self._min_confidence or teacher.known is not None:
             confidence_BN = at_least_float32(teacher.logits).softmax(dim=-1).amax(dim=-1)
-            targets[CONFIDENT] = (confidence_BN >= self._min_confidence).to(teacher.logits.dtype)
+            confident_BN = confidence_BN >= self._min_confidence
+            known_BN = confident_BN if teacher.known is None else confident_BN & teacher.known
+            targets[CONFIDENT] = known_BN.to(teacher.logits.dtype)
         return targets
 
     def weighted_sum(

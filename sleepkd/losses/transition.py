@@ -7,10 +7,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sleepkd.data.hypnogram import UNSCORED
+from sleepkd.data.hypnogram import UNSCORED, merged_classes
 from sleepkd.data.segments import Batch
 from sleepkd.data.views import SegmentTable
-from sleepkd.losses.loss import FeatureShapes, Loss, NetworkOutput, TemperatureSettings, at_least_float32
+from sleepkd.losses.loss import (
+    FeatureShapes,
+    Loss,
+    NetworkOutput,
+    TemperatureSettings,
+    at_least_float32,
+    merged_logits,
+)
 
 
 class TransitionDistillation(Loss):
@@ -26,12 +33,14 @@ class TransitionDistillation(Loss):
 
     def __init__(self, settings: Any, shapes: FeatureShapes):
         super().__init__(settings, shapes)
-        size = (shapes.classes, shapes.classes)
+        self.classes = shapes.teacher_classes or shapes.classes
+        size = (self.classes, self.classes)
         self.register_buffer("log_lift", torch.zeros(size, dtype=torch.float64), persistent=False)
 
     def fit(self, labels_SN: np.ndarray) -> None:
-        """Compute the lift of every transition."""
-        self.log_lift.copy_(torch.as_tensor(np.log(transition_lift(labels_SN, self.shapes.classes))))
+        """Compute the lift of every transition between the teacher's classes."""
+        merged = np.array([*merged_classes(self.shapes.classes, self.classes), UNSCORED])
+        self.log_lift.copy_(torch.as_tensor(np.log(transition_lift(merged[labels_SN], self.classes))))
 
     def targets(self, teacher: NetworkOutput) -> dict[str, Tensor]:
         """The teacher's logits (B, n, K)."""
@@ -39,7 +48,8 @@ class TransitionDistillation(Loss):
 
     def sum(self, student: NetworkOutput, targets: dict[str, Tensor], batch: Batch) -> Tensor:
         """KL divergences, summed over pairs."""
-        own, other = self._pairs(student.logits), self._pairs(targets["logits"].detach())
+        own = self._pairs(merged_logits(student.logits, self.classes, self.settings.temperature))
+        other = self._pairs(targets["logits"].detach())
         divergence = F.kl_div(own, other, reduction="none", log_target=True).sum(-1)
         return self.settings.temperature**2 * (divergence * _successive(batch.present, batch.token_spans)).sum()
 

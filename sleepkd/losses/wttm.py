@@ -5,7 +5,14 @@ from torch import Tensor
 
 from sleepkd.data.segments import Batch
 from sleepkd.data.views import SegmentTable
-from sleepkd.losses.loss import Loss, NetworkOutput, TemperatureSettings, at_least_float32, count_sleep_epochs
+from sleepkd.losses.loss import (
+    Loss,
+    NetworkOutput,
+    TemperatureSettings,
+    at_least_float32,
+    count_sleep_epochs,
+    merged_logits,
+)
 
 
 class WeightedTransformedTeacher(Loss):
@@ -25,7 +32,7 @@ class WeightedTransformedTeacher(Loss):
         """Weighted KL divergences, summed over sleep epochs."""
         powers_BNK = F.log_softmax(at_least_float32(targets["logits"]).detach(), dim=-1) / self.settings.temperature
         log_total = powers_BNK.logsumexp(dim=-1, keepdim=True)
-        log_student = F.log_softmax(at_least_float32(student.logits), dim=-1)
+        log_student = F.log_softmax(merged_logits(student.logits, powers_BNK.shape[-1]), dim=-1)
         divergence = F.kl_div(log_student, powers_BNK - log_total, reduction="none", log_target=True).sum(-1)
         return (log_total[..., 0].exp() * divergence * batch.present).sum()
 

@@ -29,6 +29,10 @@ class Teacher:
     readers: Mapping[str, InputSpec] = {}
     has_features: ClassVar[bool] = False
     """Whether losses can tap its features."""
+    model: ClassVar[str] = ""
+    """The name of an external model, whose pseudo-labels are the teacher's output; "" for other teachers."""
+    classes: int | None = None
+    """Its number of classes if it may have fewer than the student; None: as many."""
 
     @classmethod
     def check(cls, config: Config) -> None:

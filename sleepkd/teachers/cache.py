@@ -35,6 +35,7 @@ class CachedTeacher(Teacher):
         self._teacher, self._config = teacher, config
         self.networks: Sequence[nn.Module] = teacher.networks
         self.readers: Mapping[str, InputSpec] = teacher.readers
+        self.classes = teacher.classes
 
     def __str__(self) -> str:
         return str(self._teacher)
@@ -110,7 +111,7 @@ class CachedTeacher(Teacher):
         Settings that do not change results (`settings.RUNTIME_KEYS`) are left out.
         """
         table = hashlib.sha256()
-        for name in segments.table.__dataclass_fields__:
+        for name in segments.table.COLUMNS:
             table.update(np.ascontiguousarray(getattr(segments.table, name)).tobytes())
         parts = ("data.", "loss.", "distill.")
         settings = {

@@ -1,4 +1,4 @@
-"""Teachers of other libraries: an external model stages the EEG of each night once, as pseudo-labels in its store."""
+"""Teachers of other libraries: an external model stages each night once, as pseudo-labels in its store."""
 
 import importlib.util
 import warnings
@@ -12,6 +12,7 @@ from torch import nn
 from sleepkd.config import require
 from sleepkd.data.hypnogram import EPOCH_SECONDS, SLEEP_STAGES
 from sleepkd.data.inputs import InputSpec
+from sleepkd.data.pseudo_labels import pseudo_label_path, write_pseudo_labels
 from sleepkd.data.segments import Batch, Segments
 from sleepkd.data.store import Night
 from sleepkd.distributed import Processes
@@ -20,23 +21,20 @@ from sleepkd.losses.loss import NetworkOutput
 from sleepkd.losses.objective import Objective
 from sleepkd.settings import Config
 from sleepkd.teachers.base import Teacher
-from sleepkd.teachers.pseudo_labels import pseudo_label_path, segment_logits, write_pseudo_labels
-
-LOGITS = "external.logits"
-"""The name of a model's log-probabilities among `Segments.targets`."""
 
 
 class ExternalTeacher(Teacher):
     """A model of another library. Its pseudo-labels are read from the stores. A subclass implements `stage_night`.
 
     model: its name in `stage.teacher` and of its files. library: the module that must be installed to compute them.
+    model_classes: the number of classes that it knows, a key of `CLASS_NAMES`.
     """
 
-    model: ClassVar[str]
     library: ClassVar[str]
+    model_classes: ClassVar[int] = 5
 
-    def __init__(self, temperature: float):
-        self.temperature = temperature
+    def __init__(self, temperature: float, classes: int):
+        self.temperature, self.classes = temperature, classes
 
     @classmethod
     def check(cls, config: Config) -> None:
@@ -50,12 +48,15 @@ class ExternalTeacher(Teacher):
 
     @classmethod
     def build(cls, config: Config, student: nn.Module, inputs: InputSpec) -> "ExternalTeacher":
-        """The teacher with the temperature of `distill.trust`."""
-        return cls(float(config.distill.trust.temperature))
+        """The teacher with the temperature of `distill.trust`, in the fewer of its own classes and `data.classes`."""
+        return cls(float(config.distill.trust.temperature), min(cls.model_classes, config.data.classes))
 
     @staticmethod
     def stage_night(night: Night) -> np.ndarray:
-        """Probabilities (N, 5) float32 of W, N1, N2, N3, REM for every sleep epoch. Raises UserError."""
+        """Probabilities (N, K) float32 of every sleep epoch in the model's classes. Raises UserError.
+
+        NaN for a sleep epoch of which the model knows nothing, for example where the night lacks what it reads.
+        """
         raise NotImplementedError
 
     def __str__(self) -> str:
@@ -64,18 +65,20 @@ class ExternalTeacher(Teacher):
     def prepare(
         self, segments: Segments, objective: Objective, folder: Path, processes: Processes, batch_size: int
     ) -> None:
-        """Compute missing pseudo-labels, and let batches of these segments bring them, from a file in `folder`."""
+        """Compute missing pseudo-labels, and let batches of these segments bring them."""
         compute_pseudo_labels(type(self), segments.nights, processes)
-        path = folder / f"{LOGITS}.npy"
-        if processes.is_first:
-            folder.mkdir(parents=True, exist_ok=True)
-            np.save(path, segment_logits(self.model, segments))
-        processes.wait()
-        segments.targets = {LOGITS: path}
+        classes = segments.read_pseudo_labels(self.model)
+        if classes != self.classes:
+            raise UserError(
+                f"{segments.nights[0].folder}: pseudo-labels of {self.model} have {classes} classes, not "
+                f"{self.classes}; delete those of all nights to have them computed again"
+            )
 
     def output(self, batch: Batch) -> NetworkOutput:
-        """The model's log-probabilities, divided by the temperature."""
-        return NetworkOutput(batch.targets[LOGITS] / self.temperature, {})
+        """The model's log-probabilities, divided by the temperature; 0 where it knows nothing of a sleep epoch."""
+        logits_BNK = batch.pseudo_labels[self.model]
+        known_BN = ~logits_BNK.isnan().any(dim=-1)
+        return NetworkOutput(logits_BNK.nan_to_num() / self.temperature, {}, known_BN)
 
 
 def compute_pseudo_labels(

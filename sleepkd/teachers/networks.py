@@ -12,7 +12,7 @@ from sleepkd.checkpoints.trained import TrainedNetwork, load_teacher
 from sleepkd.data.inputs import InputSpec
 from sleepkd.data.segments import Batch
 from sleepkd.errors import UserError
-from sleepkd.losses.loss import NetworkOutput
+from sleepkd.losses.loss import NetworkOutput, merged_logits
 from sleepkd.models.taps import Taps
 from sleepkd.settings import Config
 from sleepkd.teachers.base import TEACHER, Teacher
@@ -21,7 +21,8 @@ from sleepkd.teachers.base import TEACHER, Teacher
 class TrainedTeacher(Teacher):
     """One trained network, or the weighted mean of the probabilities of several; frozen, in evaluation mode.
 
-    weights: one per network, summing to 1. temperatures: divide the logits of each network.
+    weights: one per network, summing to 1. temperatures: divide the logits of each network. classes: those of the
+    network that has fewest; probabilities of the others are merged to them.
     """
 
     has_features = True
@@ -38,6 +39,7 @@ class TrainedTeacher(Teacher):
             self.readers[name] = member.inputs
             self._reader_of.append(name)
         self._taps: Taps | None = None
+        self.classes: int = min(member.config.data.classes for member in self.members)
 
     @classmethod
     def build(cls, config: Config, student: nn.Module, inputs: InputSpec) -> "TrainedTeacher":
@@ -73,7 +75,9 @@ class TrainedTeacher(Teacher):
         if len(logits) == 1:
             return NetworkOutput(logits[0], features)
         weighted = [
-            x.log_softmax(dim=-1) + math.log(weight) for x, weight in zip(logits, self.weights, strict=True) if weight
+            merged_logits(x, self.classes).log_softmax(dim=-1) + math.log(weight)
+            for x, weight in zip(logits, self.weights, strict=True)
+            if weight
         ]
         return NetworkOutput(torch.stack(weighted).logsumexp(dim=0), features)
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -80,10 +81,14 @@ def describe_stage(
     start = f", from {' and '.join(config.stage.starts)}" if config.stage.starts else ""
     unlabelled = sum(not night.has_labels for night in segments.nights) if stage.objective.uses_unlabelled else 0
     without = f" ({unlabelled} without labels)" if unlabelled else ""
+    pseudo_labels = "".join(
+        f"\n  pseudo-labels of {model} for {len(np.unique(segments.table.night[known_SN.any(axis=1)]))} training nights"
+        for model, known_SN in segments.table.known.items()
+    )
     held_out = f"validation {len(validation)} of {len(validation.nights)} nights" if validation else "no validation"
     return (
         f"{config.stage.name}: {config.data.classes} classes from {describe_inputs(stage.inputs)}{start}{teacher}\n"
         f"  {count:,} parameters on {processes.world} x {processes.device.type}, {config.train.precision}; "
-        f"train {len(segments)} segments of {len(segments.nights)} nights{without}, {held_out}\n"
+        f"train {len(segments)} segments of {len(segments.nights)} nights{without}, {held_out}{pseudo_labels}\n"
         f"  {config.run_directory}" + (f": resumes after update {done}" if done else "")
     )
