@@ -1,6 +1,6 @@
 """Predict sleep stages of stored nights with a trained network."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,11 +9,14 @@ from torch import Tensor, nn
 
 from sleepkd.checkpoints.trained import NETWORK, TrainedNetwork
 from sleepkd.data.batches import each_once
+from sleepkd.data.heart_rate_input import beats_cadence
 from sleepkd.data.hypnogram import merge_labels
 from sleepkd.data.segments import Batch, Segments
+from sleepkd.data.signal_kinds import SIGNAL_KINDS
 from sleepkd.data.store import Night
 from sleepkd.distributed import Processes
 from sleepkd.evaluation.held_out import EvaluationNights, HeldOut
+from sleepkd.evaluation.scores.groups import CADENCES
 from sleepkd.evaluation.scores.night_predictions import NightPredictions
 
 SEGMENTS_AT_A_TIME = {"epochs": 256, "night": 4}
@@ -77,15 +80,23 @@ def probabilities_of(network: nn.Module, batch: Batch) -> Tensor:
 def _night(segments: Segments, index: int, name: str, probabilities_WNK: np.ndarray) -> NightPredictions:
     night, table = segments.nights[index], segments.table
     chosen = (table.night == index)[:, None] & table.present
-    return predictions_of(night, name, table.sleep_epoch[chosen], probabilities_WNK[chosen], segments.data.classes)
+    inputs = segments.readers[NETWORK]
+    return predictions_of(
+        night, name, table.sleep_epoch[chosen], probabilities_WNK[chosen], segments.data.classes, inputs
+    )
 
 
 def predictions_of(
-    night: Night, name: str, sleep_epochs: np.ndarray, probabilities_NK: np.ndarray, classes: int
+    night: Night,
+    name: str,
+    sleep_epochs: np.ndarray,
+    probabilities_NK: np.ndarray,
+    classes: int,
+    inputs: Iterable[str] = (),
 ) -> NightPredictions:
     """Probabilities of some sleep epochs of a night, beside their labels.
 
-    sleep_epochs: (N,) indices into its hypnogram. classes: labels are merged into so many.
+    sleep_epochs: (N,) indices into its hypnogram. classes: labels are merged into so many. inputs: what was read of it.
     """
     return NightPredictions(
         recording=name,
@@ -98,4 +109,19 @@ def predictions_of(
         labels=merge_labels(night.hypnogram.labels[sleep_epochs], classes),
         probabilities=probabilities_NK,
         others=merge_labels(night.other_scorings()[:, sleep_epochs], classes),
+        input=input_of(night, inputs),
     )
+
+
+def input_of(night: Night, names: Iterable[str]) -> str:
+    """What a network read of a night, in words: "ECG + heartbeats", or "averaged heart rate, 3 to 8 s" (its cadence).
+
+    names: of its inputs; those that the night lacks are left out. The cadence is recognised from the heartbeats where
+    an older store does not hold it.
+    """
+    labels = {name: SIGNAL_KINDS[name].label for name in names if name in night.info.kinds}
+    if "beats" in labels and night.info.beats:
+        known = night.info.beats.cadence_s
+        cadence_s = beats_cadence(night.beats()) if known is None else known
+        labels["beats"] = CADENCES.of(str(cadence_s)) if cadence_s else labels["beats"]
+    return " + ".join(labels.values())

@@ -14,7 +14,8 @@ from sleepkd.files import write_text_atomically
 
 INDEX_NAME = "recordings.csv"
 _TIME_COLUMNS = ("onset_s", "duration_s")
-_INDEX_COLUMNS = ("recording", "subject", "subset", "standard", "cohort")
+_INDEX_COLUMNS = ("recording", "subject", "subset", "standard", "cohort", "input")
+_LATER_COLUMNS = ("input",)  # earlier versions did not write them
 
 
 def write_csv(night: NightPredictions, path: str | Path, class_names: Sequence[str]) -> None:
@@ -51,11 +52,12 @@ def read_csv(
     subset: str = "",
     standard: str = "",
     cohort: str = "",
+    input: str = "",
 ) -> tuple[NightPredictions, tuple[str, ...]]:
     """Read what `write_csv` wrote: the night and its class names (from the p_<class> columns).
 
-    recording, subject, subset, standard, cohort: not in the file; `read_predictions` takes them from the folder's
-    index. recording defaults to the file's name. The `prediction` column is not read: predictions follow from the
+    recording, subject, subset, standard, cohort, input: not in the file; `read_predictions` takes them from the index
+    of the folder. recording defaults to the file's name. The `prediction` column is not read: predictions follow from the
     probabilities. Raises UserError where the file is missing or not of this form.
     """
     path = Path(path)
@@ -80,6 +82,7 @@ def read_csv(
             subset=subset,
             standard=standard,
             cohort=cohort,
+            input=input,
             onset_s=np.array([*map(float, columns[0])]),
             duration_s=np.array([*map(float, columns[1])]),
             labels=np.array([index[name] for name in columns[2]], dtype=np.int8),
@@ -124,13 +127,14 @@ def read_predictions(folder: str | Path) -> tuple[list[NightPredictions], tuple[
         entries = list(csv.DictReader(index.read_text(encoding="utf-8").splitlines()))
     except FileNotFoundError:
         raise UserError(f"{index}: no such file; give a predictions/ folder that evaluate.py wrote") from None
-    if not entries or not set(_INDEX_COLUMNS) <= set(entries[0]):
-        raise UserError(f"{index}: must list recordings under the header {','.join(_INDEX_COLUMNS)}")
+    needed = [column for column in _INDEX_COLUMNS if column not in _LATER_COLUMNS]
+    if not entries or not set(needed) <= set(entries[0]):
+        raise UserError(f"{index}: must list recordings under the header {','.join(needed)}")
     nights: list[NightPredictions] = []
     schemes: dict[tuple[str, ...], Path] = {}
     for entry in entries:
         path = index.parent / f"{entry['recording']}.csv"
-        night, class_names = read_csv(path, **{column: entry[column] for column in _INDEX_COLUMNS})
+        night, class_names = read_csv(path, **{column: entry.get(column, "") for column in _INDEX_COLUMNS})
         nights.append(night)
         schemes.setdefault(class_names, path)
     if len(schemes) > 1:

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -50,6 +51,16 @@ def test_a_folder_reads_back_with_subjects_and_subsets(tmp_path):
     assert names == NAMES
     for before, after in zip(nights, found, strict=True):
         assert_same(before, after)
+
+
+def test_the_index_keeps_the_input_and_those_of_earlier_versions_have_none(tmp_path):
+    nights = [dataclasses.replace(made_up_night("a"), input="ECG + heartbeats"), made_up_night("b")]
+    write_predictions(nights, tmp_path, NAMES)
+    assert [night.input for night in read_predictions(tmp_path)[0]] == ["ECG + heartbeats", ""]
+    index = tmp_path / "recordings.csv"
+    index.write_text(re.sub(r",[^,\n]*$", "", index.read_text(), flags=re.MULTILINE))
+    assert "input" not in index.read_text()
+    assert [night.input for night in read_predictions(tmp_path)[0]] == ["", ""]
 
 
 def test_the_index_tells_which_nights_are_held_out(tmp_path):

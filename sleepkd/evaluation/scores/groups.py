@@ -1,4 +1,4 @@
-"""Scores by group of recordings: cohort, standard, subset, and the columns of a participants.tsv (age, AHI, …)."""
+"""Scores by group of recordings: cohort, standard, subset, input, and columns of a participants.tsv (age, AHI, …)."""
 
 import csv
 from bisect import bisect_right
@@ -12,6 +12,8 @@ from sleepkd.evaluation.scores.night_predictions import NightPredictions
 from sleepkd.evaluation.scores.summary import confusions_of
 
 NOT_AVAILABLE = "n/a"
+NIGHT_COLUMNS = ("cohort", "standard", "subset", "input")
+"""Fields of `NightPredictions` to group by."""
 _MAX_GROUPS = 12
 _NAME_COLUMNS = ("participant_id", "recording")
 
@@ -30,6 +32,11 @@ class Bands:
 
 _APNEA = Bands((5, 15, 30), ("< 5 /h", "5 to 15 /h", "15 to 30 /h", "≥ 30 /h"))  # the AASM's degrees of severity
 BANDS = {"age": Bands((40, 60), ("under 40", "40 to 59", "60 and over")), "ahi": _APNEA, "apnea_index": _APNEA}
+CADENCES = Bands(
+    (3, 8, 20, 45),
+    tuple(f"averaged heart rate, {text}" for text in ("< 3 s", "3 to 8 s", "8 to 20 s", "20 to 45 s", "≥ 45 s")),
+)
+"""Averaged heart rates by their cadence, s: chest straps give one a second, watches one in 5 to 30 s."""
 
 
 def read_participants(path: str | Path) -> dict[str, dict[str, str]]:
@@ -67,13 +74,13 @@ def participants_of(path: Path | None, stores: Sequence[str | Path]) -> dict[str
 def grouping(
     nights: Sequence[NightPredictions], participants: Mapping[str, Mapping[str, str]] | None = None
 ) -> dict[str, list[str]]:
-    """{column: the group of each night}: cohort, standard, subset, then the categorical columns of the participants.
+    """{column: the group of each night}: cohort, standard, subset, input, then categorical columns of the participants.
 
     Ages are split at 40 and 60 years, apnea indices (`ahi`, `apnea_index`, per hour) at 5, 15 and 30. Other columns of
     text with at most 12 distinct values are used as they are; columns of numbers are left out. A subject that is not
     among the participants, or whose value is missing, is in the group n/a.
     """
-    columns = {name: [getattr(night, name) for night in nights] for name in ("cohort", "standard", "subset")}
+    columns = {name: [getattr(night, name) for night in nights] for name in NIGHT_COLUMNS}
     rows = [_row_of(night, participants or {}) for night in nights]
     for column in dict.fromkeys(column for row in rows for column in row if column not in columns):
         values = [row.get(column, NOT_AVAILABLE) for row in rows]
@@ -116,7 +123,7 @@ def _row_of(night: NightPredictions, participants: Mapping[str, Mapping[str, str
 
 def _in_order(groups: set[str]) -> list[str]:
     """Groups in display order: ranges from low to high, then others by name, then n/a."""
-    rank = {name: i for bands in BANDS.values() for i, name in enumerate(bands.names)}
+    rank = {name: i for bands in (*BANDS.values(), CADENCES) for i, name in enumerate(bands.names)}
     return sorted(groups, key=lambda group: (group == NOT_AVAILABLE, rank.get(group, len(rank)), group))
 
 

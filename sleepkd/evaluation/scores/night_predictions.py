@@ -14,7 +14,8 @@ class NightPredictions:
 
     onset_s, duration_s: (N,) float64, seconds from the start of the recording; durations as scored (30 s, or R&K's 20).
     labels: (N,) int8, class index or -1 (unscored). probabilities: (N, K) float32, rows sum to 1. others: (S, N) int8,
-    the labels of further scorers, which only `inter_rater_scores` uses.
+    the labels of further scorers, which only `inter_rater_scores` uses. input: what the network read, in words, see
+    `inference.input_of`; "" where it is not known.
     """
 
     recording: str
@@ -27,6 +28,7 @@ class NightPredictions:
     probabilities: np.ndarray
     cohort: str = ""
     others: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int8))
+    input: str = ""
 
     def __post_init__(self) -> None:
         n = len(self.labels)

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -39,6 +41,16 @@ def test_groups_of_a_simulated_cohort_are_named_by_recording(tmp_path):
     assert columns["subset"] == ["SS1", "SS1"]  # from the night, not from the file
     assert columns["age"] == ["60 and over", "under 40"]
     assert columns["apnea_index"] == ["< 5 /h", "≥ 30 /h"]
+
+
+def test_groups_by_input():
+    inputs = ("heartbeats", "averaged heart rate, 3 to 8 s", "heartbeats")
+    nights = [dataclasses.replace(made_up_night(f"r{i}", seed=i), input=x) for i, x in enumerate(inputs)]
+    table = by_group(nights, NAMES, draws=50)
+    assert {group: found["recordings"] for group, found in table["input"].items()} == {
+        "averaged heart rate, 3 to 8 s": 1,
+        "heartbeats": 2,
+    }
 
 
 @pytest.mark.parametrize("content", [None, "", "participant_id\tage\n", "id\tage\na\t3\n"])

@@ -1,0 +1,55 @@
+"""What a network read of a night, in words."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sleepkd.data.averaged_rate import DEVICES, averaged_beats
+from sleepkd.data.recording_info import BeatsInfo, RecordingInfo
+from sleepkd.data.store import Night
+from sleepkd.evaluation.inference import input_of
+from tests.data.stored import hypnogram, signal_info
+
+
+def night_of(cadence_s: float | None, beats: np.ndarray, with_ecg: bool = False) -> Night:
+    """A night with heartbeats of a cadence (None: of an older store), and perhaps an ECG."""
+    signals = {"ecg": signal_info(np.zeros(100, np.int16), 100.0)} if with_ecg else {}
+    beats_info = BeatsInfo("made up", len(beats), 1.0, cadence_s=cadence_s)
+    info = RecordingInfo("a", "a", "all", "aasm", "x", "y", 3600.0, signals, {}, beats_info)
+    return Night(Path("a"), info, hypnogram([0.0]), "made up", 100.0, _maps={"beats.npy": beats})
+
+
+def measured() -> np.ndarray:
+    """Heartbeats of an hour with irregular intervals."""
+    return np.cumsum(np.random.default_rng(0).normal(1.0, 0.05, 3600))
+
+
+@pytest.mark.parametrize(
+    ("cadence_s", "expected"),
+    [
+        (0.0, "heartbeats"),
+        (1.0, "averaged heart rate, < 3 s"),
+        (3.0, "averaged heart rate, 3 to 8 s"),
+        (7.9, "averaged heart rate, 3 to 8 s"),
+        (10.0, "averaged heart rate, 8 to 20 s"),
+        (30.0, "averaged heart rate, 20 to 45 s"),
+        (60.0, "averaged heart rate, ≥ 45 s"),
+    ],
+)
+def test_heart_rates_are_grouped_by_cadence(cadence_s: float, expected: str) -> None:
+    assert input_of(night_of(cadence_s, measured()), ["beats"]) == expected
+
+
+def test_an_input_that_the_night_lacks_or_the_network_does_not_read_is_not_named() -> None:
+    assert input_of(night_of(0.0, measured()), ["ecg", "beats"]) == "heartbeats"
+    both = night_of(0.0, measured(), with_ecg=True)
+    assert input_of(both, ["ecg", "beats"]) == "ECG + heartbeats"
+    assert input_of(both, ["ecg"]) == "ECG"
+    assert input_of(both, []) == ""
+
+
+def test_the_cadence_of_an_older_store_is_recognised_from_its_heartbeats() -> None:
+    assert input_of(night_of(None, measured()), ["beats"]) == "heartbeats"
+    averaged = averaged_beats(measured(), DEVICES["watch"], np.random.default_rng(0))
+    assert input_of(night_of(None, averaged), ["beats"]) == "averaged heart rate, 3 to 8 s"
