@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING
 from sleepkd.errors import EXIT_USER_ERROR, UserError, run_command
 from sleepkd.extras import require_extra
 from sleepkd.files import write_text_atomically
-from sleepkd.prediction.model import SHIPPED, Model, load_model
-from sleepkd.prediction.recorded import ENDINGS, ReadingOptions, open_recording
+from sleepkd.prediction.judged import given_input
+from sleepkd.prediction.model import NOT_MEDICAL, Model, load_model
+from sleepkd.prediction.recorded import ENDINGS, ReadingOptions, opened, read_file
 from sleepkd.progress import print_beside, track
 
 if TYPE_CHECKING:
@@ -53,20 +54,35 @@ def main(arguments: list[str] | None = None) -> int:
     if staged:
         from sleepkd.prediction.outputs import index_page  # imports matplotlib
 
-        write_text_atomically(args.out / "index.html", index_page(staged, rejected, model.about))
-        print("\n".join(model.about))
+        about = _about(staged)
+        write_text_atomically(args.out / "index.html", index_page(staged, rejected, about))
+        print("\n".join(about))
         print(f"{len(staged)} of {len(paths)} staged; {args.out / 'index.html'}")
     return (1 if staged else EXIT_USER_ERROR) if rejected else 0
 
 
 def _stage_file(path: Path, model: Model, options: ReadingOptions, folder: Path, abstain_below: float) -> "NightReport":
-    """Stage one recording and write its folder."""
+    """Stage one recording with the network that fits its input best, and write its folder."""
     from sleepkd.prediction.outputs import write_night  # imports matplotlib and YASA
 
-    opened = open_recording(path, model.trained.inputs, options)
-    staged = model.stage(opened.night, abstain_below)
+    recording = read_file(path, model.trained.inputs, options)
+    given = given_input(recording)
+    model = model.best_for(given)
+    night = opened(recording, model.trained.inputs, options.start_s)
+    staged = model.stage(night.night, abstain_below)
+    judged = model.judged(given)
+    if judged.warning:
+        print_beside(f"WARNING: {path}: {judged.warning}")
+    else:
+        print_beside("; ".join(filter(None, [f"{path}: input: {given.text}", judged.measured])))
     about = {"source": path.name, "model": model.trained.path.name, "about": model.about}
-    return write_night(folder, staged, opened, about)
+    return write_night(folder, staged, night, judged, about)
+
+
+def _about(staged: Sequence["NightReport"]) -> list[str]:
+    """What is known of the networks that staged some nights, each line once."""
+    lines = dict.fromkeys(line for night in staged for line in night.summary["about"])
+    return [*(line for line in lines if line != NOT_MEDICAL), NOT_MEDICAL]
 
 
 def _files(given: Sequence[Path]) -> Iterator[Path]:
@@ -104,7 +120,10 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "--out", type=Path, required=True, metavar="FOLDER", help="output: a folder per night, and index.html"
     )
     parser.add_argument(
-        "--checkpoint", type=Path, metavar="FILE", help=f"trained network (best.pt); default: {SHIPPED}, which ships"
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="trained network (best.pt); default: of those that ship, the one with the highest kappa on such input",
     )
     parser.add_argument(
         "--channel", default="", metavar="NAME", help="channel or column of the ECG: name, or regular expression"

@@ -1,38 +1,52 @@
 """The model that `sleepkd.load()` returns: sleep stages from an ECG or from heartbeats."""
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from sleepkd.checkpoints.temperature import read_temperature, temperature_path
 from sleepkd.checkpoints.trained import TrainedNetwork, load_trained
+from sleepkd.cohorts.recording import Recording
 from sleepkd.cohorts.signals.derivation import DerivedSignal
 from sleepkd.data.hypnogram import UNSCORED_NAME
 from sleepkd.data.signal_kinds import SIGNAL_KINDS
 from sleepkd.data.store import Night
 from sleepkd.errors import UserError
-from sleepkd.prediction.recorded import night_of_beats, night_of_signal, signal_to_read
+from sleepkd.prediction.card import CARD_FILE, ModelCard, read_card
+from sleepkd.prediction.judged import GivenInput, JudgedInput, given_input, judged_input
+from sleepkd.prediction.recorded import opened_night, recording_of_beats, recording_of_signal, signal_to_read
 from sleepkd.prediction.staged import StagedNight, stage_night
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 SHIPPED = "night"
-"""The name of the network that ships with sleepkd."""
+"""The name of the network that ships with sleepkd, the default of several."""
+NOT_MEDICAL = "Not a medical device."
+UNKNOWN = "Its performance on real recordings is unknown."
 
 
 @dataclass(frozen=True)
 class Model:
     """A trained network, the temperature of its probabilities, and its model card.
 
-    card: `card.json` beside the checkpoint (`scripts/weights.py` writes one), {} without.
+    card: `card.json` beside the checkpoint (`scripts/weights.py` writes one), empty without.
+    others: the other networks that ship, one of which may have a higher kappa on an input.
     """
 
     trained: TrainedNetwork
     temperature: float
-    card: dict[str, Any]
+    card: ModelCard
+    others: tuple["Model", ...] = ()
+
+    def judged(self, given: GivenInput) -> JudgedInput:
+        """An input with the kappa of this network on such input, and a warning of a low or unknown one."""
+        return judged_input(self.card, given, "ecg" in self.trained.inputs)
+
+    def best_for(self, given: GivenInput) -> "Model":
+        """The network with the highest kappa on such input: this one or one of `others`; this one if none has any."""
+        return max((self, *self.others), key=lambda model: model.judged(given).rank)
 
     def stage(self, night: Night, abstain_below: float = 0.0) -> StagedNight:
         """Stage a night, as `stage_night` does."""
@@ -43,54 +57,68 @@ class Model:
 
         signal: (samples,), in mV; in any unit if the network normalises by the night, as the shipped one does. For a
         network of another signal: that one, in the unit of its kind (EEG: µV). fs: samples per second.
-        A sleep epoch without usable heartbeats is "unscored".
+        A sleep epoch without usable heartbeats is "unscored". Warns of a low or unknown kappa on an ECG.
         Raises UserError for a signal that is not an ECG, or is shorter than ten minutes.
         """
         name = signal_to_read(self.trained.inputs)
         kind, samples = SIGNAL_KINDS[name], np.asarray(signal, dtype=np.float64)
         derived = DerivedSignal(samples, float(fs), kind.label, kind.unit)
-        return self._stages(lambda: night_of_signal(Path("the signal"), name, derived, self.trained.inputs))
+        return self._stages(recording_of_signal(Path("the signal"), name, derived))
 
     def predict_beats(self, times: np.ndarray | Sequence[float]) -> tuple[list[str], np.ndarray]:
         """Sleep stages (N,) and probabilities (N, K) of every 30 s from heartbeats.
 
-        times: (beats,), s from the start of the recording, in any order.
+        times: (beats,), s from the start of the recording, in any order. Beats that were made from an averaged heart
+        rate are recognised, if its values are 4 s apart or more. Warns of a low or unknown kappa on such input.
         Raises UserError for beats without plausible intervals, or of less than ten minutes.
         """
         beats = np.unique(np.asarray(times, dtype=np.float64))
-        return self._stages(lambda: night_of_beats(Path("the beats"), beats))
+        return self._stages(recording_of_beats(Path("the beats"), beats))
 
-    def _stages(self, night: Callable[[], Night]) -> tuple[list[str], np.ndarray]:
-        staged = self.stage(night())
+    def _stages(self, recording: Recording) -> tuple[list[str], np.ndarray]:
+        given = given_input(recording)
+        model = self.best_for(given)
+        if warning := model.judged(given).warning:
+            warnings.warn(warning, stacklevel=3)
+        staged = model.stage(opened_night(recording, model.trained.inputs))
         names = [*staged.class_names, UNSCORED_NAME]
         return [names[k] for k in staged.stages], staged.predicted.probabilities
 
     @property
     def about(self) -> list[str]:
         """What the network was trained on and how well it works, as every output states it."""
-        trained_on = self.card.get("trained_on", "Its training recordings are in the config of the checkpoint.")
-        real = self.card.get("real_recordings", "Its performance on real recordings is unknown.")
-        return [f"Staged by {self.trained.path.name}. {trained_on} {real}", "Not a medical device."]
+        trained_on = self.card.trained_on or "Its training recordings are in the config of the checkpoint."
+        real = [f"{score.input_text} {score.text}" for score in self.card.main_scores]
+        kappa = f"Kappa on real recordings: {'; '.join(real)}." if real else UNKNOWN
+        return [f"Staged by {self.trained.path.name}. {trained_on} {kappa}", NOT_MEDICAL]
 
 
 def load_model(checkpoint: str | Path | None = None) -> Model:
-    """The model of a checkpoint; without one, the network that ships with sleepkd. Raises UserError: no such file."""
-    path = Path(checkpoint or SHIPPED)
-    if str(path) == SHIPPED and not path.is_file():
-        path = shipped_checkpoint()
+    """The model of a checkpoint; without one, the network that ships with sleepkd. Raises UserError: no such file.
+
+    If several ship, `Model.best_for` chooses for each recording; a named one stages every recording.
+    """
+    if checkpoint is None:
+        default, *others = map(_load, shipped_networks())
+        return replace(default, others=tuple(others))
+    return _load(checkpoint)
+
+
+def shipped_networks() -> list[str]:
+    """The names of the networks that ship with sleepkd, the default first."""
+    names = {path.parent.name for path in WEIGHTS.glob(f"*/{CARD_FILE}")} - {SHIPPED}
+    return [SHIPPED, *sorted(names)]
+
+
+def _load(checkpoint: str | Path) -> Model:
+    path = Path(checkpoint)
+    if str(path) in shipped_networks() and not path.is_file():
+        path = shipped_checkpoint(str(path))
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint")
     trained = load_trained(path)
     temperature = read_temperature(path) if temperature_path(path).is_file() else 1.0
-    return Model(trained, temperature, read_card(path.with_name("card.json")))
-
-
-def read_card(path: Path) -> dict[str, Any]:
-    """The model card in a JSON file, {} where there is no file. Keys of version 0.1 get their current names."""
-    if not path.is_file():
-        return {}
-    content: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return {{"real_hearts": "real_recordings"}.get(key, key): value for key, value in content.items()}
+    return Model(trained, temperature, read_card(path.with_name(CARD_FILE)))
 
 
 def shipped_checkpoint(name: str = SHIPPED) -> Path:

@@ -23,6 +23,7 @@ from sleepkd.evaluation.scores.sleep_medicine import hypnograms
 from sleepkd.evaluation.scores.summary import json_safe
 from sleepkd.files import write_bytes_atomically, write_text_atomically
 from sleepkd.palette import FAINT_INK, INK, display_order
+from sleepkd.prediction.judged import JudgedInput
 from sleepkd.prediction.recorded import OpenedRecording
 from sleepkd.prediction.staged import StagedNight
 
@@ -40,25 +41,31 @@ STATISTICS = {
 
 @dataclass(frozen=True)
 class NightReport:
-    """What index.html shows of a staged night: its name, the content of its summary.json, and its figure."""
+    """What index.html shows of a staged night: name, content of summary.json, input and its kappa, and figure."""
 
     name: str
     summary: Mapping[str, Any]
+    judged: JudgedInput
     picture: Picture
 
 
-def write_night(folder: Path, staged: StagedNight, recording: OpenedRecording, about: Mapping[str, Any]) -> NightReport:
-    """Write the files of a staged night into its folder. about: further entries of summary.json."""
+def write_night(
+    folder: Path, staged: StagedNight, recording: OpenedRecording, judged: JudgedInput, about: Mapping[str, Any]
+) -> NightReport:
+    """Write the files of a staged night into its folder.
+
+    judged: the input of the recording. about: further entries of summary.json.
+    """
     beats = recording.night.beats() if recording.night.info.beats else None
     name = staged.predicted.recording
     write_text_atomically(folder / "hypnogram.csv", hypnogram_csv(staged, beats, recording.lost))
     write_bytes_atomically(folder / "hypnogram.edf", hypnogram_edf(staged, recording.start))
-    summary = {"recording": name, **summary_of(staged), **about}
+    summary = {"recording": name, **judged.facts, **summary_of(staged), **about}
     write_text_atomically(folder / "summary.json", json.dumps(json_safe(summary), indent=1) + "\n")
-    night_figure(staged, beats, folder / "night.png")
+    night_figure(staged, beats, folder / "night.png", judged)
     rate = ", heart rate" if beats is not None else ""
     caption = f"{name}: hypnogram, stage probabilities{rate}. Gaps in the hypnogram are unscored."
-    return NightReport(folder.name, summary, Picture(folder / "night.png", caption))
+    return NightReport(folder.name, summary, judged, Picture(folder / "night.png", caption))
 
 
 def hypnogram_csv(staged: StagedNight, beats: np.ndarray | None = None, lost: np.ndarray | None = None) -> str:
@@ -124,10 +131,10 @@ def summary_of(staged: StagedNight) -> dict[str, Any]:
     }
 
 
-def night_figure(staged: StagedNight, beats: np.ndarray | None, path: Path) -> None:
+def night_figure(staged: StagedNight, beats: np.ndarray | None, path: Path, judged: JudgedInput) -> None:
     """Draw hypnogram, stage probabilities and heart rate over hours from the start of the recording, as a PNG.
 
-    beats: (beats,) s; without them there is no heart rate.
+    beats: (beats,) s; without them there is no heart rate. judged: the input of the recording, which the figure states.
     """
     night, order = staged.as_scored(), display_order(staged.class_names)
     rows = 2 if beats is None else 3
@@ -145,8 +152,14 @@ def night_figure(staged: StagedNight, beats: np.ndarray | None, path: Path) -> N
         axes[-1].set_xlabel("hours from the start of the recording", color=FAINT_INK)
         axes[0].set_xlim(night.onset_s[0] / HOUR, (night.onset_s[-1] + night.duration_s[-1]) / HOUR)
         share = f"{(staged.stages != UNSCORED).mean():.0%} of sleep epochs staged"
+        lines = [
+            f"input: {judged.given.text}; {share}",
+            f"WARNING: {judged.warning}" if judged.warning else judged.measured,
+        ]
         axes[0].set_title(night.recording)
-        axes[0].set_title(share, fontsize=9.5, fontweight="normal", color=FAINT_INK, loc="right")
+        axes[0].set_title(
+            "\n".join(filter(None, lines)), fontsize=9.5, fontweight="normal", color=FAINT_INK, loc="right"
+        )
 
 
 def index_page(nights: Sequence[NightReport], rejected: Mapping[str, str], about: Sequence[str]) -> str:
@@ -154,15 +167,22 @@ def index_page(nights: Sequence[NightReport], rejected: Mapping[str, str], about
     rows = [
         [
             night.name,
+            night.judged.given.text,
+            ", ".join(page.number(score.kappa, 2) for score in night.judged.scores) or page.MISSING,
             f"{night.summary['staged']} of {night.summary['sleep_epochs']}",
             *(page.number(night.summary["sleep_statistics"].get(key), 0) for key in STATISTICS),
         ]
         for night in nights
     ]
     body = [page.heading("Staged nights", 1), *(page.paragraph(line, "quiet") for line in about)]
-    body.append(page.table(["night", "sleep epochs staged", *STATISTICS.values()], rows))
+    body.append(
+        page.table(["night", "input", "kappa on such input", "sleep epochs staged", *STATISTICS.values()], rows, (1,))
+    )
     if rejected:
         body += [page.heading("Not staged"), page.table(["file", "reason"], list(rejected.items()), (1,))]
     for night in nights:
-        body += [page.heading(night.name, 3), page.pictures([night.picture])]
+        warning = night.judged.warning
+        body += [page.heading(night.name, 3), page.paragraph(f"Input: {night.judged.given.text}.", "quiet")]
+        body += [page.paragraph(f"WARNING: {warning}.", "note")] if warning else []
+        body.append(page.pictures([night.picture]))
     return page.page("Staged nights", body)

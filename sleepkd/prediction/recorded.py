@@ -12,6 +12,7 @@ from sleepkd.cohorts.condition import stored_signal
 from sleepkd.cohorts.recording import BeatFile, Recording, read_recording
 from sleepkd.cohorts.signals import SIGNALS, Derivation, DerivedSignal, SignalFile, open_signals, signal_format
 from sleepkd.data.beats import median_interval
+from sleepkd.data.heart_rate_input import beats_cadence
 from sleepkd.data.hypnogram import EPOCH_SECONDS, Hypnogram, unscored_hypnogram
 from sleepkd.data.inputs import InputSpec, SignalInput
 from sleepkd.data.recording_info import BeatsInfo, RecordingInfo
@@ -57,27 +58,35 @@ class OpenedRecording:
 def open_recording(path: Path, inputs: InputSpec, options: ReadingOptions) -> OpenedRecording:
     """A file as a night with the inputs of a network, as far as the file holds them.
 
-    Raises UserError: an unknown format, no fitting channel, a signal that is no ECG, a recording that is too short.
+    Raises UserError as `read_file` and `opened_night` do.
     """
+    return opened(read_file(path, inputs, options), inputs, options.start_s)
+
+
+def read_file(path: Path, inputs: InputSpec, options: ReadingOptions) -> Recording:
+    """A file's heartbeats, or its signal that a network needs. Raises UserError: an unknown format, no such channel."""
     form = beat_format(path, options.beats)
     if form is not None:
         if not any(SIGNAL_KINDS[name].stored_as == "heartbeats" for name in inputs):
             raise UserError(f"{path}: holds heartbeats, but the network sees {', '.join(inputs)}")
         layout = BEATS[form].layout(files=(path.name,), format=form)
-        recording = read_recording(path, beat_file=BeatFile(path, layout))
-        return OpenedRecording(opened_night(recording, inputs, options.start_s))
+        return read_recording(path, beat_file=BeatFile(path, layout))
     form = signal_format(path)
     if form is None:
         raise UserError(f"{path}: has no supported format: {', '.join(ENDINGS)}; for heartbeats as text: --beats")
     file = open_signals(path, form, options.rate_hz)
     name = signal_to_read(inputs)
     label = channel_of(file, options.channel, name)
-    recording = read_recording(path, file, {name: [Derivation(re.escape(label.strip()))]})
-    night = opened_night(recording, inputs, options.start_s)
-    lost = None
-    if SIGNAL_KINDS[name].has_heartbeats:
-        signal, epochs = recording.signals[name], night.hypnogram
-        lost = flat_or_clipped(signal.samples, signal.rate_hz, epochs.onset_s, epochs.duration_s)
+    return read_recording(path, file, {name: [Derivation(re.escape(label.strip()))]})
+
+
+def opened(recording: Recording, inputs: InputSpec, start_s: float = 0.0) -> OpenedRecording:
+    """A recording as a night with the inputs of a network that it holds. Raises UserError as `opened_night` does."""
+    night, lost = opened_night(recording, inputs, start_s), None
+    for name, signal in recording.signals.items():
+        if SIGNAL_KINDS[name].has_heartbeats:
+            epochs = night.hypnogram
+            lost = flat_or_clipped(signal.samples, signal.rate_hz, epochs.onset_s, epochs.duration_s)
     return OpenedRecording(night, recording.start, lost)
 
 
@@ -102,15 +111,17 @@ def channel_of(file: SignalFile, wanted: str, name: str) -> str:
     raise UserError(f"{file.path}: has {problem}; --channel names one of {', '.join(file.labels)}")
 
 
-def night_of_signal(path: Path, name: str, signal: DerivedSignal, inputs: InputSpec) -> Night:
-    """A night of one signal and, of an ECG, its heartbeats. Raises UserError as `opened_night`."""
-    recording = Recording(path, len(signal.samples) / signal.rate_hz, {name: signal})
-    return opened_night(recording, inputs)
+def recording_of_signal(path: Path, name: str, signal: DerivedSignal) -> Recording:
+    """A recording of one signal. path: its name in messages."""
+    return Recording(path, len(signal.samples) / signal.rate_hz, {name: signal})
 
 
-def night_of_beats(path: Path, times: np.ndarray) -> Night:
-    """A night of heartbeats (beats,), s, alone. Raises UserError as `opened_night`."""
-    return opened_night(Recording(path, float(times[-1]) if len(times) else 0.0, beats=times), {})
+def recording_of_beats(path: Path, times: np.ndarray) -> Recording:
+    """A recording of heartbeats (beats,), s, in order, or of an averaged heart rate that they were made from.
+
+    path: its name in messages.
+    """
+    return Recording(path, float(times[-1]) if len(times) else 0.0, beats=times, cadence_s=beats_cadence(times))
 
 
 def opened_night(recording: Recording, inputs: InputSpec, start_s: float = 0.0) -> Night:
