@@ -57,8 +57,8 @@ def read_csv(
     """Read what `write_csv` wrote: the night and its class names (from the p_<class> columns).
 
     recording, subject, subset, standard, cohort, input: not in the file; `read_predictions` takes them from the index
-    of the folder. recording defaults to the file's name. The `prediction` column is not read: predictions follow from the
-    probabilities. Raises UserError where the file is missing or not of this form.
+    of the folder. recording defaults to the file's name. The `prediction` column is not read: predictions follow from
+    the probabilities. Raises UserError where the file is missing or not of this form.
     """
     path = Path(path)
     try:
