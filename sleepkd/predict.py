@@ -74,7 +74,7 @@ def _stage_file(path: Path, model: Model, options: ReadingOptions, folder: Path,
     if judged.warning:
         print_beside(f"WARNING: {path}: {judged.warning}")
     else:
-        print_beside("; ".join(filter(None, [f"{path}: input: {given.text}", judged.measured])))
+        print_beside(f"{path}: {judged.text}")
     about = {"source": path.name, "model": model.trained.path.name, "about": model.about}
     return write_night(folder, staged, night, judged, about)
 

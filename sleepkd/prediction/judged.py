@@ -60,6 +60,11 @@ class JudgedInput:
         return f"kappa on such input: {', '.join(score.text for score in self.scores)}" if self.scores else ""
 
     @property
+    def text(self) -> str:
+        """The input and the kappa measured on such input, in a line."""
+        return "; ".join(filter(None, [f"input: {self.given.text}", self.measured]))
+
+    @property
     def facts(self) -> dict[str, Any]:
         """Entries of summary.json."""
         names = ("cohort", "input", "every_s", "classes", "nights", "kappa", "low", "high", "real")

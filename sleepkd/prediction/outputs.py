@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from sleepkd.evaluation.pictures.hypnogram_figure import HOUR, draw_density, dra
 from sleepkd.evaluation.scores.sleep_medicine import hypnograms
 from sleepkd.evaluation.scores.summary import json_safe
 from sleepkd.files import write_bytes_atomically, write_text_atomically
-from sleepkd.palette import FAINT_INK, INK, display_order
+from sleepkd.palette import FAINT_INK, INK, NEGATIVE, display_order
 from sleepkd.prediction.judged import JudgedInput
 from sleepkd.prediction.recorded import OpenedRecording
 from sleepkd.prediction.staged import StagedNight
@@ -37,6 +38,10 @@ STATISTICS = {
     "SOL": "sleep onset latency, min",
 }
 """Sleep statistics in the table of index.html, by YASA's name."""
+
+
+LINE_LENGTH = 150
+"""Letters in a line below night.png."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,7 @@ def night_figure(staged: StagedNight, beats: np.ndarray | None, path: Path, judg
     """
     night, order = staged.as_scored(), display_order(staged.class_names)
     rows = 2 if beats is None else 3
-    with new_figure(path, 11, 1.7 * rows + 0.6) as figure:
+    with new_figure(path, 11, 1.7 * rows + 0.9) as figure:
         axes = figure.subplots(rows, 1, sharex=True)
         draw_hypnogram(axes[0], night, staged.stages, staged.class_names, order)
         draw_density(axes[1], night, staged.class_names, order)
@@ -152,14 +157,12 @@ def night_figure(staged: StagedNight, beats: np.ndarray | None, path: Path, judg
         axes[-1].set_xlabel("hours from the start of the recording", color=FAINT_INK)
         axes[0].set_xlim(night.onset_s[0] / HOUR, (night.onset_s[-1] + night.duration_s[-1]) / HOUR)
         share = f"{(staged.stages != UNSCORED).mean():.0%} of sleep epochs staged"
-        lines = [
-            f"input: {judged.given.text}; {share}",
-            f"WARNING: {judged.warning}" if judged.warning else judged.measured,
-        ]
         axes[0].set_title(night.recording)
-        axes[0].set_title(
-            "\n".join(filter(None, lines)), fontsize=9.5, fontweight="normal", color=FAINT_INK, loc="right"
-        )
+        axes[0].set_title(share, fontsize=9.5, fontweight="normal", color=FAINT_INK, loc="right")
+        facts = [judged.text, *([f"WARNING: {judged.warning}"] if judged.warning else [])]
+        lines = [line for fact in facts for line in textwrap.wrap(fact, LINE_LENGTH)]
+        color = NEGATIVE if judged.warning else FAINT_INK
+        figure.supxlabel("\n".join(lines), fontsize=9, color=color, x=0.01, ha="left")
 
 
 def index_page(nights: Sequence[NightReport], rejected: Mapping[str, str], about: Sequence[str]) -> str:
@@ -167,22 +170,18 @@ def index_page(nights: Sequence[NightReport], rejected: Mapping[str, str], about
     rows = [
         [
             night.name,
-            night.judged.given.text,
-            ", ".join(page.number(score.kappa, 2) for score in night.judged.scores) or page.MISSING,
             f"{night.summary['staged']} of {night.summary['sleep_epochs']}",
             *(page.number(night.summary["sleep_statistics"].get(key), 0) for key in STATISTICS),
         ]
         for night in nights
     ]
     body = [page.heading("Staged nights", 1), *(page.paragraph(line, "quiet") for line in about)]
-    body.append(
-        page.table(["night", "input", "kappa on such input", "sleep epochs staged", *STATISTICS.values()], rows, (1,))
-    )
+    body.append(page.table(["night", "sleep epochs staged", *STATISTICS.values()], rows))
     if rejected:
         body += [page.heading("Not staged"), page.table(["file", "reason"], list(rejected.items()), (1,))]
     for night in nights:
         warning = night.judged.warning
-        body += [page.heading(night.name, 3), page.paragraph(f"Input: {night.judged.given.text}.", "quiet")]
+        body += [page.heading(night.name, 3), page.paragraph(f"{night.judged.text}.", "quiet")]
         body += [page.paragraph(f"WARNING: {warning}.", "note")] if warning else []
         body.append(page.pictures([night.picture]))
     return page.page("Staged nights", body)
