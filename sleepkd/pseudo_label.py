@@ -1,9 +1,11 @@
-"""Pseudo-labels for a store by an external model (YASA on the EEG), and their agreement with the labels.
+"""Pseudo-labels for a store by an external model, and their agreement with the labels.
 
-    sleepkd pseudo-label store
+    sleepkd pseudo-label store                      # YASA, on the EEG
+    sleepkd pseudo-label store --model sleepecg     # SleepECG, on the heartbeats: W, NREM and REM
     sleepkd pseudo-label store --copy-to store32 --out results    # a store of the same nights at another rate, too
 
-The pseudo-labels are kept in the store; `stage.teacher: yasa` trains with them, also on machines without the library.
+The pseudo-labels are kept in the store. `stage.teacher: yasa` trains with them, and `loss.pseudo` with those of any
+models, also on machines without the library.
 Labelled nights are scored: kappa, F1 by class, calibration, and accuracy by confidence (selective prediction).
 """
 
@@ -48,8 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
     names = CLASS_NAMES[classes]
     nights = open_nights((Source(args.store, args.split_name),), args.split)
     missing = sum(not pseudo_label_path(args.model, night).is_file() for night in nights)
-    if missing:
-        require_extra(teacher.library, "teachers", f"sleepkd pseudo-label --model {args.model}")
+    for library in teacher.libraries if missing else ():
+        require_extra(library, "teachers", f"sleepkd pseudo-label --model {args.model}")
     with Progress(args.model, missing, "night") as progress:
         compute_pseudo_labels(teacher, nights, Processes("cpu"), progress.advance)
     print(f"{args.store}: pseudo-labels by {args.model} for {missing} nights; {len(nights) - missing} had them before")
@@ -103,12 +105,12 @@ def score_lines(metrics: Mapping[str, Any], nights: Sequence[NightPredictions], 
     """The scores in a few lines: overall, F1 by class, and accuracy above each confidence."""
     overall, calibration = metrics["overall"], metrics["calibration"]
     lines = [
-        f"{len(nights)} labelled nights, {overall['n']} sleep epochs: kappa {overall['kappa']:.3f} "
-        f"(median night {metrics['over_recordings']['median']['kappa']:.3f}), "
+        f"{len(nights)} labelled nights, {overall['n']} sleep epochs: kappa {_score(overall['kappa'])} "
+        f"(median night {_score(metrics['over_recordings']['median']['kappa'])}), "
         f"accuracy {overall['accuracy']:.3f}, calibration error {calibration['ece']:.3f}, "
         f"fitted temperature {metrics['temperature']['temperature']:.2f}"
     ]
-    lines.append("  F1 " + ", ".join(f"{name} {overall['per_class'][name]['f1']:.2f}" for name in names))
+    lines.append("  F1 " + ", ".join(f"{name} {_score(overall['per_class'][name]['f1'], 2)}" for name in names))
     probabilities = np.concatenate([night.probabilities[night.scored] for night in nights])
     labels = np.concatenate([night.labels[night.scored] for night in nights])
     correct = probabilities.argmax(axis=1) == labels
@@ -119,6 +121,11 @@ def score_lines(metrics: Mapping[str, Any], nights: Sequence[NightPredictions], 
             f"  confidence {confidence:.1f} or more: {kept.mean():.1%} of sleep epochs, accuracy {accuracy:.1%}"
         )
     return lines
+
+
+def _score(value: float | None, decimals: int = 3) -> str:
+    """A score in text, "undefined" if it is None: kappa of one class, F1 of a class that does not occur."""
+    return "undefined" if value is None else f"{value:.{decimals}f}"
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:

@@ -28,7 +28,10 @@ RAW_FILES = {"cohorts", "simulation"}
 READ_RAW_FILES = {"inspection", "prediction"}
 """The rooms that import `cohorts`, besides verbs: training and evaluation read stores only."""
 SCRIPTS = {"train_ddp", "evaluate", "examples", "scripts", "benchmarks"}
-HEAVY = {"mne", "edfio", "wfdb", "yasa", "sklearn", "sleepecg", "matplotlib", "pandas", "numba", "onnx", "onnxruntime"}
+HEAVY = {
+    "h5py", "mne", "edfio", "wfdb", "yasa", "sklearn", "sleepecg", "matplotlib", "pandas", "numba", "onnx",
+    "onnxruntime",
+}  # fmt: skip
 
 
 def room(path: Path, folder: Path = PACKAGE) -> str:

@@ -98,8 +98,8 @@ def with_sleep_epochs(night: Night, onset: list[float], duration: float) -> Nigh
 def test_a_sleep_epoch_gets_the_mean_over_the_30_s_that_it_overlaps(store_100hz: Path) -> None:
     night = with_sleep_epochs(Store(store_100hz).open("01-02-0001"), [10.0, 30.0, 50.0, 70.0, 90.0], 20.0)
     p = np.eye(5, dtype=np.float32)[:2]  # of 10 to 40 s and 40 to 70 s
-    found = external._per_sleep_epoch(p, 10.0, night)
-    expected = [p[0], (p[0] + p[1]) / 2, p[1], [0.2] * 5, [0.2] * 5]
+    found = external.overlap_mean(p, 10.0, night)
+    expected = [p[0], (p[0] + p[1]) / 2, p[1], [np.nan] * 5, [np.nan] * 5]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 

@@ -14,11 +14,13 @@ from sleepkd.teachers.base import TEACHER, Teacher
 from sleepkd.teachers.cache import CachedTeacher
 from sleepkd.teachers.external import ExternalTeacher, YasaTeacher
 from sleepkd.teachers.networks import TrainedTeacher
+from sleepkd.teachers.sleepecg import SleepEcgTeacher
 
 __all__ = ["EXTERNAL", "TEACHER", "TEACHERS", "Teacher", "build_teacher", "check_teacher", "earlier_stages"]
 
 EXTERNAL: dict[str, type[ExternalTeacher]] = {
     "yasa": YasaTeacher,
+    "sleepecg": SleepEcgTeacher,
 }
 TEACHERS: dict[str, type[Teacher]] = {
     "self": AverageTeacher,

@@ -10,7 +10,7 @@ import numpy as np
 from torch import nn
 
 from sleepkd.config import require
-from sleepkd.data.hypnogram import EPOCH_SECONDS, SLEEP_STAGES
+from sleepkd.data.hypnogram import EPOCH_SECONDS
 from sleepkd.data.inputs import InputSpec
 from sleepkd.data.pseudo_labels import pseudo_label_path, write_pseudo_labels
 from sleepkd.data.segments import Batch, Segments
@@ -26,11 +26,11 @@ from sleepkd.teachers.base import Teacher
 class ExternalTeacher(Teacher):
     """A model of another library. Its pseudo-labels are read from the stores. A subclass implements `stage_night`.
 
-    model: its name in `stage.teacher` and of its files. library: the module that must be installed to compute them.
+    model: its name in `stage.teacher` and of its files. libraries: the modules that must be installed to compute them.
     model_classes: the number of classes that it knows, a key of `CLASS_NAMES`.
     """
 
-    library: ClassVar[str]
+    libraries: ClassVar[tuple[str, ...]]
     model_classes: ClassVar[int] = 5
 
     def __init__(self, temperature: float, classes: int):
@@ -89,13 +89,14 @@ def compute_pseudo_labels(
 ) -> None:
     """Stage the nights that have no pseudo-labels of this model yet; processes share them out.
 
-    on_night: called after each night. Raises UserError where nights are missing and the library is not installed.
+    on_night: called after each night. Raises UserError where nights are missing and a library is not installed.
     """
     missing = [night for night in nights if not pseudo_label_path(teacher.model, night).is_file()]
     processes.wait()  # all have looked before one writes
-    if missing and importlib.util.find_spec(teacher.library) is None:
+    absent = [name for name in teacher.libraries if importlib.util.find_spec(name) is None]
+    if missing and absent:
         raise UserError(
-            f"{missing[0].folder}: has no pseudo-labels of {teacher.model}, and {teacher.library} is not installed; "
+            f"{missing[0].folder}: has no pseudo-labels of {teacher.model}, and {absent[0]} is not installed; "
             "install it, or run sleepkd pseudo-label on this store on another machine"
         )
     for night in missing[processes.rank :: processes.world]:
@@ -113,14 +114,14 @@ MIN_YASA_SECONDS = 300.0
 class YasaTeacher(ExternalTeacher):
     """YASA's pretrained classifier (Vallat & Walker 2021, eLife 10:e70092) on EEG, with EOG and EMG if available."""
 
-    model, library = "yasa", "yasa"
+    model, libraries = "yasa", ("yasa",)
 
     @staticmethod
     def stage_night(night: Night) -> np.ndarray:
         """Probabilities (N, 5) of every sleep epoch.
 
         YASA stages 30 s at a time from the first onset. A sleep epoch gets the mean over the 30-s epochs that it
-        overlaps.
+        overlaps, NaN if there are none.
         Raises UserError where the EEG is missing, too slow, too short, or has no unit.
         """
         import mne
@@ -148,7 +149,7 @@ class YasaTeacher(ExternalTeacher):
         with warnings.catch_warnings():  # YASA's classifier was saved by an older scikit-learn
             warnings.simplefilter("ignore", InconsistentVersionWarning)
             found = yasa.SleepStaging(raw, **names).predict().proba
-        return _per_sleep_epoch(found[["WAKE", "N1", "N2", "N3", "REM"]].to_numpy(), first / eeg.rate_hz, night)
+        return overlap_mean(found[["WAKE", "N1", "N2", "N3", "REM"]].to_numpy(), first / eeg.rate_hz, night)
 
 
 def _require_eeg(holds: bool, night: Night, problem: str) -> None:
@@ -157,15 +158,15 @@ def _require_eeg(holds: bool, night: Night, problem: str) -> None:
         raise UserError(f"{night.folder}: {problem}; leave it out, or prepare it again with another EEG or --rate")
 
 
-def _per_sleep_epoch(probabilities_E5: np.ndarray, start_s: float, night: Night) -> np.ndarray:
-    """Mean probabilities (N, 5) of the 30-s epochs (E, 5) that a sleep epoch overlaps, weighted by overlap.
+def overlap_mean(probabilities_EK: np.ndarray, start_s: float, night: Night) -> np.ndarray:
+    """Mean probabilities (N, K) float32 of the 30-s epochs (E, K) that a sleep epoch overlaps, weighted by overlap.
 
-    Uniform for a sleep epoch that overlaps none.
+    start_s: of the first 30-s epoch. NaN for a sleep epoch that overlaps none.
     """
-    edges = start_s + EPOCH_SECONDS * np.arange(len(probabilities_E5) + 1)
+    edges = start_s + EPOCH_SECONDS * np.arange(len(probabilities_EK) + 1)
     onset, end = night.hypnogram.onset_s, night.hypnogram.onset_s + night.hypnogram.duration_s
     overlap = np.minimum(end[:, None], edges[1:]) - np.maximum(onset[:, None], edges[:-1])
     overlap = np.clip(overlap, 0, None)
     total = overlap.sum(axis=1, keepdims=True)
-    staged = overlap @ probabilities_E5 / np.maximum(total, 1e-9)
-    return np.where(total > 0, staged, 1 / len(SLEEP_STAGES)).astype(np.float32)
+    staged = overlap @ probabilities_EK / np.maximum(total, 1e-9)
+    return np.where(total > 0, staged, np.nan).astype(np.float32)

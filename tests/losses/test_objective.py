@@ -1,5 +1,7 @@
 """The training objective: weighted sum, targets and normalizers by loss, minimum confidence, unlabelled recordings."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -49,6 +51,24 @@ def test_min_confidence_masks_losses_that_need_a_teacher_only() -> None:
     torch.testing.assert_close(values["kd"], distillation_sum(student, teacher, present & confident, 3))
     _, unmasked = objective(ce=LOSSES["ce"]).weighted_sum(output, {}, whole, ones, epoch=0)
     torch.testing.assert_close(values["ce"], unmasked["ce"])
+
+
+def test_sleep_epochs_that_an_external_teacher_does_not_know_are_neither_used_nor_counted() -> None:
+    student, teacher, labels, present = ragged()
+    known = torch.rand(present.shape, generator=torch.Generator().manual_seed(0)) < 0.6
+    made = Objective(loss_settings({"ce": LOSSES["ce"], "kd": LOSSES["kd"]}), SHAPES, model="m").double()
+    of_table = replace(table(labels, present), known={"m": (known & present).numpy()})
+    counted = made.normalizers(of_table)
+    assert counted == {"ce": int((labels >= 0).sum()), "kd": int((known & present).sum())}
+    assert made.normalizers(table(labels, present))["kd"] == int(present.sum())
+    targets = made.targets(NetworkOutput(teacher, {}, known))
+    _, values = made.weighted_sum(NetworkOutput(student, {}), targets, batch(labels, present), counted, epoch=0)
+    torch.testing.assert_close(values["kd"], distillation_sum(student, teacher, present & known, 3) / counted["kd"])
+    nothing = replace(of_table, known={"m": np.zeros(present.shape, dtype=bool)})
+    targets = made.targets(NetworkOutput(teacher, {}, torch.zeros_like(known)))
+    of_nothing = made.normalizers(nothing)
+    _, values = made.weighted_sum(NetworkOutput(student, {}), targets, batch(labels, present), of_nothing, epoch=0)
+    assert values["kd"].item() == 0 and values["ce"].item() > 0
 
 
 def test_unlabelled_recordings_are_used_where_a_loss_needs_no_labels() -> None:

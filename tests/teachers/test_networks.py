@@ -77,6 +77,25 @@ def test_an_ensemble_weighted_by_validation_kappa(store: Path, teachers: list[Pa
         teacher_logits(names(paths), store, tmp_path, distill__ensemble="kappa")
 
 
+def test_teachers_of_fewer_classes_teach_merged_probabilities(
+    store: Path, teachers: list[Path], tmp_path: Path
+) -> None:
+    """An ensemble of a network of five classes and one of three has three; a teacher of more than the student none."""
+    five = train("night_eeg", overrides(store, tmp_path, data__classes=5), "beats")[0] / "best.pt"
+    more = {"data__classes": 5, "loss__transition__weight": 1}
+    alone = [teacher_logits(path, store, tmp_path, **more).softmax(-1) for path in (five, teachers[2])]
+    assert [p.shape[-1] for p in alone] == [5, 3]
+    merged = torch.stack([alone[0][..., 0], alone[0][..., 1:4].sum(-1), alone[0][..., 4]], dim=-1)
+    together = teacher_logits(names([five, teachers[2]]), store, tmp_path, **more)
+    torch.testing.assert_close(together.softmax(-1), (merged + alone[1]) / 2)
+    for cached in ("false", "true"):
+        settings = more | {"stage__teacher": teachers[0], "distill__cache_teacher": cached}
+        folder, _ = train("night_kd", overrides(store, tmp_path / cached, **settings), "beats")
+        assert all(line["kd"] > 0 and line["transition"] > 0 for line in logged(folder))
+    with pytest.raises(UserError, match=r"was trained for 5 classes, data\.classes is 4"):
+        teacher_logits(five, store, tmp_path, data__classes=4)
+
+
 def test_networks_with_the_same_inputs_share_a_reader(store: Path, teachers: list[Path], tmp_path: Path) -> None:
     stage, _ = stage_and_batch(store, tmp_path, stage__teacher=names(teachers))
     assert set(stage.readers) == {STUDENT, "teacher", "teacher 2"}

@@ -21,7 +21,7 @@ def test_a_stage_without_a_loss_that_needs_one_has_no_teacher() -> None:
     assert build_teacher(load_config(["ecg_base"], ["stage.teacher=nowhere.pt"]), nn.Identity(), {}) is None
 
 
-@pytest.mark.parametrize("name", ["self", "yasa"])
+@pytest.mark.parametrize("name", ["self", "yasa", "sleepecg"])
 def test_a_teacher_is_built_by_name(name: str) -> None:
     config = load_config(["kd_temp"], [f"stage.teacher={name}", "train.ema_decay=0.9", "model.bottom_filters=4"])
     inputs = resolve(config.stage.inputs, DataConfig(), 64)
@@ -30,6 +30,7 @@ def test_a_teacher_is_built_by_name(name: str) -> None:
     assert type(teacher) is TEACHERS[name]
     assert not any(p.requires_grad for network in teacher.networks for p in network.parameters())
     assert teacher.trained_on == {}
+    assert teacher.classes == {"self": None, "yasa": 4, "sleepecg": 3}[name]
 
 
 def test_earlier_stages_are_teachers_and_starts_with_a_checkpoint() -> None:
@@ -42,6 +43,7 @@ def test_earlier_stages_are_teachers_and_starts_with_a_checkpoint() -> None:
     ("overrides", "message"),
     [
         (["stage.teacher=[night_eeg, yasa]"], "stage.teacher: yasa cannot be part of an ensemble"),
+        (["stage.teacher=[night_eeg, sleepecg]"], "stage.teacher: sleepecg cannot be part of an ensemble"),
         (["stage.teacher=self"], "train.ema_decay: must be above 0 for stage.teacher: self"),
         (
             ["stage.teacher=self", "train.ema_decay=0.9", "distill.cache_teacher=true"],
