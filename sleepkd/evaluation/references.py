@@ -49,10 +49,12 @@ def references_of(
 def find_teacher(config: Config) -> Path | None:
     """The checkpoint of the one trained network that a student learned from.
 
-    None: it had no teacher, an ensemble, one without a checkpoint, or the file is gone.
+    None: it had no teacher, an ensemble, one without a checkpoint or of fewer classes, or the file is gone.
     """
     networks = [name for name in config.stage.teachers if name not in TEACHERS]
-    return _checkpoint_of_stage(config, networks[0]) if len(networks) == 1 else None
+    path = _checkpoint_of_stage(config, networks[0]) if len(networks) == 1 else None
+    comparable = path and config_of(read_checkpoint(path).config).data.classes == config.data.classes
+    return path if comparable else None
 
 
 def find_baseline(trained: TrainedNetwork) -> Path | None:

@@ -88,3 +88,12 @@ def test_references_of_another_view_are_refused(shipped: dict[str, Path]) -> Non
 def test_the_lineage_is_in_the_order_of_training(shipped: dict[str, Path]) -> None:
     found = lineage(load_trained(shipped["feat_temp"]))
     assert list(dict.fromkeys(found)) == [shipped[name] for name in ("eeg_base", "feat_train", "feat_temp")]
+
+
+def test_a_teacher_of_fewer_classes_is_no_reference(tmp_path: Path) -> None:
+    teacher = save(tmp_path, "night_eeg", "data.classes=3")
+    student = save(tmp_path, "night_kd", "data.classes=4", f"stage.teacher={teacher}")
+    assert find_teacher(load_trained(student).config) is None
+    assert references_of(runs_of([student], None, Path("out")), None, None, comparing=False) == {}
+    same = save(tmp_path / "same", "night_kd", f"stage.teacher={teacher}")
+    assert find_teacher(load_trained(same).config) == teacher
