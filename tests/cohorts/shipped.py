@@ -94,6 +94,13 @@ def slpdb_beats(raw: Path) -> None:
     (raw / "slp01a.dat").unlink()
 
 
+def apnea_ecg(raw: Path) -> None:
+    record(raw, "a01", ["EEG", "ECG"])
+    beats = np.rint(np.cumsum(np.random.default_rng(0).normal(1, 0.05, 299)) * RATE).astype(int)
+    notes(raw, "a01", "qrs", list(beats[beats < SECONDS * RATE]), [], "N")
+    (raw / "a01.dat").unlink()
+
+
 def hmc(raw: Path) -> None:
     edf(raw / "recordings" / "SN001.edf", ("EEG C4-M1",), ("ECG",))
     annotated(
@@ -218,7 +225,8 @@ def simulated_rate(raw: Path) -> None:
 
 
 WRITE = {
-    "mass": mass, "dreams": dreams, "slpdb": slpdb, "slpdb_beats": slpdb_beats, "hmc": hmc, "cap": cap,
+    "mass": mass, "dreams": dreams, "slpdb": slpdb, "slpdb_beats": slpdb_beats, "apnea_ecg": apnea_ecg,
+    "hmc": hmc, "cap": cap,
     "simulated_beats": simulated_beats, "simulated_rate": simulated_rate,
     "cinc2018": cinc2018, "ucddb": ucddb, "isruc": isruc, "dcsm": dcsm, "sleep_edf": sleep_edf, "wsc": wsc,
     "wsc_allscore": wsc_allscore, "bids": bids,
@@ -229,7 +237,15 @@ WRITE = {
     "cfs": of_nsrr("cfs-visit5-800002", "", ("C4", "M1"), ("ECG1", "ECG2")),
     "ccshs": of_nsrr("ccshs-trec-1800001", "", ("C4", "A1"), ("ECG1", "ECG2")),
 }  # fmt: skip
-BEATS_ALONE = {"slpdb_beats", "simulated_beats", "simulated_rate", "sleep_accel", "bidsleep", "table_of_beats"}
+BEATS_ALONE = {
+    "slpdb_beats",
+    "apnea_ecg",
+    "simulated_beats",
+    "simulated_rate",
+    "sleep_accel",
+    "bidsleep",
+    "table_of_beats",
+}
 
 
 def two_of_nsrr(names: tuple[str, str], folders: tuple[str, str], eeg: tuple[str, ...], ecg: tuple[str, ...]):
