@@ -1,6 +1,7 @@
 """Training and prediction in view `night`: all losses at once, unlabelled recordings, scheduled weights, devices."""
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from sleepkd.checkpoints.checkpoint import read_checkpoint
 from sleepkd.checkpoints.trained import TrainedNetwork, load_trained
 from sleepkd.data.data_settings import Source
 from sleepkd.data.nights import open_nights
+from sleepkd.data.pseudo_labels import write_pseudo_labels
 from sleepkd.data.segments import STUDENT, Segments
 from sleepkd.data.store import Store
 from sleepkd.distributed import Processes
@@ -26,7 +28,7 @@ from train_ddp import build_stage
 
 NIGHT = {"data__view": "night", "data__segment_minutes": 5, "train__batch_size": 8}
 META = torch.device("meta")
-ALL_LOSSES = [f"loss.{name}.weight=0.01" for name in LOSSES]
+ALL_LOSSES = [*(f"loss.{name}.weight=0.01" for name in LOSSES), "loss.pseudo.model=drawn"]
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +36,18 @@ def teacher(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """U-Time on EEG, with an output every 10 s."""
     folder, _ = train("eeg_base", tiny(store, tmp_path_factory.mktemp("teacher"), **NIGHT))
     return folder / "best.pt"
+
+
+@pytest.fixture(scope="module")
+def with_pseudo_labels(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the store with pseudo-labels of a model called `drawn`: random probabilities of five classes."""
+    copy = tmp_path_factory.mktemp("pseudo") / "store"
+    shutil.copytree(store, copy)
+    rng = np.random.default_rng(0)
+    for recording in Store(copy).recordings:
+        night = Store(copy).open(recording)
+        write_pseudo_labels("drawn", night, rng.dirichlet(np.ones(5), len(night.hypnogram)))
+    return copy
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +71,9 @@ def whole_nights(trained: TrainedNetwork, store: Path) -> Segments:
 
 
 def test_all_losses_on_one_and_two_processes_and_from_cached_targets(
-    store: Path, teacher: Path, tmp_path: Path
+    with_pseudo_labels: Path, teacher: Path, tmp_path: Path
 ) -> None:
+    store = with_pseudo_labels
     exact = {"train__precision": "fp64", "model__norm": "group", "train__epochs": 2, "stage__teacher": teacher}
     folder, one = train("kd_temp", [*tiny(store, tmp_path / "one", **NIGHT, **exact), *ALL_LOSSES])
     for line in logged(folder) + logged(folder, "validation"):
@@ -85,12 +100,18 @@ def test_every_scored_sleep_epoch_is_predicted_once(store: Path, teacher: Path) 
         np.testing.assert_allclose(night.duration_s, hypnogram.duration_s[inside])
 
 
-def test_an_update_and_a_prediction_use_no_tensor_on_another_device(store: Path, teacher: Path, tmp_path: Path) -> None:
+def test_an_update_and_a_prediction_use_no_tensor_on_another_device(
+    with_pseudo_labels: Path, teacher: Path, tmp_path: Path
+) -> None:
     """torch's meta device, which holds shapes only and refuses tensors of the CPU, stands in for CUDA."""
+    store = with_pseudo_labels
     config = load_config(["kd_temp"], [*tiny(store, tmp_path, **NIGHT, stage__teacher=teacher), *ALL_LOSSES])
     nights = open_nights(config.data.sources, "train")
     stage = build_stage(config, nights[0].rate_hz)
-    segments = Segments(nights, stage.readers, config.data, stage.objective.uses_unlabelled, STUDENT)
+    objective = stage.objective
+    segments = Segments(
+        nights, stage.readers, config.data, objective.uses_unlabelled, STUDENT, pseudo_labels=objective.pseudo_labels
+    )
     stage.to(META, torch.float32)
     stage.learner.train()
     rows = np.arange(4)
