@@ -1,130 +1,148 @@
-"""Train, evaluate and store the network that ships with sleepkd (sleepkd/weights/night).
+"""Train, evaluate and store the network that ships with sleepkd (sleepkd/weights/night) on real nights.
 
-    python -m scripts.weights --store STORE --real REAL
+    sleepkd prepare --dataset sleep_accel --raw sleep_accel --out stores/sleep_accel
+    sleepkd prepare --dataset slpdb_beats --raw slpdb --out stores/slpdb
+    sleepkd prepare --dataset apnea_ecg --raw apnea_ecg --out stores/apnea_ecg
+    sleepkd simulate --out simulated --nights 80 --hours 8 --seed 22 --channels beats
+    sleepkd prepare --dataset simulated_beats --raw simulated --out stores/simulated --split 0.9 0.1 0
+    python -m scripts.weights --labelled stores/sleep_accel stores/slpdb --unlabelled stores/apnea_ecg \\
+        --simulated stores/simulated --jobs 2
 
-STORE holds simulated nights with labels and YASA's pseudo-labels, REAL the twelve recordings of slpdb; the commands
-that make both are in docs/results/labels.md. The student of ECG and heartbeats is trained on STORE; its kappa on the
-test nights of STORE and on REAL (heartbeats alone) goes into the model card. The same command resumes.
+Networks trained on real nights, from scratch or after simulated ones, form ensembles. A student learns from an
+ensemble and from SleepECG on labelled and unlabelled nights. Nested cross-validation by subject evaluates the student.
+Splits and pseudo-labels are written into the stores. The same command resumes.
 """
 
 import argparse
-import json
-import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from examples.demo import run
-from sleepkd.checkpoints.temperature import temperature_path
-from sleepkd.checkpoints.trained import load_trained
-from sleepkd.data.hypnogram import CLASS_NAMES
-from sleepkd.data.splits import read_split
+from scripts.weights_card import evaluate_students, store_network
+from sleepkd.checkpoints.trained import TrainedNetwork, best_or_last, load_trained
 from sleepkd.data.store import Store
-from sleepkd.errors import run_command
-from sleepkd.evaluation.predictions import read_predictions
-from sleepkd.evaluation.scores.metrics import batch_scores
-from sleepkd.evaluation.scores.night_predictions import NightPredictions
-from sleepkd.evaluation.scores.summary import confusions_of
-from sleepkd.files import write_text_atomically
-from sleepkd.prediction.model import SHIPPED, shipped_checkpoint
-from sleepkd.provenance import launch_command
+from sleepkd.errors import UserError, run_command
+from sleepkd.pseudo_label import main as pseudo_label
+from sleepkd.study.ensemble_distillation import EnsembleDistillation, Row, distinct
+from sleepkd.study.jobs import RunGroup, TrainingJob, build_job
+from sleepkd.study.runner import Runner
 
-CLASSES = 4
+CLASSES, FOLDS, FOLD_SEED = 4, 5, 0
+NETWORK = ("model.width=48", "train.precision=fp32", "data.augment.averaged=0.3")
+MEMBER_FILES = ("night_ecg", "beats_2hz")
+TEACHER_MODEL = "sleepecg"
+"""The external model whose pseudo-labels the student learns too."""
+STUDENT = Row(
+    ("night_pseudo", "beats_2hz"),
+    (
+        *NETWORK,
+        "model.repeats=2",
+        "loss.ce.weight=0.3",
+        "loss.ce.class_weights=none",
+        "loss.pseudo.weight=0.7",
+        f"loss.pseudo.model={{ENSEMBLE: 1, {TEACHER_MODEL}: 0.3}}",
+    ),
+    updates=600,
+    unlabelled=True,
+)
+MEMBER_UPDATES, SIMULATED_UPDATES = 550, 700
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Train, evaluate, and write the weights and their model card."""
+    """Train the networks that are missing, evaluate the students, and store the network and its model card."""
     args = _parse(arguments)
-    settings = (
-        f"runs_root={args.out}", f"data.store={args.store}", f"stage.name={SHIPPED}", "stage.teacher=yasa",
-        "distill.cache_teacher=true", f"train.epochs={args.epochs}", "model.width=64", f"data.classes={CLASSES}",
+    simulated = simulated_job(args.simulated, args.out)
+    plan = EnsembleDistillation(
+        [Store(store) for store in args.labelled], [Store(store) for store in args.unlabelled], members(simulated),
+        STUDENT, CLASSES, FOLDS, FOLD_SEED, args.out,
     )  # fmt: skip
-    run(launch_command("train_ddp.py", 1, ("--config", "night_kd.yaml", "--set", *settings)))
-    checkpoint = args.out / f"{CLASSES}class" / SHIPPED / "best.pt"
-    simulated = evaluate(checkpoint, args.out / "on_test", "--store", args.store, "--calibrate")
-    real = evaluate(checkpoint, args.out / "on_real", "--store", args.real, "--split", "all", "--inputs", "beats")
-    nights = len(read_split(Store(args.store), "default").parts["train"])
-    write_weights(checkpoint, nights, simulated, real)
+    plan.write_splits()
+    excluded_sets = plan.excluded_sets(nested=True)
+    runner = Runner(args.out, 1, args.jobs)
+
+    train(runner, [simulated])
+    teachers = {excluded: [plan.teachers(excluded, seed) for seed in args.teacher_seeds] for excluded in excluded_sets}
+    train(
+        runner, [job for of_seeds in teachers.values() for folds in of_seeds for jobs in folds.values() for job in jobs]
+    )
+    for store in (*args.labelled, *args.unlabelled):
+        pseudo_label([str(store), "--model", TEACHER_MODEL])
+    for excluded, of_seeds in teachers.items():
+        networks = {fold: load([job for folds in of_seeds for job in folds[fold]]) for fold in of_seeds[0]}
+        plan.write_ensemble_labels(excluded, networks, args.teacher_seeds)
+    students = {
+        (excluded, seed): plan.student_job(excluded, seed, args.teacher_seeds)
+        for seed in args.seeds
+        for excluded in excluded_sets
+        if excluded or seed == args.seeds[0]
+    }
+    train(runner, list(students.values()))
+
+    by_fold = {key: load([job])[0] for key, job in students.items()}
+    results = evaluate_students(plan, by_fold, args.seeds)
+    shipped = best_or_last(students[(), args.seeds[0]].config.run_directory)
+    store_network(plan, shipped, results, args.seeds, "python -m scripts.weights " + " ".join(sys.argv[1:]))
     return 0
 
 
-def evaluate(checkpoint: Path, out: Path, *arguments: object) -> list[NightPredictions]:
-    """Run evaluate.py on a checkpoint; returns the predictions that it wrote."""
-    run(launch_command("evaluate.py", 1, ("--checkpoint", checkpoint, "--out", out, "--only-scores", *arguments)))
-    return read_predictions(out / "predictions")[0]
+def simulated_job(store: Path, out: Path) -> TrainingJob:
+    """The training run on simulated nights, half of their segments as an averaged heart rate."""
+    group = RunGroup(CLASSES, 0, "simulated")
+    segments = sum(round(Store(store).info(name).seconds / 7200) for name in Store(store).recordings)
+    epochs = max(1, round(SIMULATED_UPDATES * 8 / segments))
+    overrides = [
+        *NETWORK, "model.repeats=1", "stage.name=simulated", f"runs_root={group.runs_root(out)}", f"data.store={store}",
+        f"data.classes={CLASSES}", "data.augment.averaged=0.5", "train.validate_every=0", f"train.epochs={epochs}",
+    ]  # fmt: skip
+    return build_job("simulated", group, MEMBER_FILES, overrides)
 
 
-def write_weights(
-    checkpoint: Path, training_nights: int, simulated: list[NightPredictions], real: list[NightPredictions]
-) -> None:
-    """Copy a checkpoint and its temperature to sleepkd/weights, and write its model card (JSON and Markdown)."""
-    path = shipped_checkpoint()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(checkpoint, path)
-    if temperature_path(checkpoint).is_file():
-        shutil.copyfile(temperature_path(checkpoint), temperature_path(path))
-    kappas = kappa_by_night(real)
-    card = {
-        "trained_on": f"Trained on {training_nights} simulated nights, with their labels and YASA's pseudo-labels "
-        "of their EEG.",
-        "real_recordings": f"On {len(kappas)} real recordings, none used in training (heartbeats alone, most subjects "
-        f"with sleep apnea): kappa {kappas.mean():.2f} per recording, from {kappas.min():.2f} to {kappas.max():.2f}, "
-        f"in {CLASSES} classes.",
-        "classes": CLASS_NAMES[CLASSES],
-        "kappa_by_night": {
-            name: dict(zip((x.recording for x in nights), kappa_by_night(nights).round(4).tolist(), strict=True))
-            for name, nights in (("simulated", simulated), ("real", real))
-        },
-        "made_by": "python -m " + " ".join(["scripts.weights", *sys.argv[1:]]),
+def members(simulated: TrainingJob) -> dict[str, Row]:
+    """The networks of an ensemble: one from scratch, one that starts from the simulated nights."""
+    started = simulated.config.run_directory / "last.pt"
+    common = (*NETWORK, "model.repeats=1")
+    return {
+        "scratch": Row(MEMBER_FILES, common, MEMBER_UPDATES),
+        "pretrained": Row(MEMBER_FILES, (*common, f"stage.start_from={started}"), MEMBER_UPDATES),
     }
-    write_text_atomically(path.with_name("card.json"), json.dumps(card, indent=1) + "\n")
-    write_text_atomically(path.with_name("card.md"), card_page(path, card))
-    print(f"{path}: {card['real_recordings']}")
 
 
-def kappa_by_night(nights: list[NightPredictions]) -> np.ndarray:
-    """Kappa (nights,) of each night."""
-    return batch_scores(confusions_of(nights, CLASSES))["kappa"]
+def train(runner: Runner, jobs: list[TrainingJob]) -> None:
+    """Train the jobs that are not finished, those of a group one after the other. Raises UserError if one fails."""
+    groups: dict[RunGroup, list[TrainingJob]] = {}
+    for job in distinct(jobs):
+        groups.setdefault(job.group, []).append(job)
+    runner.each(list(groups), lambda group: runner.train(groups[group]))
+    if failures := runner.report_failures():
+        raise UserError(failures[0])
 
 
-def card_page(path: Path, card: dict[str, Any]) -> str:
-    """The model card in Markdown."""
-    trained = load_trained(path)
-    parameters = sum(x.numel() for x in trained.network.parameters())
-    parts = [
-        f"# {SHIPPED}",
-        f"{parameters:,} parameters, {path.stat().st_size / 1e6:.2f} MB; sleep stages {', '.join(card['classes'])}, "
-        f"every 30 s, from {' or '.join(trained.inputs)}. Not a medical device.",
-        f"{card['trained_on']} {card['real_recordings']}",
-        "Neither trained nor tested on children, pacemakers, atrial fibrillation, naps, or the heart rate of a watch. "
-        "The simulated subjects are adults, with heart rates by sleep stage as measured on real nights "
-        "(docs/simulation.md).",
-        f"Made by `{card['made_by']}`.",
-    ]
-    for name, kappas in card["kappa_by_night"].items():
-        values = np.array(list(kappas.values()))
-        parts.append(
-            f"Kappa per night on {len(values)} {name} nights: mean {values.mean():.3f}, from {values.min():.3f} to "
-            f"{values.max():.3f}."
-        )
-    return "\n\n".join(parts) + "\n"
+def load(jobs: list[TrainingJob]) -> list[TrainedNetwork]:
+    """The trained networks of these jobs."""
+    return [load_trained(best_or_last(job.config.run_directory)) for job in jobs]
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m scripts.weights", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--store", required=True, metavar="FOLDER", help="store of simulated nights, pseudo-labelled")
-    parser.add_argument("--real", required=True, metavar="FOLDER", help="store of the twelve real recordings")
-    parser.add_argument("--epochs", type=int, default=10, metavar="N", help="training epochs; default: 10")
+    parser.add_argument(
+        "--labelled", required=True, nargs="+", type=Path, metavar="FOLDER", help="stores of labelled nights"
+    )
+    parser.add_argument(
+        "--unlabelled", required=True, nargs="+", type=Path, metavar="FOLDER", help="stores of unlabelled nights"
+    )
+    parser.add_argument("--simulated", required=True, type=Path, metavar="FOLDER", help="store of simulated heartbeats")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="of students; 0 1 2")
+    parser.add_argument(
+        "--teacher-seeds", type=int, nargs="+", default=[0], metavar="N", help="of ensembles; default: 0"
+    )
+    parser.add_argument("--jobs", type=int, default=1, metavar="RUNS", help="training runs side by side; default: 1")
     parser.add_argument(
         "--out",
         type=Path,
         default=Path("runs/weights"),
         metavar="FOLDER",
-        help="runs and results; default: runs/weights",
+        help="training runs and results; default: runs/weights",
     )
     return parser.parse_args(arguments)
 

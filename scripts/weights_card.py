@@ -1,0 +1,181 @@
+"""Scores of cross-validated students by cohort and cadence, and the network that ships with its model card."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sleepkd.checkpoints.calibrated import Calibration, calibrated_weights, fit_calibration
+from sleepkd.checkpoints.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
+from sleepkd.checkpoints.trained import TrainedNetwork, load_trained
+from sleepkd.data.averaged_rate import RateDevice, averaged_beats
+from sleepkd.data.beats import median_interval
+from sleepkd.data.heart_rate_input import beats_cadence
+from sleepkd.data.hypnogram import CLASS_NAMES, UNSCORED, merged_classes
+from sleepkd.data.pseudo_labels import merge_probabilities
+from sleepkd.data.recording_info import BeatsInfo
+from sleepkd.data.store import Night
+from sleepkd.evaluation.scores.night_predictions import NightPredictions
+from sleepkd.evaluation.scores.night_scores import night_scores
+from sleepkd.prediction.card import AVERAGED, HEARTBEATS, CardScore, ModelCard, TrainingNights, write_card
+from sleepkd.prediction.model import SHIPPED, shipped_checkpoint
+from sleepkd.study.ensemble_distillation import (
+    EnsembleDistillation,
+    Excluded,
+    calibrated,
+    logits_of,
+    network_predictions,
+)
+
+AVERAGES_S = (15.0, 30.0, 60.0)
+"""Windows and cadences of the averaged heart rates that students are evaluated on, besides the nights as recorded."""
+SLEEP_ACCEL = (
+    "O. Walch, Y. Huang, D. Forger, C. Goldstein: Sleep stage prediction with raw acceleration and "
+    "photoplethysmography heart rate data derived from a consumer wearable device. Sleep 2019; PhysioNet sleep-accel "
+    "1.0.0, doi 10.13026/hmhs-py35"
+)
+SLPDB = (
+    "Y. Ichimaru, G. B. Moody: Development of the polysomnographic database on CD-ROM. Psychiatry Clin Neurosci 1999; "
+    "53:175; PhysioNet slpdb 1.0.0"
+)
+APNEA_ECG = (
+    "T. Penzel, G. B. Moody, R. G. Mark, A. L. Goldberger, J. H. Peter: The Apnea-ECG Database. Computers in "
+    "Cardiology 2000; PhysioNet apnea-ecg 1.0.0, doi 10.13026/C23W2R"
+)
+SOURCES = {
+    "sleep_accel": ("ODC-By 1.0", SLEEP_ACCEL),
+    "slpdb_beats": ("ODC-By 1.0", SLPDB),
+    "apnea_ecg": ("ODC-By 1.0", APNEA_ECG),
+}
+"""Licence and attribution by cohort."""
+NOT_FOR = (
+    "Diagnosis or treatment: it is not a medical device.",
+    "Children and infants: no training night is of one.",
+    "People with a pacemaker, atrial fibrillation or another arrhythmia: no training night is of one.",
+    "Naps and days: all training nights are nights.",
+    "Counting the deep sleep of people with severe sleep apnea: the twelve nights of slpdb hold hardly any.",
+)
+
+
+@dataclass(frozen=True)
+class StudentResults:
+    """The nights that students never saw, by the averaging of their input in s (None: as recorded), of all seeds.
+
+    calibration: for the network that ships, fitted on all of them as recorded.
+    """
+
+    nights: Mapping[float | None, Sequence[NightPredictions]]
+    cadences: Mapping[str, float]
+    calibration: Calibration
+
+
+def evaluate_students(
+    plan: EnsembleDistillation, students: Mapping[tuple[Excluded, int], TrainedNetwork], seeds: Sequence[int]
+) -> StudentResults:
+    """Predict every labelled night by the student that excludes it, calibrated on the nights of the other folds."""
+    raw: dict[tuple[int, int, float | None], list[NightPredictions]] = {}
+    cadences: dict[str, float] = {}
+    for fold in range(plan.folds):
+        nights = plan.test_nights((fold,))
+        cadences |= {night.cohort: beats_cadence(night.beats()) for night in nights}
+        for average in (None, *AVERAGES_S):
+            given = [night if average is None else averaged_night(night, average) for night in nights]
+            for seed in seeds:
+                raw[fold, seed, average] = network_predictions(students[(fold,), seed], given)
+    found: dict[float | None, list[NightPredictions]] = {average: [] for average in (None, *AVERAGES_S)}
+    for (fold, seed, average), nights_of_fold in raw.items():
+        others = [night for key, some in raw.items() if key[0] != fold and key[1:] == (seed, None) for night in some]
+        calibration = calibration_of(others)
+        found[average] += [calibrated(night, calibration) for night in nights_of_fold]
+    everything = [night for key, some in raw.items() if key[2] is None for night in some]
+    return StudentResults(found, cadences, calibration_of(everything))
+
+
+def calibration_of(nights: Sequence[NightPredictions]) -> Calibration:
+    """The calibration fitted on these nights."""
+    return fit_calibration([logits_of(night) for night in nights], [night.labels for night in nights])
+
+
+def averaged_night(night: Night, seconds: float) -> Night:
+    """A night whose heartbeats are read as a heart rate averaged over so many seconds, as often, in whole numbers."""
+    beats = averaged_beats(np.asarray(night.beats()), RateDevice(seconds, seconds))
+    info = BeatsInfo(f"averaged over {seconds:g} s", len(beats), median_interval(beats))
+    return replace(night, info=replace(night.info, beats=info), _maps={"beats.npy": beats})
+
+
+def merged(night: NightPredictions, classes: int) -> NightPredictions:
+    """A night in fewer classes: probabilities of merged stages are summed."""
+    among = np.array([*merged_classes(night.n_classes, classes), UNSCORED], dtype=np.int8)  # -1 reaches the last
+    return replace(night, labels=among[night.labels], probabilities=merge_probabilities(night.probabilities, classes))
+
+
+def scores_of(results: StudentResults, seeds: Sequence[int]) -> tuple[list[CardScore], dict[str, Any]]:
+    """The scores of the card, and the calibration by cohort."""
+    scores, calibration = [], {}
+    method = f"nested cross-validation by subject, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
+    for average, nights in results.nights.items():
+        for cohort in sorted({night.cohort for night in nights}):
+            of_cohort = [night for night in nights if night.cohort == cohort]
+            cadence = average or results.cadences[cohort] or None
+            for classes in (4, 3):
+                found = night_scores([merged(night, classes) for night in of_cohort], CLASS_NAMES[classes])
+                kappa, count = found["kappa"], len({night.recording for night in of_cohort})
+                scores.append(
+                    CardScore(
+                        cohort, AVERAGED if cadence else HEARTBEATS, classes, count, round(kappa["value"], 4), cadence,
+                        round(kappa["low"], 4), round(kappa["high"], 4), method,
+                    )
+                )  # fmt: skip
+                if average is None and classes == 4:
+                    calibration[cohort] = _calibration(found)
+    return scores, calibration
+
+
+def _calibration(found: Mapping[str, Any]) -> dict[str, Any]:
+    latency = found["rem_latency_error_min"]
+    return {
+        "expected calibration error by night": round(found["ece_by_night"]["value"], 4),
+        "of perfectly calibrated nights": round(found["ece_by_night"]["floor"], 4),
+        "pooled": round(found["ece_pooled"]["value"], 4),
+        "share predicted less share scored": {
+            name: round(share["value"], 3) for name, share in found["stage_share_difference"].items()
+        },
+        "REM latency error, median, min": round(latency["median"]["value"], 1),
+    }
+
+
+def store_network(
+    plan: EnsembleDistillation, checkpoint: Path, results: StudentResults, seeds: Sequence[int], made_by: str
+) -> None:
+    """Write the calibrated network to sleepkd/weights, and its model card (JSON and Markdown)."""
+    path = shipped_checkpoint()
+    trained = read_checkpoint(checkpoint)
+    config = {**trained.config, "stage": {**trained.config["stage"], "name": SHIPPED}}
+    weights = calibrated_weights(trained.model, results.calibration)
+    shipped = Checkpoint(config, trained.inputs, weights, trained.position, trained_on=trained.trained_on)
+    save_checkpoint(path, shipped)
+    scores, calibration = scores_of(results, seeds)
+    labelled = {store.path.name: len(store.recordings) for store in plan.labelled}
+    unlabelled = {store.path.name: len(store.recordings) for store in plan.unlabelled}
+    card = ModelCard(
+        network=SHIPPED,
+        classes=CLASS_NAMES[plan.classes],
+        parameters=sum(x.numel() for x in load_trained(path).network.parameters()),
+        inputs=("heartbeats", "averaged heart rate", "ECG (by its heartbeats)"),
+        trained_on=f"Trained on {sum(labelled.values())} real nights with labels and {sum(unlabelled.values())} "
+        "without, distilled from an ensemble of networks and from SleepECG.",
+        training_nights=tuple(
+            TrainingNights(cohort, count, role, *SOURCES.get(cohort, ("", "")))
+            for role, counts in (("labels", labelled), ("pseudo-labels", unlabelled))
+            for cohort, count in counts.items()
+        ),
+        not_for=NOT_FOR,
+        scores=tuple(scores),
+        calibration=calibration,
+        made_by=made_by,
+    )
+    write_card(card, path.parent)
+    for score in scores:
+        print(f"{score.cohort}, {score.input_text}: kappa {score.text}")
