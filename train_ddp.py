@@ -20,6 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sleepkd.checkpoints.checkpoint import Position, load_weights
+from sleepkd.checkpoints.run_config import load_run_config
 from sleepkd.checkpoints.trained import load_start, network_checkpoint
 from sleepkd.config import require, to_dict
 from sleepkd.data.batches import check_shares, draw_epoch, each_once, load_batches, share
@@ -37,13 +38,13 @@ from sleepkd.losses.objective import Objective
 from sleepkd.models import build_network
 from sleepkd.models.taps import Taps, freeze_untapped
 from sleepkd.precision import autocast, for_device, signal_dtype
-from sleepkd.settings import Config, TrainConfig, load_config
+from sleepkd.settings import Config, TrainConfig
 from sleepkd.teachers import build_teacher
 from sleepkd.training.learner import Learner
 from sleepkd.training.log import TrainingLog
 from sleepkd.training.run_directory import RunDirectory, resumable
 from sleepkd.training.schedule import is_finished, learning_rate, record_validation
-from sleepkd.training.stage import Stage, describe_stage
+from sleepkd.training.stage import Stage, describe_stage, without_empty_validation
 from sleepkd.training.state import TrainingState, seed_process
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
@@ -58,7 +59,7 @@ def main() -> int:
         "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="settings to override"
     )
     args = parser.parse_args()
-    config = load_config(args.config, args.set)
+    config = load_run_config(args.config, args.set)
     processes = Processes(config.train.device, config.train.timeout_minutes)
     with processes.group():
         return train(config, processes)
@@ -66,7 +67,7 @@ def main() -> int:
 
 def train(config: Config, processes: Processes) -> int:
     """Train one stage to its end, or until SIGTERM; returns the exit code. Raises UserError before it writes a file."""
-    config = for_device(config, processes.device)
+    config = without_empty_validation(for_device(config, processes.device), processes)
     settings, dtype = config.train, signal_dtype(config)
     resumed = resumable(config)  # the last.pt of this run, or None
 

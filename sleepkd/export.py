@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from sleepkd.checkpoints.shipped import SHIPPED
 from sleepkd.checkpoints.trained import TrainedNetwork
 from sleepkd.data.data_settings import Source
 from sleepkd.data.hypnogram import CLASS_NAMES, UNSCORED
@@ -31,7 +32,7 @@ from sleepkd.errors import UserError, run_command
 from sleepkd.evaluation.scores.metrics import batch_scores, confusion_matrix
 from sleepkd.extras import require_extra
 from sleepkd.files import write_text_atomically
-from sleepkd.prediction.model import SHIPPED, Model, load_model
+from sleepkd.prediction.model import Model, load_model
 from sleepkd.provenance import code_version
 
 CALIBRATION_NIGHTS = 8

@@ -26,6 +26,8 @@ RENAMED_KEYS = {
 """Keys of earlier versions, by dotted path. YAML files, --set and checkpoints may still use them."""
 RENAMED_VALUES = {"loss.at.normalisation": {"window": "sample"}, "distill.ensemble": {"alike": "equal"}}
 """Values of earlier versions, by the key's current dotted path."""
+SHIPPED_NAME = "shipped"
+"""What `stage.start_from` and `stage.teacher` call the network that ships with sleepkd."""
 
 
 def teacher_names(value: Any, key: str) -> str | tuple[str, ...]:
@@ -64,10 +66,13 @@ class StageConfig:
     name: of the stage and its run directory.
     inputs: signals that the student sees, each with its settings; {} takes the defaults of `data`, false removes a
     signal that an earlier config names.
-    teacher: an earlier stage of the same `runs_root`, a checkpoint (….pt), a list of these (an ensemble), or a name of
-    `teachers.TEACHERS`.
-    start_from: a stage or checkpoint whose weights the student starts from, or one per module, for example
+    teacher: an earlier stage of the same `runs_root`, a checkpoint (….pt), shipped (the network that ships with
+    sleepkd), a list of these (an ensemble), or a name of `teachers.TEACHERS`. A teacher that the student starts from
+    reads the student's inputs.
+    start_from: a stage, a checkpoint or shipped, whose weights the student starts from, or one per module, for example
     {encoders.ecg: night_ecg}. A module with another path there follows a colon: {encoders.ecg.bottom: ecg_base:bottom}.
+    With a checkpoint or shipped, `model`, `data.classes`, `data.view` and `stage.inputs` are those of the checkpoint
+    unless they are set; inputs that the training nights do not hold are left out.
     """
 
     name: str = ""
@@ -261,9 +266,20 @@ def _each_once(paths: Iterable[str]) -> tuple[str, ...]:
 def load_config(files: list[str], overrides: list[str]) -> Config:
     """Merge YAML files left to right, then `a.b=value` overrides, over the defaults.
 
+    `checkpoints.run_config.load_run_config` also takes settings from a checkpoint that the run starts from.
     Raises UserError naming the file or key: no such file, unknown key, wrong type, impossible value.
     """
-    config = from_dict(Config, merged(files, overrides, RENAMED_KEYS, RENAMED_VALUES))
+    return checked_config(merged_settings(files, overrides))
+
+
+def merged_settings(files: list[str], overrides: list[str]) -> dict[str, Any]:
+    """The settings that YAML files and overrides set, with current keys. Raises UserError naming the file or key."""
+    return merged(files, overrides, RENAMED_KEYS, RENAMED_VALUES)
+
+
+def checked_config(values: dict[str, Any]) -> Config:
+    """The config of these settings, over the defaults. Raises UserError naming a wrong key or an impossible value."""
+    config = from_dict(Config, values)
     check(config)
     return config
 
@@ -279,6 +295,7 @@ def check(config: Config) -> None:
     require(bool(stage.name), "stage.name", "is missing: give a stage's config, for example --config feat_temp.yaml")
     is_folder = stage.name.strip(".") and not set("/\\") & set(stage.name)
     require(bool(is_folder), "stage.name", f"{stage.name!r} cannot name a folder of runs_root")
+    require(stage.name != SHIPPED_NAME, "stage.name", f"{SHIPPED_NAME} is the network that ships; choose another name")
     require(
         bool(stage.inputs), "stage.inputs", "is missing: name the signals that the student sees, for example {ecg: {}}"
     )

@@ -49,6 +49,8 @@ def check_training(words: list[str]) -> None:
     created = {"mine.yaml", "direction.yaml", "night_thorax.yaml", "…"}  # the page tells the reader to write them
     files = [name for name in args.config if name != "mine.yaml" or len(args.config) == 1]
     overrides = [setting for setting in args.set if setting != "…"]
+    if "adapt.yaml" in files:  # its inputs and model are those of the checkpoint that it starts from
+        overrides += ["stage.inputs={beats: {}}", "model.name=night", "data.view=night"]
     in_a_loop = any("$" in word for word in words)  # of the shell, over stages
     if not created.intersection(files) and not in_a_loop:
         for name in files:

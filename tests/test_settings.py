@@ -29,6 +29,7 @@ NIGHT_STAGES = {
     "night_eeg": ({"eeg"}, "", "", {"ce": 1}),
     "night_ecg": ({"ecg", "beats"}, "", "", {"ce": 1}),
     "night_kd": ({"ecg", "beats"}, "night_eeg", "", {"ce": 0.5, "kd": 0.5}),
+    "night_pseudo": ({"ecg", "beats"}, "", "", {"ce": 0.5, "pseudo": 0.5}),
     "night_at": ({"ecg", "beats"}, "night_eeg", "", {"at": 1, "hint": 1}),
     "night_feat": ({"ecg", "beats"}, "night_eeg", "night_at", {"ce": 0.5, "kd": 0.5}),
 }
@@ -64,7 +65,7 @@ def test_defaults_are_the_published_ones():
 
 def test_every_yaml_in_configs_is_a_stage_or_an_overlay_of_one():
     files = {path.stem: path for path in CONFIGS.glob("*.yaml")}
-    of_nights = {"beats", "beats_2hz", "demo_night", *NIGHT_STAGES}
+    of_nights = {"adapt", "beats", "beats_2hz", "demo_night", *NIGHT_STAGES}
     of_sleep_epochs = {"as_released", "demo", *STAGES}
     assert set(files) == of_nights | of_sleep_epochs
     for name, path in files.items():

@@ -1,19 +1,21 @@
 """Load a trained network from a checkpoint, with the settings and the recordings that it was trained on."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from sleepkd.checkpoints.checkpoint import Checkpoint, Position, load_weights, read_checkpoint
+from sleepkd.checkpoints.shipped import shipped_checkpoint
 from sleepkd.config import to_dict
 from sleepkd.data.inputs import InputSpec
 from sleepkd.data.stage_inputs import describe_inputs, input_spec, resolve
 from sleepkd.errors import UserError
 from sleepkd.models import build_network
-from sleepkd.settings import Config, config_of
+from sleepkd.models.night_network import NightNetwork
+from sleepkd.settings import SHIPPED_NAME, Config, config_of
 
 NETWORK = "network"
 """The reader name of a single network in `Segments.readers`."""
@@ -72,14 +74,15 @@ def load_trained(path: Path) -> TrainedNetwork:
 def load_start(config: Config, network: nn.Module) -> None:
     """Copy the weights that `stage.start_from` names into a network or its modules; does nothing if it names none.
 
-    Raises UserError: no such stage or module, other classes (for a whole network), another shape.
+    A whole network that may lack inputs starts a network of some of them. Raises UserError: no such stage or module,
+    other classes (for a whole network), another shape.
     """
     for module_path, (stage, source_module) in config.stage.start_modules.items():
         path = checkpoint_of(config, stage, "stage.start_from")
         start = read_checkpoint(path)
         if not module_path:
             _check_classes(config, config_of(start.config), path)
-            load_weights(network, start.model, path)
+            load_weights(network, _weights_without(start, config.stage.inputs, path), path)
             continue
         try:
             module = network.get_submodule(module_path)
@@ -92,6 +95,18 @@ def load_start(config: Config, network: nn.Module) -> None:
         load_weights(module, weights, path)
 
 
+def _weights_without(start: Checkpoint, inputs: Collection[str], path: Path) -> dict[str, Tensor]:
+    """The weights of a checkpoint's network, restricted to some inputs if it is a network that may lack the others."""
+    dropped = [name for name in start.inputs if name not in inputs]
+    if not dropped or len(dropped) == len(start.inputs):
+        return start.model
+    whole = load_trained(path).network
+    if not isinstance(whole, NightNetwork):
+        return start.model
+    whole.drop_inputs(dropped)
+    return whole.state_dict()
+
+
 def load_teacher(config: Config, name: str) -> TrainedNetwork:
     """The trained network that `stage.teacher` names. Raises UserError: not there, more classes, another view."""
     teacher = load_trained(checkpoint_of(config, name, "stage.teacher"))
@@ -102,6 +117,17 @@ def load_teacher(config: Config, name: str) -> TrainedNetwork:
             f"{teacher.path}: was trained with data.view {teacher.config.data.view}, this run has {config.data.view}; "
             "teacher and student need the same view"
         )
+    return reading_as_student(teacher, config)
+
+
+def reading_as_student(teacher: TrainedNetwork, config: Config) -> TrainedNetwork:
+    """A teacher that the student of a config started from reads the student's inputs; any other reads its own.
+
+    The student may have left out an input of the teacher that its recordings do not hold.
+    """
+    start, _ = config.stage.start_modules.get("", ("", ""))
+    if start and checkpoint_of(config, start, "stage.start_from").resolve() == teacher.path.resolve():
+        return teacher.with_inputs([name for name in teacher.inputs if name in config.stage.inputs])
     return teacher
 
 
@@ -121,8 +147,13 @@ def untrained(config: Config, rate_hz: float) -> Checkpoint:
 
 
 def checkpoint_of(config: Config, name: str, key: str) -> Path:
-    """The path of a checkpoint. name: a path (….pt) or an earlier stage. Raises UserError where it does not exist."""
-    if name.endswith(".pt"):
+    """The path of a checkpoint. name: a path (….pt), "shipped", or an earlier stage.
+
+    Raises UserError where it does not exist.
+    """
+    if name == SHIPPED_NAME:
+        path, advice = shipped_checkpoint(), "install sleepkd again"
+    elif not is_stage(name):
         path, advice = Path(name), "check the path"
     else:
         path = best_or_last(config.stage_directory(name))
@@ -130,6 +161,11 @@ def checkpoint_of(config: Config, name: str, key: str) -> Path:
     if not path.is_file():
         raise UserError(f"{key}: no checkpoint at {path}; {advice}")
     return path
+
+
+def is_stage(name: str) -> bool:
+    """Whether a name in `stage.start_from` or `stage.teacher` is a stage of the same `runs_root`, not a checkpoint."""
+    return name != SHIPPED_NAME and not name.endswith(".pt")
 
 
 def best_or_last(folder: Path) -> Path:

@@ -45,6 +45,11 @@ def open_nights(sources: Sequence[Source], part: str) -> tuple[Night, ...]:
     return tuple(nights.values())
 
 
+def lists_labelled(sources: Sequence[Source], part: str) -> bool:
+    """Whether the split of any source that is read with its labels lists a recording in a part."""
+    return any(read_split(Store(source.store), source.split).parts[part] for source in sources if source.labels)
+
+
 def _check_disjoint(
     store: Store,
     parts: dict[str, tuple[str, ...]],

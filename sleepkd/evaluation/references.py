@@ -4,7 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sleepkd.checkpoints.checkpoint import read_checkpoint
-from sleepkd.checkpoints.trained import TrainedNetwork, best_or_last, checkpoint_of, load_trained
+from sleepkd.checkpoints.trained import (
+    TrainedNetwork,
+    best_or_last,
+    checkpoint_of,
+    load_trained,
+    reading_as_student,
+)
 from sleepkd.errors import UserError
 from sleepkd.evaluation.runs import EvaluatedRun, check_same_classes
 from sleepkd.settings import Config, config_of
@@ -41,6 +47,7 @@ def references_of(
             if view != needed:
                 raise UserError(f"--{part}: {network.path} has data.view {view}, {run.trained.path} has {needed}")
         if "teacher" in networks:
+            networks["teacher"] = reading_as_student(networks["teacher"], run.trained.config)
             check_same_classes([run.trained, *networks.values()])
             found[run] = networks
     return found

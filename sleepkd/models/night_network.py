@@ -1,7 +1,7 @@
 """The night network: an encoder per input to 10-s tokens, their fusion, then dilated convolutions along the night."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -210,6 +210,23 @@ class NightNetwork(nn.Module):
         )
         self.classify = nn.Sequential(ChannelNorm(settings.width), nn.GELU(), nn.Conv1d(settings.width, classes, 1))
         self.bottleneck = f"context.{len(self.context) - 1}"
+
+    @torch.no_grad()
+    def drop_inputs(self, names: Collection[str]) -> None:
+        """Remove encoders, in place: the logits are those of the network before without these inputs.
+
+        The learnt tokens of the removed inputs, which are added to every position, become part of another encoder.
+        Raises ValueError where none is left.
+        """
+        kept = next((name for name in self.encoders if name not in names), None)
+        if kept is None:
+            raise ValueError("no input is left")
+        for name in names:
+            absent = self.fuse.absent.pop(name)
+            last = [layer for layer in self.encoders[kept].modules() if isinstance(layer, nn.Conv1d)][-1]
+            last.bias += absent[:, 0]
+            self.fuse.absent[kept] += absent
+            del self.encoders[name], self.samples[name]
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
         """Logits (B, tokens, classes) of the inputs present."""

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from sleepkd.checkpoints.shipped import SHIPPED as SHIPPED  # scripts find it here
+from sleepkd.checkpoints.shipped import find_shipped, shipped_networks
+from sleepkd.checkpoints.shipped import shipped_checkpoint as shipped_checkpoint
 from sleepkd.checkpoints.temperature import read_temperature, temperature_path
 from sleepkd.checkpoints.trained import TrainedNetwork, load_trained
 from sleepkd.cohorts.recording import Recording
@@ -20,9 +23,6 @@ from sleepkd.prediction.judged import GivenInput, JudgedInput, given_input, judg
 from sleepkd.prediction.recorded import opened_night, recording_of_beats, recording_of_signal, signal_to_read
 from sleepkd.prediction.staged import StagedNight, stage_night
 
-WEIGHTS = Path(__file__).parents[1] / "weights"
-SHIPPED = "night"
-"""The name of the network that ships with sleepkd, the default of several."""
 NOT_MEDICAL = "Not a medical device."
 UNKNOWN = "Its performance on real recordings is unknown."
 
@@ -104,23 +104,12 @@ def load_model(checkpoint: str | Path | None = None) -> Model:
     return _load(checkpoint)
 
 
-def shipped_networks() -> list[str]:
-    """The names of the networks that ship with sleepkd, the default first."""
-    names = {path.parent.name for path in WEIGHTS.glob(f"*/{CARD_FILE}")} - {SHIPPED}
-    return [SHIPPED, *sorted(names)]
-
-
 def _load(checkpoint: str | Path) -> Model:
     path = Path(checkpoint)
-    if str(path) in shipped_networks() and not path.is_file():
-        path = shipped_checkpoint(str(path))
+    if not path.is_file():
+        path = find_shipped(str(path)) or path
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint")
     trained = load_trained(path)
     temperature = read_temperature(path) if temperature_path(path).is_file() else 1.0
     return Model(trained, temperature, read_card(path.with_name(CARD_FILE)))
-
-
-def shipped_checkpoint(name: str = SHIPPED) -> Path:
-    """The path of a network that ships with sleepkd."""
-    return WEIGHTS / name / f"{name}.pt"

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from sleepkd.settings import Config, load_config
+from sleepkd.checkpoints.run_config import load_run_config
+from sleepkd.checkpoints.trained import is_stage
+from sleepkd.settings import Config
 from sleepkd.teachers import check_teacher, earlier_stages
 
 
@@ -55,9 +57,9 @@ class TrainingJob:
 
 def build_job(row: str, group: RunGroup, files: Sequence[str], overrides: Sequence[str]) -> TrainingJob:
     """The job of a row with these configs and overrides. Raises UserError for impossible settings."""
-    config = load_config(list(files), list(overrides))
+    config = load_run_config(list(files), list(overrides))
     check_teacher(config)
-    needs = tuple(earlier for earlier in earlier_stages(config) if not earlier.endswith(".pt"))
+    needs = tuple(earlier for earlier in earlier_stages(config) if is_stage(earlier))
     return TrainingJob(row, group, config, ("--config", *files, "--set", *overrides), needs)
 
 

@@ -1,7 +1,7 @@
 """A training stage: the student, its teacher, and the losses, as `train_ddp.build_stage` puts them together."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from torch import nn
 from sleepkd.checkpoints.checkpoint import read_checkpoint
 from sleepkd.checkpoints.trained import checkpoint_of
 from sleepkd.data.inputs import InputSpec
+from sleepkd.data.nights import lists_labelled
 from sleepkd.data.segments import STUDENT, Segments
 from sleepkd.data.stage_inputs import describe_inputs
 from sleepkd.data.store import Night
@@ -70,6 +71,16 @@ class Stage:
         for start in starts:
             found |= read_checkpoint(start).trained_on or {}
         return found | (self.teacher.trained_on if self.teacher else {})
+
+
+def without_empty_validation(config: Config, processes: Processes) -> Config:
+    """A config that validates only if a split lists a validation night; prints a line where none does."""
+    if not config.train.validate_every or lists_labelled(config.data.sources, "validation"):
+        return config
+    if processes.is_first:
+        splits = " and ".join(f"{source.split} of {source.store}" for source in config.data.sources)
+        print(f"no validation: split {splits} lists no validation night; last.pt will be the result", flush=True)
+    return replace(config, train=replace(config.train, validate_every=0))
 
 
 def describe_stage(

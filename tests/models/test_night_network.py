@@ -77,6 +77,21 @@ def test_a_missing_input_equals_a_zero_input() -> None:
         assert (alone - both).abs().max() > 1e-3
 
 
+@pytest.mark.parametrize("encoder", ["strided", "utime"])
+def test_a_network_whose_inputs_are_dropped_has_the_logits_of_the_whole_one_without_them(encoder: str) -> None:
+    small = UTimeSettings(filters=(2, 2, 2), pools=(3, 2, 2), bottom_filters=4)
+    settings, names = replace(SMALL, encoder=encoder, utime=small), ("ecg", "beats", "eeg")
+    for dropped in (("ecg",), ("ecg", "beats"), ("beats", "eeg")):
+        whole, smaller = network(settings, spec(*names)), network(settings, spec(*names))
+        signals = {name: x for name, x in night(spec(*names), tokens=12).items() if name not in dropped}
+        next(iter(signals.values()))[..., :2000] = 0  # a part that only the other input holds, or none
+        smaller.drop_inputs(dropped)
+        assert smaller.state_dict().keys() == network(settings, spec(*signals)).state_dict().keys()
+        torch.testing.assert_close(smaller(signals), whole(signals), rtol=1e-10, atol=1e-10)
+    with pytest.raises(ValueError, match="no input is left"):
+        network(SMALL, spec("ecg")).drop_inputs(["ecg"])
+
+
 def changed_after(signals: dict[str, Tensor], token: int, tokens: int) -> dict[str, Tensor]:
     """The same night with other signal from the start of a token on."""
     other = {name: torch.randn_like(x) for name, x in signals.items()}

@@ -12,6 +12,7 @@ import pytest
 import sleepkd
 from launch import REPOSITORY
 from sleepkd import predict
+from sleepkd.checkpoints import shipped as shipped_networks
 from sleepkd.cohorts.recording import Recording
 from sleepkd.cohorts.signals.derivation import DerivedSignal
 from sleepkd.prediction import model
@@ -23,7 +24,7 @@ ON_5_S = CardScore("sleep_accel", AVERAGED, 4, 23, 0.46, 5.0)
 ON_30_S = CardScore("sleep_accel", AVERAGED, 4, 23, 0.2, 30.0)
 SIMULATED_ECG = CardScore("simulated", ECG, 4, 40, 0.5, real=False)
 CARD = ModelCard(scores=(ON_BEATS, ON_5_S, ON_30_S, SIMULATED_ECG))
-SHIPPED = model.shipped_checkpoint()
+SHIPPED = shipped_networks.shipped_checkpoint()
 
 
 def test_the_input_of_a_recording() -> None:
@@ -103,7 +104,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         folder.mkdir(parents=True)
         shutil.copyfile(SHIPPED, folder / f"{name}.pt")
         write_card(ModelCard(name, trained_on=f"Trained for {name}.", scores=found), folder)
-    monkeypatch.setattr(model, "WEIGHTS", tmp_path / "weights")
+    monkeypatch.setattr(shipped_networks, "WEIGHTS", tmp_path / "weights")
     return tmp_path
 
 
