@@ -8,13 +8,13 @@
     python -m scripts.weights --labelled stores/sleep_accel stores/slpdb --unlabelled stores/apnea_ecg \\
         --simulated stores/simulated --jobs 2
 
-Networks trained on real nights, from scratch or after simulated ones, form ensembles. A student learns from an
-ensemble and from SleepECG on labelled and unlabelled nights. Nested cross-validation by subject evaluates the student.
-Splits and pseudo-labels are written into the stores. The same command resumes.
+The network is trained on the labelled nights; cross-validation by subject evaluates it. With --network student it is
+distilled on labelled and unlabelled nights from SleepECG and from an ensemble of networks trained on the labelled ones;
+nested cross-validation by subject evaluates it. Splits and pseudo-labels are written into the stores. The same command
+resumes.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from scripts.weights_card import evaluate_students, store_network
@@ -22,7 +22,7 @@ from sleepkd.checkpoints.trained import TrainedNetwork, best_or_last, load_train
 from sleepkd.data.store import Store
 from sleepkd.errors import UserError, run_command
 from sleepkd.pseudo_label import main as pseudo_label
-from sleepkd.study.ensemble_distillation import EnsembleDistillation, Row, distinct
+from sleepkd.study.ensemble_distillation import EnsembleDistillation, Excluded, Row, distinct
 from sleepkd.study.jobs import RunGroup, TrainingJob, build_job
 from sleepkd.study.runner import Runner
 
@@ -31,6 +31,7 @@ NETWORK = ("model.width=48", "train.precision=fp32", "data.augment.averaged=0.3"
 MEMBER_FILES = ("night_ecg", "beats_2hz")
 TEACHER_MODEL = "sleepecg"
 """The external model whose pseudo-labels the student learns too."""
+SCRATCH, PRETRAINED, STUDENT_NAME = "scratch", "pretrained", "student"
 STUDENT = Row(
     ("night_pseudo", "beats_2hz"),
     (
@@ -48,7 +49,7 @@ MEMBER_UPDATES, SIMULATED_UPDATES = 550, 700
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Train the networks that are missing, evaluate the students, and store the network and its model card."""
+    """Train the networks that are missing, evaluate them, and store the network and its model card."""
     args = _parse(arguments)
     simulated = simulated_job(args.simulated, args.out)
     plan = EnsembleDistillation(
@@ -56,11 +57,40 @@ def main(arguments: list[str] | None = None) -> int:
         STUDENT, CLASSES, FOLDS, FOLD_SEED, args.out,
     )  # fmt: skip
     plan.write_splits()
-    excluded_sets = plan.excluded_sets(nested=True)
     runner = Runner(args.out, 1, args.jobs)
+    if args.network != SCRATCH:
+        train(runner, [simulated])
+    excluded_sets = plan.excluded_sets(nested=True)
+    if args.network == STUDENT_NAME:
+        teach(plan, runner, args)
+    jobs = {
+        (excluded, seed): job_of(plan, args, excluded, seed)
+        for seed in args.seeds
+        for excluded in excluded_sets
+        if excluded or seed == args.seeds[0]
+    }
+    train(runner, list(jobs.values()))
+    results = evaluate_students(plan, {key: load([job])[0] for key, job in jobs.items()}, args.seeds)
+    shipped = best_or_last(jobs[(), args.seeds[0]].config.run_directory)
+    store_network(plan, shipped, results, args.seeds, command_of(args))
+    return 0
 
-    train(runner, [simulated])
-    teachers = {excluded: [plan.teachers(excluded, seed) for seed in args.teacher_seeds] for excluded in excluded_sets}
+
+def command_of(args: argparse.Namespace) -> str:
+    """The command that made the network, with stores by their names."""
+    labelled, unlabelled = (" ".join(f"stores/{x.name}" for x in stores) for stores in (args.labelled, args.unlabelled))
+    return (
+        f"python -m scripts.weights --labelled {labelled} --unlabelled {unlabelled} --simulated "
+        f"stores/{args.simulated.name} --network {args.network} --seeds {' '.join(map(str, args.seeds))}"
+    )
+
+
+def teach(plan: EnsembleDistillation, runner: Runner, args: argparse.Namespace) -> None:
+    """Train the ensembles, and write their pseudo-labels and SleepECG's into the stores."""
+    teachers = {
+        excluded: [plan.teachers(excluded, seed) for seed in args.teacher_seeds]
+        for excluded in plan.excluded_sets(nested=True)
+    }
     train(
         runner, [job for of_seeds in teachers.values() for folds in of_seeds for jobs in folds.values() for job in jobs]
     )
@@ -69,19 +99,13 @@ def main(arguments: list[str] | None = None) -> int:
     for excluded, of_seeds in teachers.items():
         networks = {fold: load([job for folds in of_seeds for job in folds[fold]]) for fold in of_seeds[0]}
         plan.write_ensemble_labels(excluded, networks, args.teacher_seeds)
-    students = {
-        (excluded, seed): plan.student_job(excluded, seed, args.teacher_seeds)
-        for seed in args.seeds
-        for excluded in excluded_sets
-        if excluded or seed == args.seeds[0]
-    }
-    train(runner, list(students.values()))
 
-    by_fold = {key: load([job])[0] for key, job in students.items()}
-    results = evaluate_students(plan, by_fold, args.seeds)
-    shipped = best_or_last(students[(), args.seeds[0]].config.run_directory)
-    store_network(plan, shipped, results, args.seeds, "python -m scripts.weights " + " ".join(sys.argv[1:]))
-    return 0
+
+def job_of(plan: EnsembleDistillation, args: argparse.Namespace, excluded: Excluded, seed: int) -> TrainingJob:
+    """The training run of the network that may ship, without the excluded folds."""
+    if args.network == STUDENT_NAME:
+        return plan.student_job(excluded, seed, args.teacher_seeds)
+    return next(job for job in plan.members_without(excluded, seed) if job.row == args.network)
 
 
 def simulated_job(store: Path, out: Path) -> TrainingJob:
@@ -101,8 +125,8 @@ def members(simulated: TrainingJob) -> dict[str, Row]:
     started = simulated.config.run_directory / "last.pt"
     common = (*NETWORK, "model.repeats=1")
     return {
-        "scratch": Row(MEMBER_FILES, common, MEMBER_UPDATES),
-        "pretrained": Row(MEMBER_FILES, (*common, f"stage.start_from={started}"), MEMBER_UPDATES),
+        SCRATCH: Row(MEMBER_FILES, common, MEMBER_UPDATES),
+        PRETRAINED: Row(MEMBER_FILES, (*common, f"stage.start_from={started}"), MEMBER_UPDATES),
     }
 
 
@@ -132,7 +156,16 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "--unlabelled", required=True, nargs="+", type=Path, metavar="FOLDER", help="stores of unlabelled nights"
     )
     parser.add_argument("--simulated", required=True, type=Path, metavar="FOLDER", help="store of simulated heartbeats")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="of students; 0 1 2")
+    parser.add_argument(
+        "--network",
+        default=SCRATCH,
+        choices=(SCRATCH, PRETRAINED, STUDENT_NAME),
+        help="network to evaluate and to store: trained on the labelled nights alone (default), after the simulated "
+        "ones, or distilled",
+    )
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="of the networks; default: 0 1 2"
+    )
     parser.add_argument(
         "--teacher-seeds", type=int, nargs="+", default=[0], metavar="N", help="of ensembles; default: 0"
     )

@@ -1,0 +1,54 @@
+"""The card of the network that ships: merged classes, averaged nights, settings without paths."""
+
+import numpy as np
+import pytest
+
+from scripts.weights_card import averaged_night, calibration_of, merged, without_paths
+from sleepkd.checkpoints.shipped import SHIPPED
+from sleepkd.data.store import Store
+from sleepkd.evaluation.scores.night_predictions import NightPredictions
+
+
+def night_of(probabilities: list[list[float]], labels: list[int]) -> NightPredictions:
+    n = len(labels)
+    p = np.array(probabilities, dtype=np.float32)
+    return NightPredictions("n", "s", "", "aasm", 30.0 * np.arange(n), np.full(n, 30.0), np.array(labels, np.int8), p)
+
+
+def test_light_and_deep_sleep_merge_to_nrem() -> None:
+    night = night_of([[0.3, 0.25, 0.25, 0.2], [0.4, 0.1, 0.1, 0.4], [0.1, 0.1, 0.1, 0.7], [1, 0, 0, 0]], [1, 2, 3, -1])
+    found = merged(night, 3)
+    assert found.labels.tolist() == [1, 1, 2, -1]
+    np.testing.assert_allclose(found.probabilities[:2], [[0.3, 0.5, 0.2], [0.4, 0.2, 0.4]], atol=1e-6)
+    assert night.predictions[0] == 0 and found.predictions[0] == 1
+
+
+def test_the_bias_corrects_the_prior_and_no_temperature_is_kept() -> None:
+    rng = np.random.default_rng(0)
+    labels = (rng.random(20000) < 0.2).astype(np.int8)
+    evidence = np.where(rng.random(20000) < 0.6, labels, 1 - labels)
+    probabilities = np.where(evidence[:, None] == [0, 1], 0.6, 0.4)  # as if the prior were 1 : 1; it is 4 : 1
+    found = calibration_of([night_of(probabilities.tolist(), labels.tolist())])
+    assert found.temperature == 1.0
+    assert found.bias[0] - found.bias[1] == pytest.approx(np.log(4), abs=0.25)
+
+
+def test_an_averaged_night_has_the_cadence_of_its_average(store) -> None:
+    opened = Store(store)
+    night = opened.open(opened.recordings[0])
+    found = averaged_night(night, 30.0)
+    assert len(found.beats()) == pytest.approx(len(night.beats()), rel=0.1)
+    rates = 60 / np.diff(found.beats())
+    assert np.abs(np.diff(rates)).mean() < 0.3 * np.abs(np.diff(60 / np.diff(night.beats()))).mean()
+    assert found.info.beats.median_s == pytest.approx(night.info.beats.median_s, rel=0.05)
+
+
+def test_settings_keep_no_path_of_the_machine() -> None:
+    config = {
+        "runs_root": "/home/someone/runs",
+        "stage": {"name": "scratch", "teacher": ""},
+        "data": {"nights": [{"store": "/home/someone/stores/slpdb", "split": "everything"}], "classes": 4},
+    }
+    found = without_paths(config)
+    assert "someone" not in str(found) and found["data"]["classes"] == 4 and found["stage"]["name"] == SHIPPED
+    assert found["data"]["nights"] == [{"store": "slpdb", "split": "everything"}]
