@@ -126,7 +126,7 @@ def scores_of(results: StudentResults, seeds: Sequence[int]) -> tuple[list[CardS
     for average, nights in results.nights.items():
         for cohort in sorted({night.cohort for night in nights}):
             of_cohort = [night for night in nights if night.cohort == cohort]
-            cadence = average or results.cadences[cohort] or None
+            cadence = average or float(round(results.cadences[cohort])) or None
             for classes in (4, 3):
                 found = night_scores([merged(night, classes) for night in of_cohort], CLASS_NAMES[classes])
                 kappa, count = found["kappa"], len({night.recording for night in of_cohort})
