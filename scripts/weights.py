@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
     runner = Runner(args.out, 1, args.jobs)
     if args.network != SCRATCH:
         train(runner, [simulated])
-    excluded_sets = plan.excluded_sets(nested=True)
+    excluded_sets = plan.excluded_sets()
     if args.network == STUDENT_NAME:
         teach(plan, runner, args)
     jobs = {
@@ -88,8 +88,7 @@ def command_of(args: argparse.Namespace) -> str:
 def teach(plan: EnsembleDistillation, runner: Runner, args: argparse.Namespace) -> None:
     """Train the ensembles, and write their pseudo-labels and SleepECG's into the stores."""
     teachers = {
-        excluded: [plan.teachers(excluded, seed) for seed in args.teacher_seeds]
-        for excluded in plan.excluded_sets(nested=True)
+        excluded: [plan.teachers(excluded, seed) for seed in args.teacher_seeds] for excluded in plan.excluded_sets()
     }
     train(
         runner, [job for of_seeds in teachers.values() for folds in of_seeds for jobs in folds.values() for job in jobs]
@@ -111,7 +110,8 @@ def job_of(plan: EnsembleDistillation, args: argparse.Namespace, excluded: Exclu
 def simulated_job(store: Path, out: Path) -> TrainingJob:
     """The training run on simulated nights, half of their segments as an averaged heart rate."""
     group = RunGroup(CLASSES, 0, "simulated")
-    segments = sum(round(Store(store).info(name).seconds / 7200) for name in Store(store).recordings)
+    opened = Store(store)
+    segments = sum(round(opened.info(name).seconds / 7200) for name in opened.recordings)
     epochs = max(1, round(SIMULATED_UPDATES * 8 / segments))
     overrides = [
         *NETWORK, "model.repeats=1", "stage.name=simulated", f"runs_root={group.runs_root(out)}", f"data.store={store}",

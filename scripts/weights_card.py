@@ -15,7 +15,6 @@ from sleepkd.checkpoints.temperature import temperature_path
 from sleepkd.checkpoints.trained import TrainedNetwork, load_trained
 from sleepkd.data.averaged_rate import RateDevice, averaged_beats
 from sleepkd.data.beats import median_interval
-from sleepkd.data.heart_rate_input import beats_cadence
 from sleepkd.data.hypnogram import CLASS_NAMES, UNSCORED, merged_classes
 from sleepkd.data.pseudo_labels import merge_probabilities
 from sleepkd.data.recording_info import BeatsInfo
@@ -82,7 +81,7 @@ def evaluate_students(
     cadences: dict[str, float] = {}
     for fold in range(plan.folds):
         nights = plan.test_nights((fold,))
-        cadences |= {night.cohort: beats_cadence(night.beats()) for night in nights}
+        cadences |= {night.cohort: night.cadence_s() for night in nights}
         for average in (None, *AVERAGES_S):
             given = [night if average is None else averaged_night(night, average) for night in nights]
             for seed in seeds:

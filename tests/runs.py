@@ -1,6 +1,8 @@
-"""Training runs in the test's own process, and what they leave: checkpoints and logs."""
+"""Training runs in the test's own process, the stores they read, and what they leave: checkpoints and logs."""
 
 import json
+import re
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +12,7 @@ import torch
 
 import train_ddp
 from sleepkd.checkpoints.checkpoint import Checkpoint, read_checkpoint
+from sleepkd.data.store import Store
 from sleepkd.distributed import Processes
 from sleepkd.settings import load_config
 
@@ -51,3 +54,13 @@ def stop_in_update(number: int) -> Callable[..., torch.Tensor]:
         return update(*args)
 
     return stopped
+
+
+def other_nights(store: Path, path: Path, cohort: str = "other") -> Store:
+    """A copy of a store as if of other nights: of another cohort, without the digests that would tell."""
+    shutil.copytree(store, path)
+    about = json.loads((path / "store.json").read_text())
+    (path / "store.json").write_text(json.dumps(about | {"cohort": cohort}))
+    for file in path.glob("recordings/*/recording.json"):
+        file.write_text(re.sub('"digest": "[0-9a-f]+"', '"digest": ""', file.read_text()))
+    return Store(path)

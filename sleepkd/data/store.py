@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from sleepkd.data.heart_rate_input import beats_cadence
 from sleepkd.data.hypnogram import UNSCORED, Hypnogram, read_hypnogram
 from sleepkd.data.index import indexed
 from sleepkd.data.recording_info import RecordingInfo, from_json
@@ -94,6 +95,14 @@ class Night:
     def beats(self) -> np.ndarray:
         """The times of R peaks, float64 (beats,), s from the first sample, memory-mapped, read-only."""
         return self._mapped("beats.npy")
+
+    def cadence_s(self) -> float:
+        """The cadence of the averaged heart rate that its heartbeats were made from, s; 0 for measured heartbeats.
+
+        It is recognised from the heartbeats where an older store does not hold it. Only for a night with heartbeats.
+        """
+        known = self.info.beats.cadence_s if self.info.beats else None
+        return beats_cadence(self.beats()) if known is None else known
 
     def beat_quality(self) -> np.ndarray:
         """Float32 (N,): the share of each sleep epoch that lies within plausible RR intervals."""

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from sleepkd.checkpoints.trained import NETWORK, TrainedNetwork
 from sleepkd.data.batches import each_once
-from sleepkd.data.heart_rate_input import beats_cadence
 from sleepkd.data.hypnogram import merge_labels
 from sleepkd.data.segments import Batch, Segments
 from sleepkd.data.signal_kinds import SIGNAL_KINDS
@@ -116,12 +115,10 @@ def predictions_of(
 def input_of(night: Night, names: Iterable[str]) -> str:
     """What a network read of a night, in words: "ECG + heartbeats", or "averaged heart rate, 3 to 8 s" (its cadence).
 
-    names: of its inputs; those that the night lacks are left out. The cadence is recognised from the heartbeats where
-    an older store does not hold it.
+    names: of its inputs; those that the night lacks are left out.
     """
     labels = {name: SIGNAL_KINDS[name].label for name in names if name in night.info.kinds}
     if "beats" in labels and night.info.beats:
-        known = night.info.beats.cadence_s
-        cadence_s = beats_cadence(night.beats()) if known is None else known
+        cadence_s = night.cadence_s()
         labels["beats"] = CADENCES.of(str(cadence_s)) if cadence_s else labels["beats"]
     return " + ".join(labels.values())

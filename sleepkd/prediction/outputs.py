@@ -139,7 +139,7 @@ def summary_of(staged: StagedNight) -> dict[str, Any]:
 def night_figure(staged: StagedNight, beats: np.ndarray | None, path: Path, judged: JudgedInput) -> None:
     """Draw hypnogram, stage probabilities and heart rate over hours from the start of the recording, as a PNG.
 
-    beats: (beats,) s; without them there is no heart rate. judged: the input of the recording, which the figure states.
+    beats: (beats,) s; None: the heart rate is not drawn. judged: the input of the recording, which the figure states.
     """
     night, order = staged.as_scored(), display_order(staged.class_names)
     rows = 2 if beats is None else 3

@@ -9,7 +9,6 @@ Students that exclude one fold are evaluated on it: neither they nor their teach
 none is the network for use.
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
@@ -30,7 +29,7 @@ from sleepkd.distributed import Processes
 from sleepkd.evaluation.inference import predict_nights
 from sleepkd.evaluation.scores.night_predictions import NightPredictions
 from sleepkd.study.cross_validation import has_split
-from sleepkd.study.jobs import RunGroup, TrainingJob, build_job
+from sleepkd.study.jobs import RunGroup, TrainingJob, build_job, updates_per_epoch
 
 Excluded = tuple[int, ...]
 """Numbers of folds, ascending."""
@@ -80,9 +79,9 @@ class EnsembleDistillation:
             for recording in parts["test"]
         }
 
-    def excluded_sets(self, *, nested: bool) -> list[Excluded]:
-        """What students exclude: nothing, and, if nested, each fold."""
-        return [(), *([(fold,) for fold in range(self.folds)] if nested else [])]
+    def excluded_sets(self) -> list[Excluded]:
+        """What students exclude: nothing, and each fold."""
+        return [(), *((fold,) for fold in range(self.folds))]
 
     def write_splits(self) -> None:
         """Write the splits of all ensembles and students that the stores do not have yet."""
@@ -136,16 +135,11 @@ class EnsembleDistillation:
             NO_VALIDATION,
         ]
         first = build_job(name, group, row.files, overrides)
-        epochs = max(1, round(row.updates / self._updates_per_epoch(first, excluded, row.unlabelled)))
-        return build_job(name, group, row.files, [*overrides, f"train.epochs={epochs}"])
-
-    def _updates_per_epoch(self, job: TrainingJob, excluded: Excluded, unlabelled: bool) -> int:
         nights = [(store, name) for store in self.labelled for name in self._parts(store, excluded)["train"]]
-        nights += [(store, name) for store in self.unlabelled for name in store.recordings] if unlabelled else []
-        length_s = 60 * job.config.data.shown_minutes
-        # The first segment of a night begins up to a minute before its first sample.
-        segments = sum(math.ceil((store.info(name).seconds + 60) / length_s) for store, name in nights)
-        return math.ceil(segments / job.config.train.batch_size)
+        nights += [(store, name) for store in self.unlabelled for name in store.recordings] if row.unlabelled else []
+        per_epoch = updates_per_epoch(first.config, (store.info(recording).seconds for store, recording in nights))
+        epochs = max(1, round(row.updates / per_epoch))
+        return build_job(name, group, row.files, [*overrides, f"train.epochs={epochs}"])
 
     def test_nights(self, excluded: Excluded) -> list[Night]:
         """The labelled nights of the excluded folds."""

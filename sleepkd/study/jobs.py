@@ -1,6 +1,7 @@
 """Training runs of a study, and the groups of them that share a folder."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -61,6 +62,14 @@ def build_job(row: str, group: RunGroup, files: Sequence[str], overrides: Sequen
     check_teacher(config)
     needs = tuple(earlier for earlier in earlier_stages(config) if is_stage(earlier))
     return TrainingJob(row, group, config, ("--config", *files, "--set", *overrides), needs)
+
+
+def updates_per_epoch(config: Config, seconds: Iterable[float]) -> int:
+    """The updates of a training epoch on nights of these lengths, s, estimated before their segments are cut."""
+    minutes = config.data.shown_minutes
+    # The first segment of a night begins up to a minute before its first sample.
+    segments = sum(math.ceil((length + 60) / (60 * minutes)) if minutes else 1 for length in seconds)
+    return math.ceil(segments / config.train.batch_size)
 
 
 def overlays_for(row: str, overlays: Sequence[str]) -> list[str]:

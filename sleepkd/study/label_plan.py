@@ -3,7 +3,6 @@
 All rows get about the same number of updates.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import reduce
@@ -13,7 +12,7 @@ from sleepkd.config import require
 from sleepkd.data.store import Store
 from sleepkd.settings import Config, load_config
 from sleepkd.study.cross_validation import SplitParts
-from sleepkd.study.jobs import RunGroup, TrainingJob, build_job, overlays_for
+from sleepkd.study.jobs import RunGroup, TrainingJob, build_job, overlays_for, updates_per_epoch
 from sleepkd.study.label_splits import draw_labelled, split_names
 
 VALIDATIONS = 8
@@ -172,11 +171,8 @@ class LabelStudy:
 
     def _lengths(self, config: Config, nights: Sequence[str], validates: bool, share: float) -> list[str]:
         """The training epochs that come to about the study's number of updates, and how often to validate."""
-        minutes = config.data.shown_minutes
-        seconds = [self.store.info(name).seconds for name in nights]
-        # The first segment of a night begins up to a minute before its first sample.
-        segments = sum(math.ceil((length + 60) / (60 * minutes)) if minutes else 1 for length in seconds)
-        epochs = max(1, round(share * self.updates / math.ceil(segments / config.train.batch_size)))
+        per_epoch = updates_per_epoch(config, (self.store.info(name).seconds for name in nights))
+        epochs = max(1, round(share * self.updates / per_epoch))
         every = max(1, epochs // VALIDATIONS) if validates else 0
         return [f"train.epochs={epochs}", f"train.validate_every={every}"]
 

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from sleepkd.data.heart_rate_input import beats_cadence
 from sleepkd.data.hypnogram import EPOCH_SECONDS
 from sleepkd.data.store import Night
 from sleepkd.teachers.external import ExternalTeacher, overlap_mean
@@ -77,7 +76,4 @@ def night_features(night: Night, parameters: dict[str, Any], training_means: np.
 
 def _has_heartbeats(night: Night) -> bool:
     """Whether a night has measured heartbeats, not those made from an averaged heart rate."""
-    if not night.info.beats:
-        return False
-    cadence_s = night.info.beats.cadence_s
-    return (beats_cadence(night.beats()) if cadence_s is None else cadence_s) == 0
+    return bool(night.info.beats) and night.cadence_s() == 0

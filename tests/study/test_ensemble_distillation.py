@@ -1,8 +1,5 @@
 """Nested distillation from an ensemble: no network sees a fold that it excludes, pseudo-labels are of unseen nights."""
 
-import json
-import re
-import shutil
 from itertools import combinations
 from pathlib import Path
 
@@ -10,10 +7,10 @@ import numpy as np
 import pytest
 
 from launch import tiny_night
+from runs import other_nights
 from sleepkd.checkpoints.trained import best_or_last, load_trained
 from sleepkd.data.pseudo_labels import read_pseudo_labels
 from sleepkd.data.splits import read_split
-from sleepkd.data.store import Store
 from sleepkd.evaluation.scores.night_predictions import NightPredictions
 from sleepkd.study import ensemble_distillation
 from sleepkd.study.ensemble_distillation import (
@@ -31,23 +28,13 @@ from sleepkd.study.runner import Runner
 FOLDS = 3
 
 
-def copy_of(store: Path, path: Path, cohort: str) -> Store:
-    """A copy of a store as if of other nights: of another cohort, without the digests that would tell."""
-    shutil.copytree(store, path)
-    about = json.loads((path / "store.json").read_text())
-    (path / "store.json").write_text(json.dumps(about | {"cohort": cohort}))
-    for file in path.glob("recordings/*/recording.json"):
-        file.write_text(re.sub('"digest": "[0-9a-f]+"', '"digest": ""', file.read_text()))
-    return Store(path)
-
-
 def plan(store: Path, folder: Path) -> EnsembleDistillation:
     common = tuple(
         s for s in tiny_night(store, "unused", train__batch_size=4) if s.startswith(("model", "train.batch"))
     )
     member = Row(("night_ecg", "beats"), common, updates=3)
     student = Row(("night_pseudo", "beats"), (*common, "loss.pseudo.model={ENSEMBLE: 1}"), updates=4, unlabelled=True)
-    labelled, unlabelled = copy_of(store, folder / "mine", "mine"), copy_of(store, folder / "other", "other")
+    labelled, unlabelled = other_nights(store, folder / "mine", "mine"), other_nights(store, folder / "other")
     return EnsembleDistillation([labelled], [unlabelled], {"member": member}, student, 3, FOLDS, 0, folder / "out")
 
 

@@ -1,7 +1,6 @@
 """Label efficiency: which nights are labelled, the order and length of the runs, and the table."""
 
 import json
-import re
 import shutil
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 
 from launch import tiny_night
+from runs import other_nights
 from sleepkd import label_efficiency, reproduce
 from sleepkd.data.hypnogram import merge_labels
 from sleepkd.data.store import Night, Store
@@ -40,15 +40,6 @@ def study(store: Path, **more: object) -> LabelStudy:
         "out": Path("out"),
     }
     return LabelStudy(**values | more)
-
-
-def other_nights(store: Path, path: Path) -> None:
-    """A copy of a store as if of other nights: of another cohort, without the digests that would tell."""
-    shutil.copytree(store, path)
-    about = json.loads((path / "store.json").read_text())
-    (path / "store.json").write_text(json.dumps(about | {"cohort": "other"}))
-    for file in path.glob("recordings/*/recording.json"):
-        file.write_text(re.sub('"digest": "[0-9a-f]+"', '"digest": ""', file.read_text()))
 
 
 def test_larger_label_sets_contain_smaller_ones(store: Path) -> None:
