@@ -52,7 +52,13 @@ SOURCES = {
     "apnea_ecg": ("ODC-By 1.0", APNEA_ECG),
 }
 """Licence and attribution by cohort."""
+NO_REM = (
+    "From heartbeats and ECG it predicts hardly any REM sleep: its only labelled heartbeats are of people with sleep "
+    "apnea, who had little."
+)
+"""On 80 simulated nights of heartbeats it predicted 0.1 % REM sleep where 15 % was."""
 NOT_FOR = (
+    "The REM sleep of people without sleep apnea from heartbeats or ECG: it misses nearly all of it.",
     "Diagnosis or treatment: it is not a medical device.",
     "Children and infants: no training night is of one.",
     "People with a pacemaker, atrial fibrillation or another arrhythmia: no training night is of one.",
@@ -175,7 +181,7 @@ def store_network(
         classes=CLASS_NAMES[plan.classes],
         parameters=sum(x.numel() for x in network.network.parameters()),
         inputs=("heartbeats", "averaged heart rate", "ECG (by its heartbeats)"),
-        trained_on=f"Trained on {sum(seen.values())} real nights: {listed}.",
+        trained_on=f"Trained on {sum(seen.values())} real nights: {listed}. {NO_REM}",
         training_nights=tuple(
             TrainingNights(cohort, count, "labels" if cohort in labelled else "pseudo-labels", *SOURCES[cohort])
             for cohort, count in seen.items()
