@@ -10,6 +10,7 @@ import numpy as np
 
 from sleepkd.checkpoints.calibrated import Calibration, calibrated_weights, fit_calibration
 from sleepkd.checkpoints.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
+from sleepkd.checkpoints.ensemble_checkpoint import ensemble_checkpoint
 from sleepkd.checkpoints.shipped import SHIPPED, shipped_checkpoint
 from sleepkd.checkpoints.temperature import temperature_path
 from sleepkd.checkpoints.trained import TrainedNetwork, load_trained
@@ -27,6 +28,7 @@ from sleepkd.study.ensemble_distillation import (
     EnsembleDistillation,
     Excluded,
     calibrated,
+    ensemble_predictions,
     logits_of,
     network_predictions,
 )
@@ -80,9 +82,12 @@ class StudentResults:
 
 
 def evaluate_students(
-    plan: EnsembleDistillation, students: Mapping[tuple[Excluded, int], TrainedNetwork], seeds: Sequence[int]
+    plan: EnsembleDistillation, students: Mapping[tuple[Excluded, int], Sequence[TrainedNetwork]], seeds: Sequence[int]
 ) -> StudentResults:
-    """Predict every labelled night by the student that excludes it, calibrated on the nights of the other folds."""
+    """Predict every labelled night by the student that excludes it, calibrated on the nights of the other folds.
+
+    students: by the folds that they exclude and their seed; of several networks, the geometric mean of probabilities.
+    """
     raw: dict[tuple[int, int, float | None], list[NightPredictions]] = {}
     cadences: dict[str, float] = {}
     for fold in range(plan.folds):
@@ -91,7 +96,7 @@ def evaluate_students(
         for average in (None, *AVERAGES_S):
             given = [night if average is None else averaged_night(night, average) for night in nights]
             for seed in seeds:
-                raw[fold, seed, average] = network_predictions(students[(fold,), seed], given)
+                raw[fold, seed, average] = ensemble_predictions(students[(fold,), seed], given)
     found: dict[float | None, list[NightPredictions]] = {average: [] for average in (None, *AVERAGES_S)}
     for (fold, seed, average), nights_of_fold in raw.items():
         others = [night for key, some in raw.items() if key[0] != fold and key[1:] == (seed, None) for night in some]
@@ -160,11 +165,14 @@ def _calibration(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def store_network(
-    plan: EnsembleDistillation, checkpoint: Path, results: StudentResults, seeds: Sequence[int], made_by: str
+    plan: EnsembleDistillation, checkpoints: Sequence[Path], results: StudentResults, seeds: Sequence[int], made_by: str
 ) -> None:
-    """Write the calibrated network to sleepkd/weights, and its model card (JSON and Markdown)."""
+    """Write the calibrated network to sleepkd/weights, and its model card (JSON and Markdown).
+
+    checkpoints: several are stored as an ensemble.
+    """
     path = shipped_checkpoint()
-    trained = read_checkpoint(checkpoint)
+    trained = ensemble_checkpoint(checkpoints) if len(checkpoints) > 1 else read_checkpoint(checkpoints[0])
     weights = calibrated_weights(trained.model, results.calibration)
     config = without_paths(trained.config)
     shipped = Checkpoint(config, trained.inputs, weights, trained.position, trained_on=trained.trained_on)
