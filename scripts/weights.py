@@ -11,16 +11,19 @@
 What ships is an ensemble: networks trained on the labelled nights, from scratch, with the ranks of the night, and after
 the simulated nights, of two seeds each. Cross-validation by subject evaluates it. With --network student, one network
 is distilled on labelled and unlabelled nights from SleepECG and from an ensemble; nested cross-validation by subject
-evaluates it. Splits and pseudo-labels are written into the stores. The same command resumes.
+evaluates it. OUT/COHORT.png is the held-out night of median kappa. Splits and pseudo-labels are written into the
+stores. The same command resumes.
 """
 
 import argparse
 from pathlib import Path
 
-from scripts.weights_card import evaluate_students, store_network
+from scripts.weights_card import cohort_of, evaluate_students, store_network, typical_night
 from sleepkd.checkpoints.trained import TrainedNetwork, best_or_last, load_trained
+from sleepkd.data.hypnogram import CLASS_NAMES
 from sleepkd.data.store import Store
 from sleepkd.errors import UserError, run_command
+from sleepkd.evaluation.pictures.hypnogram_figure import hypnogram_figure
 from sleepkd.pseudo_label import main as pseudo_label
 from sleepkd.study.ensemble_distillation import EnsembleDistillation, Excluded, Row, distinct
 from sleepkd.study.jobs import RunGroup, TrainingJob, build_job
@@ -78,6 +81,9 @@ def main(arguments: list[str] | None = None) -> int:
     results = evaluate_students(plan, {key: load(of_network) for key, of_network in jobs.items()}, args.seeds)
     shipped = [best_or_last(job.config.run_directory) for job in jobs[(), args.seeds[0]]]
     store_network(plan, shipped, results, args.seeds, command_of(args))
+    for store in plan.labelled:
+        cohort = cohort_of(store)
+        hypnogram_figure(typical_night(results, cohort), CLASS_NAMES[CLASSES], args.out / f"{cohort}.png")
     return 0
 
 

@@ -129,6 +129,13 @@ def merged(night: NightPredictions, classes: int) -> NightPredictions:
     return replace(night, labels=among[night.labels], probabilities=merge_probabilities(night.probabilities, classes))
 
 
+def typical_night(results: StudentResults, cohort: str) -> NightPredictions:
+    """The held-out night of a cohort with the median kappa (of an even number, the lower one), as recorded."""
+    nights = [night for night in results.nights[None] if night.cohort == cohort]
+    kappas = [float(batch_scores(night.confusion[None])["kappa"][0]) for night in nights]
+    return nights[np.argsort(kappas, kind="stable")[(len(nights) - 1) // 2]]
+
+
 def scores_of(results: StudentResults, seeds: Sequence[int]) -> tuple[list[CardScore], dict[str, Any]]:
     """The scores of the card, and the calibration by cohort."""
     scores, calibration = [], {}

@@ -1,9 +1,12 @@
 """The card of the network that ships: merged classes, averaged nights, settings without paths."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from scripts.weights_card import averaged_night, calibration_of, merged, without_paths
+from scripts.weights_card import StudentResults, averaged_night, calibration_of, merged, typical_night, without_paths
+from sleepkd.checkpoints.calibrated import Calibration
 from sleepkd.checkpoints.shipped import SHIPPED
 from sleepkd.data.store import Store
 from sleepkd.evaluation.scores.night_predictions import NightPredictions
@@ -21,6 +24,19 @@ def test_light_and_deep_sleep_merge_to_nrem() -> None:
     assert found.labels.tolist() == [1, 1, 2, -1]
     np.testing.assert_allclose(found.probabilities[:2], [[0.3, 0.5, 0.2], [0.4, 0.2, 0.4]], atol=1e-6)
     assert night.predictions[0] == 0 and found.predictions[0] == 1
+
+
+def test_the_typical_night_has_the_median_kappa() -> None:
+    """Three nights with 4, 3 and 2 of 4 sleep epochs right."""
+    labels = [0, 0, 1, 1]
+    predicted = {"best": [0, 0, 1, 1], "worst": [0, 1, 0, 1], "middle": [0, 0, 1, 0]}
+    nights = [
+        replace(night_of(np.eye(2)[p].tolist(), labels), recording=name, cohort="c") for name, p in predicted.items()
+    ]
+    results = StudentResults(
+        {None: [*nights, replace(nights[0], cohort="d")]}, {}, Calibration(1.0, np.zeros(2), (0, 0))
+    )
+    assert typical_night(results, "c").recording == "middle"
 
 
 def test_the_bias_corrects_the_prior_and_no_temperature_is_kept() -> None:
