@@ -79,7 +79,7 @@ def test_what_a_config_leaves_open_is_that_of_the_checkpoint(start: Path, store:
     config, trained = load_run_config(["adapt"], adapt(start, store, tmp_path)), load_trained(start)
     assert config.data.classes == 3 and config.data.augment.drop_input == 0.3
     assert (config.model.width, config.model.dilations) == (8, (1, 2))
-    other = load_run_config(["adapt"], adapt(start, store, tmp_path, model__dropout=0.4))
+    other = load_run_config(["adapt"], [*adapt(start, store, tmp_path), "model.dropout=0.4"])
     assert (other.model.width, other.model.dropout) == (8, 0.4)
     assert train_ddp.build_stage(config, 64).inputs == trained.inputs
     alone = load_run_config(["adapt"], adapt(start, store, tmp_path, stage__inputs="{ecg: false}"))
