@@ -29,7 +29,7 @@ from sleepkd.progress import print_beside, track
 if TYPE_CHECKING:
     from sleepkd.prediction.outputs import NightReport
 
-FOLDER_ENDINGS = tuple(sorted(ending for ending in ENDINGS if ending != ".txt"))
+FOLDER_ENDINGS = tuple(sorted(ending for ending in ENDINGS if not ending.startswith(".txt")))
 """Files of a folder that are staged. Many other things are .txt, so those are given by name."""
 
 
