@@ -96,6 +96,7 @@ def read_recording(
         beats = beats[(beats >= 0) & (beats <= seconds)]
     start = signal_file.start() if signal_file else read.start if read else None
     remarks = [*signal_file.remarks, *_gap_remarks(signal_file)] if signal_file else []
+    remarks += read.report.notes if read and read.report else ()
     hypnogram, others = None, {}
     if label_file and scored:
         place = start if start is None or not start.zone else None  # a scoring has the clock of the place, not UTC

@@ -101,7 +101,7 @@ def _beats_of_intervals(columns: BeatColumns) -> BeatsRead:
     if not known.any():
         return BeatsRead(np.zeros(0))
     rows = np.flatnonzero(known)
-    values, lines = columns.values[rows], [columns.lines[k] for k in rows]
+    values, lines = columns.values[rows], [columns.lines[int(k)] for k in rows]
     order = chronological(clock.seconds[rows], np.nansum(values, axis=1), lines, _wall_clock(clock))
     intervals = values[order.rows]
     times = np.where(np.isfinite(clock.seconds[rows][order.rows]), order.times, np.nan)
@@ -129,7 +129,7 @@ def _beats_of_rates(columns: BeatColumns, longest_gap_s: float | None) -> BeatsR
     if not known.any():
         return BeatsRead(np.zeros(0))
     rows = np.flatnonzero(known)
-    lines = [columns.lines[k] for k in rows]
+    lines = [columns.lines[int(k)] for k in rows]
     order = chronological(clock.seconds[rows], rates[rows], lines, _wall_clock(clock))
     times, rates = order.times, rates[rows][order.rows]
     check_span(float(times.min()), float(times.max()))

@@ -58,11 +58,18 @@ def choose_columns(table: SniffedTable, column: str = "", rate_hz: float = 0.0) 
     recognises it. rate_hz: samples per second of sample numbers, or of a heart rate without times; 0 for none.
     Raises UserError where no column holds beats, and for rows of several people or sources.
     """
+    if not table.rows:
+        raise UserError(f"has no row below the names of its columns ({', '.join(table.names)})")
     chosen = ChosenColumns(table, rate_hz)
     index = find_column(table, column) if column else None
     if not table.names:
         return _of_numbers(chosen, index), chosen
     roles: list[Role] = [role_of(name) for name in table.names]
+    if table.start_unix is not None:  # in the place of the name of the column of times
+        roles = [
+            "time" if not role and number_of(n) == table.start_unix else role
+            for n, role in zip(table.names, roles, strict=True)
+        ]
     _check_one_person(chosen, roles)
     _check_one_source(chosen, roles)
     if index is not None:

@@ -69,7 +69,7 @@ def chronological(times: np.ndarray, values: np.ndarray, lines: Sequence[int], c
     """
     rows, filled, notes = np.arange(len(times)), _filled(times), []
     steps = np.diff(filled)
-    descending = np.count_nonzero(steps < 0) > np.count_nonzero(steps > 0)
+    descending = bool(np.count_nonzero(steps < 0) > np.count_nonzero(steps > 0))
     if descending:
         rows, filled, steps = rows[::-1], filled[::-1], -steps[::-1]
         notes.append("rows are in descending time")

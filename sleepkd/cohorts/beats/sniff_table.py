@@ -159,7 +159,7 @@ def _tables(rows: Sequence[Row]) -> list[SniffedTable]:
             table.units = cells
         elif cells == table.names:
             table.notes.append(f"line {number} repeats the names")
-        elif not any(one.rows for one in tables) or names_beats(cells):
+        elif names_beats(cells) or not (table.rows or any(role_of(name) for name in table.names)):
             tables.append(SniffedTable(cells, number, start_unix=_start_unix(cells)))
         else:
             table.rows.append((number, cells))
