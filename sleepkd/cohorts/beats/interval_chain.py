@@ -38,6 +38,11 @@ def beats_of_chain(intervals: np.ndarray, times: np.ndarray) -> np.ndarray:
     return beats[np.diff(beats, prepend=-np.inf) > SAME_BEAT_S]
 
 
+def resolution(times: np.ndarray) -> float:
+    """The step to which times, s, are rounded: 60, 1, or 0 for fractions of a second."""
+    return next((step for step in (60.0, 1.0) if (times % step == 0).all()), 0.0)
+
+
 def chain_delays(chain: np.ndarray, times: np.ndarray) -> np.ndarray:
     """What to add to the chain's end of each interval (rows,), s, to place it: constant but for gaps."""
     last = np.flatnonzero(np.isfinite(times) & (np.diff(times, append=np.inf) != 0))  # the last row of each packet
@@ -49,7 +54,9 @@ def chain_delays(chain: np.ndarray, times: np.ndarray) -> np.ndarray:
     smallest = ahead.min(axis=1)
     spread = float(np.percentile(late - smallest, SPREAD_PERCENT))
     rows = np.minimum(ROWS_AHEAD, len(late) - np.arange(len(late)))
-    on = np.maximum(LEAST_GAP_S, SPREADS * spread / rows)
+    step = resolution(times[last])
+    alone = np.append(late[1:] > smallest[:-1] + max(spread, step), True)  # a packet before a gap may be a part of one
+    on = np.maximum(LEAST_GAP_S, np.maximum(SPREADS * spread / rows, step * alone))
     back = np.maximum(LEAST_REPEAT_S, SPREADS * spread / rows)
     delays, delay = np.empty(len(late)), smallest[0]
     for k, (target, forward, backward) in enumerate(zip(smallest.tolist(), on.tolist(), back.tolist(), strict=True)):

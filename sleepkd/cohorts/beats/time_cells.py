@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sleepkd.cohorts.beats.sniff_table import shortened
 from sleepkd.cohorts.beats.time_units import DAYS, SECONDS_OF, unix_unit
 from sleepkd.cohorts.clock import DAY, Start
 from sleepkd.errors import UserError
@@ -156,8 +157,7 @@ def _moment(text: str, line: int, dates: "_Dates") -> _Moment:
         of_day = 3600.0 * hour + 60 * int(found["minute"]) + float(second)
         return _Moment(day, of_day, _zone_seconds(found["zone"]), bool(found["half"]), bool(found["second"]))
     except (ValueError, KeyError):
-        shown = repr(text if len(text) <= 40 else text[:39] + "…")
-        raise UserError(f"line {line}: {shown} is no time: give seconds, or 2024-01-31T23:05:00") from None
+        raise UserError(f"line {line}: '{shortened(text)}' is no time: give seconds, or 2024-01-31T23:05:00") from None
 
 
 def _of_iso(text: str) -> _Moment:

@@ -94,8 +94,6 @@ def clock_unit(times: np.ndarray, intervals_s: np.ndarray, stated: str = "", rat
     if stated:
         return stated
     known = np.isfinite(times)
-    if unit := unix_unit(times):
-        return unit
     last = np.flatnonzero(np.diff(times[known], append=np.inf) != 0)  # of the rows with one time
     lasting = np.diff(np.concatenate([[0.0], np.cumsum(np.nan_to_num(intervals_s[known]))[last]]))
     steps = np.abs(np.diff(times[known][last]))
@@ -113,7 +111,8 @@ def clock_unit(times: np.ndarray, intervals_s: np.ndarray, stated: str = "", rat
 
 def rate_time_unit(times: np.ndarray, stated: str = "") -> str:
     """The unit of the times of heart rates, which lie up to minutes apart, by their size and their steps."""
-    if unit := stated or unix_unit(times):
+    unit = stated or unix_unit(times)
+    if stated or (unit and np.nanmax(times) - np.nanmin(times) < DAYS_S / SECONDS_OF[unit]):
         return unit
     known = np.sort(times[np.isfinite(times)])
     if len(known) < 2:
