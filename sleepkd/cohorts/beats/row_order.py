@@ -14,7 +14,7 @@ import numpy as np
 
 from sleepkd.errors import UserError
 
-JITTER_S, JITTER_STEPS = 5.0, 5.0
+JITTER_S, JITTER_STEPS = 10.0, 5.0
 """Times that go back by less than this, or by so many median steps, jitter."""
 MOST_RUNS = 20
 """A file of more runs is in no order: its rows are sorted by time."""
