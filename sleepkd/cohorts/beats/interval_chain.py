@@ -54,7 +54,10 @@ def chain_delays(chain: np.ndarray, times: np.ndarray) -> np.ndarray:
     ahead = np.lib.stride_tricks.sliding_window_view(padded, ROWS_AHEAD)
     smallest = ahead.min(axis=1)
     spread = float(np.percentile(late - smallest, SPREAD_PERCENT))
-    rows = np.minimum(ROWS_AHEAD, len(late) - np.arange(len(late)))
+    # The delays that the smallest was taken over: those before the next gap, and before the end.
+    rises = np.append(np.flatnonzero(np.diff(smallest) > max(LEAST_GAP_S, SPREAD_SHARE * spread)), len(late) - 1)
+    row = np.arange(len(late))
+    rows = np.minimum(ROWS_AHEAD, rises[np.searchsorted(rises, row)] - row + 1)
     step = resolution(times[last])
     alone = np.append(late[1:] > smallest[:-1] + max(spread, step), True)  # a packet before a gap may be a part of one
     noise = spread * np.maximum(SPREAD_SHARE, SPREADS / rows)

@@ -21,9 +21,8 @@ UNIX = {"s": (1e9, 1e11), "ms": (1e11, 1e14), "us": (1e14, 1e17), "ns": (1e17, 1
 """Times since 1970 of the years 2001 to 5138, by unit. No two ranges overlap."""
 FITTING = (1 / 3, 20.0)
 """Rows may be so many times as far apart as their RR intervals last (median); more where beats are missing."""
-LONGEST_CADENCE_S, DAYS_S = 900.0, 5e5
-"""Heart rates this far apart, in a recording of less than this, are in seconds: in ms they would be more than one a
-second in less than 10 minutes."""
+DAYS_S = 5e5
+"""Times of heart rates that span less are in seconds: in ms, they would span less than ten minutes."""
 
 
 def without_fillers(values: np.ndarray) -> np.ndarray:
@@ -123,7 +122,7 @@ def rate_time_unit(times: np.ndarray, stated: str = "") -> str:
     low, high = SPREADSHEET_DAYS
     if low <= known[0] and known[-1] <= high and 0 < step < 0.02 and span < 60:
         return DAYS
-    if step <= 50 or (step < LONGEST_CADENCE_S and span < DAYS_S):
+    if step <= 50 or span < DAYS_S:
         return "s"
     return "ms" if step < 9e5 else "us" if step < 9e8 else "ns"
 
