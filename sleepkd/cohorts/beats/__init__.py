@@ -43,7 +43,9 @@ TEXT_ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 BEATS: dict[str, BeatFormat] = {
     "wfdb": BeatFormat(read_wfdb_beats),
     "table": BeatFormat(read_beat_table, BeatTableLayout),  # columns as the YAML names them
-    "text": BeatFormat(read_beat_text, BeatTextLayout, TEXT_ENDINGS, text_holds_beats, True),  # columns recognised
+    "text": BeatFormat(
+        read_beat_text, BeatTextLayout, TEXT_ENDINGS, text_holds_beats, takes_column=True
+    ),  # columns recognised
     "apple_health": BeatFormat(read_apple_health, endings=(".xml",)),
 }
 DEFAULT_BEAT_FORMAT = "text"

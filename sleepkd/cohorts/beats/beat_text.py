@@ -10,7 +10,7 @@ from sleepkd.cohorts.beats import time_units as units
 from sleepkd.cohorts.beats.beat_columns import BeatColumns, beats_of_columns
 from sleepkd.cohorts.beats.beat_layout import BeatLayout, BeatTimes, ordered_beats
 from sleepkd.cohorts.beats.beat_report import BeatReport, ColumnUse, gaps_of
-from sleepkd.cohorts.beats.choose_columns import RATES_PER_MINUTE, check_one_night, choose_columns, find_column
+from sleepkd.cohorts.beats.choose_columns import RATES_BY_NUMBERS, check_one_night, choose_columns, find_column
 from sleepkd.cohorts.beats.column_roles import names_beats, role_of
 from sleepkd.cohorts.beats.sniff_table import SniffedTable, find_delimiter, number_of, sniff_table, split_line
 from sleepkd.cohorts.beats.time_cells import read_date
@@ -141,7 +141,7 @@ def _are_rates(table: SniffedTable) -> bool:
     steps = np.abs(np.diff(columns.times.seconds))
     step = units.median(steps[steps > 0])
     if columns.content == "rate":
-        low, high = RATES_PER_MINUTE
+        low, high = RATES_BY_NUMBERS
         plausible = np.mean((values[values > 0] >= low) & (values[values > 0] <= high)) > 0.9
         return bool(step >= LEAST_RATE_STEP_S and plausible)
     return bool(columns.content == "intervals" and 0.5 <= step / units.median(values) <= 2)

@@ -7,16 +7,15 @@ from datetime import UTC, datetime
 import numpy as np
 
 from sleepkd.cohorts.beats import time_units as units
-from sleepkd.cohorts.beats.beat_columns import BeatColumns, Content
+from sleepkd.cohorts.beats.beat_columns import PLAUSIBLE_RATES, BeatColumns, Content
 from sleepkd.cohorts.beats.beat_report import ColumnUse
 from sleepkd.cohorts.beats.column_roles import Role, column_name, role_of, unit_of
 from sleepkd.cohorts.beats.sniff_table import SniffedTable, number_of, shortened
 from sleepkd.cohorts.beats.time_cells import ClockTimes, clock_times, numeric_times, read_date
 from sleepkd.errors import UserError
 
-RATES_PER_MINUTE = (30, 220)
+RATES_BY_NUMBERS = (30, 220)
 """Numbers beside times, in a file without names: with a median in this range they are heart rates, else intervals."""
-PLAUSIBLE_RATE = (20, 250)
 BREATHS = (4, 60)
 MOST_PEOPLE = 0.05
 """A column `id` or `name` names people if it has fewer different texts than this share of the rows."""
@@ -49,7 +48,7 @@ class ChosenColumns:
     def stated_unit(self, index: int) -> str:
         """The unit of a column by its name or by the row of units; "" for none."""
         below = self.table.units[index] if index < len(self.table.units) else ""
-        return units.check_stated([unit_of(below), column_name(self.table.name(index)).unit])
+        return unit_of(below) or column_name(self.table.name(index)).unit
 
 
 def choose_columns(table: SniffedTable, column: str = "", rate_hz: float = 0.0) -> tuple[BeatColumns, ChosenColumns]:
@@ -140,7 +139,7 @@ def _content_of(chosen: ChosenColumns, role: Role, index: int) -> Content:
     if role in ("interval", "rate", "beat", "sample", "time", "date"):
         known: dict[Role, Content] = {"interval": "intervals", "rate": "rate"}
         return known.get(role, "times")
-    low, high = RATES_PER_MINUTE
+    low, high = RATES_BY_NUMBERS
     return "rate" if low <= units.median(chosen.table.numbers(index)) <= high else "intervals"
 
 
@@ -177,15 +176,15 @@ def _of_content(chosen: ChosenColumns, roles: list[Role], found: list[int], cont
         return _beat_times(chosen, roles, found[0])
     of_cells = chosen.table.number_lists if content == "intervals" else chosen.table.numbers
     numbers = np.column_stack([of_cells(i) for i in found])
-    time = next((i for i, role in enumerate(roles) if role == "time" and i not in found and _usable(chosen, i)), None)
-    day = next((i for i, role in enumerate(roles) if role == "date" and i not in found and _usable(chosen, i)), None)
+    time = next(
+        (i for i, role in enumerate(roles) if role == "time" and i not in found and not _is_blank(chosen, i)), None
+    )
+    day = next(
+        (i for i, role in enumerate(roles) if role == "date" and i not in found and not _is_blank(chosen, i)), None
+    )
     if content == "intervals":
         return _intervals(chosen, found, numbers, time, day)
     return _rates(chosen, found[0], numbers, time, day)
-
-
-def _usable(chosen: ChosenColumns, index: int) -> bool:
-    return not _is_blank(chosen, index)
 
 
 def _intervals(
@@ -214,7 +213,7 @@ def _intervals(
 
 def _rates(chosen: ChosenColumns, found: int, numbers: np.ndarray, time: int | None, day: int | None) -> BeatColumns:
     """Heart rates with their times."""
-    low, high = PLAUSIBLE_RATE
+    low, high = PLAUSIBLE_RATES
     known = numbers[numbers > 0]
     if len(known) and not low <= units.median(known) <= high:
         name = shortened(chosen.table.name(found))
@@ -324,7 +323,7 @@ def _of_numbers(chosen: ChosenColumns, index: int | None) -> BeatColumns:
     if day is not None:  # 2024-01-31 23:40:00 700, split at white space
         value = 2
     values = table.numbers(value)
-    low, high = RATES_PER_MINUTE
+    low, high = RATES_BY_NUMBERS
     time = 0 if day is None else 1
     if low <= units.median(values[values > 0]) <= high:
         return _rates(chosen, value, values[:, None], time, day)

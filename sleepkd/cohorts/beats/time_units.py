@@ -1,7 +1,5 @@
 """Recognise the unit of numbers: RR intervals, beat times, and times beside intervals or heart rates."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from sleepkd.errors import UserError
@@ -144,8 +142,3 @@ def is_whole(values: np.ndarray) -> bool:
     """Whether all known numbers are whole."""
     known = values[np.isfinite(values)]
     return bool((known == np.round(known)).all())
-
-
-def check_stated(units: Sequence[str]) -> str:
-    """The unit that a name or the row of units states; the first of several."""
-    return next((unit for unit in units if unit), "")
