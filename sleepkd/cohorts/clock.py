@@ -1,7 +1,7 @@
 """When the files of a night begin, and the time between the start of signals and scoring."""
 
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from typing import Literal
 
 from sleepkd.cohorts.remarks import WARNING
@@ -22,6 +22,28 @@ class Start:
     date: date | None
     time: time | None
     offset_s: float = 0.0
+
+
+def start_of(moment: datetime | None) -> Start | None:
+    """A local date and time as the start of a file."""
+    if moment is None:
+        return None
+    return Start(moment.date(), moment.replace(microsecond=0).time(), moment.microsecond / 1e6)
+
+
+def moment_of(start: Start | None) -> datetime | None:
+    """The local date and time of the first sample, to the millisecond; None if the date or the time is unknown."""
+    if start is None or start.date is None or start.time is None:
+        return None
+    return datetime.combine(start.date, start.time) + timedelta(milliseconds=round(1000 * start.offset_s))
+
+
+def start_later(start: Start | None, seconds: float) -> Start | None:
+    """The start of what begins so many whole seconds later; the date or the time stays unknown."""
+    if start is None or start.time is None:
+        return start
+    moment = datetime.combine(start.date or date(2000, 1, 1), start.time) + timedelta(seconds=seconds)
+    return Start(start.date and moment.date(), moment.time(), start.offset_s)
 
 
 def seconds_between(signals: Start | None, scoring: Start | None, clock: Clock, names: str) -> tuple[float, str]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from sleepkd.cohorts.alignment import align_scoring
 from sleepkd.cohorts.beats import BEATS, BeatLayout
-from sleepkd.cohorts.clock import Start
+from sleepkd.cohorts.clock import Start, start_of
 from sleepkd.cohorts.labels import LABELS, LabelLayout, ScoredFile
 from sleepkd.cohorts.remarks import WARNING
 from sleepkd.cohorts.signals import Derivation, DerivedSignal, SignalFile
@@ -86,9 +86,9 @@ def read_recording(
     Raises UserError: a file that cannot be read, a derivation that no channel fits, labels of another night.
     """
     scored = label_file.read(label_file.path) if label_file else None
-    beats, cadence_s = None, 0.0
+    beats, cadence_s, beats_start = None, 0.0, None
     if beat_file:
-        beats, cadence_s = BEATS[beat_file.layout.format].read(beat_file.path, beat_file.layout)
+        beats, cadence_s, beats_start = BEATS[beat_file.layout.format].read(beat_file.path, beat_file.layout)
     seconds = signal_file.seconds if signal_file else _end(scored, beats)
     if beats is not None:
         beats = beats[(beats >= 0) & (beats <= seconds)]
@@ -113,7 +113,7 @@ def read_recording(
         hypnogram=hypnogram,
         other_scorings=others,
         ignored_annotations=scored.ignored if scored else {},
-        start=start,
+        start=start or start_of(beats_start),
         gaps=tuple(signal_file.gaps) if signal_file else (),
         remarks=(*remarks, *(remark for signal in signals.values() for remark in signal.remarks)),
     )

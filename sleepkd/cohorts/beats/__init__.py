@@ -10,10 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from sleepkd.cohorts.beats.apple_health import read_apple_health
+from sleepkd.cohorts.beats.apple_health import read_apple_days, read_apple_health
 from sleepkd.cohorts.beats.beat_layout import BeatLayout, BeatTimes
 from sleepkd.cohorts.beats.beat_table import BeatTableLayout, read_beat_table
 from sleepkd.cohorts.beats.beat_text import BeatTextLayout, names_beats, read_beat_text
+from sleepkd.cohorts.beats.rate_days import RateDays
 from sleepkd.cohorts.beats.wfdb_beats import read_wfdb_beats
 from sleepkd.cohorts.endings import format_by_ending
 
@@ -28,19 +29,21 @@ class BeatFormat(NamedTuple):
     read: the reader. layout: the keys of a dataset YAML's `beats`.
     endings: of file names, lower case, that the format claims when no dataset YAML names a format.
     recognizes: whether a file of such an ending holds heartbeats rather than samples.
+    days: reads the heart rate of a file of days or years, of which `read` returns the last night; None: see `read`.
     """
 
     read: Callable[..., BeatTimes]
     layout: type[BeatLayout] = BeatLayout
     endings: tuple[str, ...] = ()
     recognizes: Callable[[Path], bool] = _always
+    days: Callable[[Path], RateDays] | None = None
 
 
 BEATS: dict[str, BeatFormat] = {
     "wfdb": BeatFormat(read_wfdb_beats),
     "table": BeatFormat(read_beat_table, BeatTableLayout),  # columns as the YAML names them
     "text": BeatFormat(read_beat_text, BeatTextLayout, (".csv", ".tsv", ".txt"), names_beats),  # columns recognised
-    "apple_health": BeatFormat(read_apple_health, endings=(".xml",)),
+    "apple_health": BeatFormat(read_apple_health, endings=(".xml", ".xml.gz", ".zip"), days=read_apple_days),
 }
 DEFAULT_BEAT_FORMAT = "text"
 """Of files that are known to hold heartbeats and whose ending no format claims."""

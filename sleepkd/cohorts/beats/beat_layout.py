@@ -1,6 +1,7 @@
 """Where a recording's file of heartbeats is, and the beat times that every reader returns."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,10 +26,12 @@ class BeatTimes(NamedTuple):
     """The beats of a file. times: (beats,) float64, s, in order, each once.
 
     cadence_s: time between two values of the averaged heart rate that they were made from; 0 for heartbeats.
+    start: local date and time of second 0, without a time zone; None if the file does not state it.
     """
 
     times: np.ndarray
     cadence_s: float
+    start: datetime | None = None
 
 
 def ordered_beats(path: Path, times: np.ndarray, cadence_s: float | None = None) -> BeatTimes:
