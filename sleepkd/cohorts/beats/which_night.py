@@ -15,7 +15,7 @@ APART_S = 2 * 3600.0
 """Values farther apart belong to two wearings of a device."""
 NIGHTS_APART_S = 14 * 3600.0
 """The middles of two nights lie farther apart. A nap in the afternoon does not."""
-POSSIBLE_RATES = (20, 250)
+POSSIBLE_RATES = (30, 220)
 """Beats per minute."""
 BIN_S, BRIDGED_BINS, SMOOTHED_S = 300.0, 4, 1800.0
 """Rates are averaged over 5 minutes, gaps of up to 20 minutes are interpolated, and the course is smoothed by 30."""
