@@ -71,7 +71,8 @@ def seconds_between(signals: Start | None, scoring: Start | None, clock: Clock, 
             "dates were changed, set scoring.clock: time_of_day; if the scoring counts from the first sample, set "
             "scoring.clock: first_sample"
         )
-    return shift - signals.offset_s, ""
+    hour = f"{WARNING}{names} begin exactly one hour apart: is the clock of one in summer time?"
+    return shift - signals.offset_s, hour if abs(shift) == 3600 else ""
 
 
 def _seconds(first_day: date, first: time, second_day: date, second: time) -> float:

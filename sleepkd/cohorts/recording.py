@@ -10,6 +10,7 @@ from sleepkd.cohorts.alignment import align_scoring
 from sleepkd.cohorts.beats import BEATS, BeatLayout
 from sleepkd.cohorts.clock import Start, start_of
 from sleepkd.cohorts.labels import LABELS, LabelLayout, ScoredFile
+from sleepkd.cohorts.labels.foreign import foreign_scoring
 from sleepkd.cohorts.remarks import WARNING
 from sleepkd.cohorts.signals import Derivation, DerivedSignal, SignalFile
 from sleepkd.data.hypnogram import UNSCORED, Hypnogram
@@ -38,8 +39,13 @@ class LabelFile:
     others: tuple[Path, ...] = ()
 
     def read(self, path: Path) -> ScoredFile:
-        """One of these files."""
-        return LABELS[self.layout.format].read(path, self.layout, self.epoch_seconds)
+        """One of these files. Raises UserError, naming the program that wrote a file of another format."""
+        try:
+            return LABELS[self.layout.format].read(path, self.layout, self.epoch_seconds)
+        except UserError as error:
+            if written := foreign_scoring(path, self.layout.format):
+                raise UserError(f"{path}: is {written} ({str(error).removeprefix(f'{path}: ')})") from None
+            raise
 
 
 @dataclass(frozen=True)

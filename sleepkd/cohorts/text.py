@@ -17,7 +17,7 @@ def read_lines(path: Path) -> list[str]:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    text = _decoded(content)
+    text = decoded(content)
     if "\0" in text:
         raise UserError(f"{path}: is no text")
     lines = re.split(r"\r*\n|\r", text)
@@ -95,7 +95,8 @@ def _plain(name: str) -> str:
     return "".join(name.lower().split())
 
 
-def _decoded(content: bytes) -> str:
+def decoded(content: bytes) -> str:
+    """The text of bytes in UTF-8, UTF-16 or, if it is neither, Latin-1."""
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return content.decode("utf-16", errors="replace")
     if content[1:2] == b"\0" and content[3:4] == b"\0":  # UTF-16 without its mark
