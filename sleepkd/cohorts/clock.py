@@ -17,17 +17,17 @@ class Start:
     """When a file begins by its header. date, time: None if the header does not state them.
 
     offset_s: delay of the first sample after that time. EDF+ counts annotations from the time of the header.
+    zone: "UTC" for a time that counts from 1970 or states UTC; "" for the clock of the place.
     """
 
     date: date | None
     time: time | None
     offset_s: float = 0.0
+    zone: str = ""
 
 
-def start_of(moment: datetime | None) -> Start | None:
+def start_of(moment: datetime) -> Start:
     """A local date and time as the start of a file."""
-    if moment is None:
-        return None
     return Start(moment.date(), moment.replace(microsecond=0).time(), moment.microsecond / 1e6)
 
 
@@ -43,7 +43,7 @@ def start_later(start: Start | None, seconds: float) -> Start | None:
     if start is None or start.time is None:
         return start
     moment = datetime.combine(start.date or date(2000, 1, 1), start.time) + timedelta(seconds=seconds)
-    return Start(start.date and moment.date(), moment.time(), start.offset_s)
+    return Start(start.date and moment.date(), moment.time(), start.offset_s, start.zone)
 
 
 def seconds_between(signals: Start | None, scoring: Start | None, clock: Clock, names: str) -> tuple[float, str]:

@@ -11,13 +11,13 @@ import numpy as np
 from sleepkd.cohorts.beats import BEATS, beat_format
 from sleepkd.cohorts.beats.rate_days import RateDays
 from sleepkd.cohorts.beats.which_night import WHOLE_S, NightSpan, find_nights, no_night, rate_of_beats
-from sleepkd.cohorts.clock import moment_of, start_later, start_of
+from sleepkd.cohorts.clock import moment_of, start_later
 from sleepkd.cohorts.recording import Recording
 from sleepkd.data.inputs import InputSpec
 from sleepkd.data.signal_kinds import SIGNAL_KINDS
 from sleepkd.errors import UserError
 from sleepkd.prediction.ecg_check import ecg_beats
-from sleepkd.prediction.recorded import ReadingOptions, read_file
+from sleepkd.prediction.recorded import ReadingOptions, beat_layout, read_file
 
 WhichNights = Literal["last", "all", "whole"]
 WHICH_NIGHTS: tuple[WhichNights, ...] = get_args(WhichNights)
@@ -51,7 +51,8 @@ class ChosenNight:
         parts = []
         if self.start is not None:
             end = self.start + timedelta(seconds=self.recording.seconds)
-            parts.append(f"{self.start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}")
+            zone = f" {self.recording.start.zone}" if self.recording.start and self.recording.start.zone else ""
+            parts.append(f"{self.start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}{zone}")
         elif self.span is not None:
             parts.append(f"{self.span.start_s / 3600:.1f} h to {self.span.end_s / 3600:.1f} h of the recording")
         if self.span is not None:
@@ -84,9 +85,10 @@ def chosen_nights(
     `find_nights`; which: the "last", "all", or none: the recording is staged "whole".
     Raises UserError: a file that cannot be read, a recording of more than 16 h without a night.
     """
-    form = beat_format(path, options.beats)
+    form = beat_format(path, options.beats, options.channel, options.rate_hz)
     read_days = BEATS[form].days if form else None
-    if read_days is not None:
+    if form is not None and read_days is not None:
+        beat_layout(path, form, inputs, options)
         yield from _nights_of_days(path, read_days(path), which)
         return
     recording = read_file(path, inputs, options)
@@ -112,7 +114,7 @@ def nights_of(recording: Recording) -> list[NightSpan] | None:
     if beats is None or not len(beats):
         return None
     times, per_minute = rate_of_beats(beats)
-    start = moment_of(recording.start)
+    start = moment_of(recording.start) if recording.start and not recording.start.zone else None
     clock = None if start is None else times + (start - datetime(start.year, start.month, start.day)).total_seconds()
     spans = find_nights(times, per_minute, clock)
     if not spans:
@@ -144,8 +146,9 @@ def _nights_of_days(path: Path, days: RateDays, which: WhichNights) -> Iterator[
         raise UserError(f"{path}: lasts {days.times[-1] / 86400:.0f} days, too long for --nights whole")
     for number, span in _chosen(spans, which):
         night = days.night(path, span)
-        times, cadence_s, start = night.beats
-        recording = Recording(path, float(times[-1]), beats=times, cadence_s=cadence_s, start=start_of(start))
+        beats = night.beats
+        seconds = float(beats.times[-1])
+        recording = Recording(path, seconds, beats=beats.times, cadence_s=beats.cadence_s, start=beats.start)
         yield ChosenNight(recording, number, len(spans), span, night.source, night.others)
 
 

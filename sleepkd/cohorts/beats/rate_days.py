@@ -9,6 +9,7 @@ import numpy as np
 
 from sleepkd.cohorts.beats.beat_layout import BeatTimes, ordered_beats
 from sleepkd.cohorts.beats.which_night import NightSpan, find_nights, no_night
+from sleepkd.cohorts.clock import start_of
 from sleepkd.data.averaged_rate import beats_of_rate
 from sleepkd.data.heart_rate_input import rate_cadence
 from sleepkd.errors import UserError
@@ -60,7 +61,7 @@ class RateDays:
         beats = beats_of_rate(times - times[0], per_minute, self.longest_gap_s)
         if len(beats) < 2:
             raise UserError(f"{path}: holds no heartbeats in the night from {start:%Y-%m-%d %H:%M}")
-        ordered = ordered_beats(path, beats, rate_cadence(times, per_minute))._replace(start=start)
+        ordered = ordered_beats(path, beats, rate_cadence(times, per_minute))._replace(start=start_of(start))
         return RateNight(ordered, self.sources[best], tuple(self.sources[k] for k in of_source if k != best))
 
     def select(self, chosen: np.ndarray | slice) -> "RateDays":
