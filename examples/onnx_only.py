@@ -126,7 +126,8 @@ def read_table(text: str) -> tuple[list[str], list[Row]]:
     rows = [(k, [part.strip().strip('"').strip() for part in line.split(mark)]) for k, line in lines]
     if mark != ",":
         rows = [(k, [re.sub(r"^([-+]?\d*),(\d+)$", r"\1.\2", part) for part in cells]) for k, cells in rows]
-    if not any(re.search("[a-z]", c, re.I) and not re.fullmatch(f"{MISSING}|{DATE}", c, re.I) for c in rows[0][1]):
+    no_name = f"{MISSING}|{DATE}|[-+.\\d]+(e[-+]?\\d+)?"
+    if not any(re.search("[a-z]", part, re.I) and not re.fullmatch(no_name, part, re.I) for part in rows[0][1]):
         return [], rows
     names = [name.lower() for name in rows[0][1]]
     if not rows[1:]:
