@@ -246,7 +246,7 @@ VALUES = {"files": ["x"], "labels": {"0": "W"}, "format": "values"}
         ({"beats": {"files": ["x"]}}, r"lab\.yaml: beats\.format: is missing"),
         (
             {"beats": {"files": ["x"], "format": "qrs"}},
-            r"beats\.format: must be one of wfdb, table, text, apple_health; is",
+            r"beats\.format: must be one of wfdb, table, text, apple_health, fit; is",
         ),
         ({"beats": {"files": ["{a}"], "format": "wfdb"}}, r"beats\.files: .\{a\}. uses a name"),
         ({"beats": {"files": ["a"], "format": "wfdb", "column": "t"}}, r"beats\.column: unknown key"),

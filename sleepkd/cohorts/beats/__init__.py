@@ -14,6 +14,7 @@ from sleepkd.cohorts.beats.apple_health import read_apple_days, read_apple_healt
 from sleepkd.cohorts.beats.beat_layout import BeatLayout, BeatTimes
 from sleepkd.cohorts.beats.beat_table import BeatTableLayout, read_beat_table
 from sleepkd.cohorts.beats.beat_text import BeatTextLayout, read_beat_text, text_holds_beats
+from sleepkd.cohorts.beats.fit_file import read_fit
 from sleepkd.cohorts.beats.rate_days import RateDays
 from sleepkd.cohorts.beats.wfdb_beats import read_wfdb_beats
 from sleepkd.cohorts.endings import format_by_ending
@@ -48,6 +49,7 @@ BEATS: dict[str, BeatFormat] = {
     "table": BeatFormat(read_beat_table, BeatTableLayout),  # columns as the YAML names them
     "text": BeatFormat(read_beat_text, BeatTextLayout, TEXT_ENDINGS, text_holds_beats, True),  # columns recognised
     "apple_health": BeatFormat(read_apple_health, endings=(".xml", ".xml.gz", ".zip"), days=read_apple_days),
+    "fit": BeatFormat(read_fit, endings=(".fit",)),
 }
 DEFAULT_BEAT_FORMAT = "text"
 """Of files that are known to hold heartbeats and whose ending no format claims."""
