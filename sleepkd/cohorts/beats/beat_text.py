@@ -10,7 +10,7 @@ from sleepkd.cohorts.beats import time_units as units
 from sleepkd.cohorts.beats.beat_columns import BeatColumns, beats_of_columns
 from sleepkd.cohorts.beats.beat_layout import BeatLayout, BeatTimes, ordered_beats
 from sleepkd.cohorts.beats.beat_report import BeatReport, ColumnUse, gaps_of
-from sleepkd.cohorts.beats.choose_columns import RATES_PER_MINUTE, choose_columns, find_column
+from sleepkd.cohorts.beats.choose_columns import RATES_PER_MINUTE, check_one_night, choose_columns, find_column
 from sleepkd.cohorts.beats.column_roles import names_beats, role_of
 from sleepkd.cohorts.beats.sniff_table import SniffedTable, find_delimiter, number_of, sniff_table, split_line
 from sleepkd.cohorts.beats.time_cells import read_date
@@ -108,6 +108,10 @@ def text_holds_beats(path: Path, column: str = "", rate_hz: float | None = None)
             return False
         return bool(table.names) and role_of(table.names[wanted]) in ("interval", "rate", "beat")
     roles = [role_of(name) for name in table.names]
+    try:
+        check_one_night(table)
+    except UserError:
+        return "value" in roles or names_beats(table.names)
     if table.names:
         if {"interval", "rate", "beat"} & set(roles):
             return "ecg" not in roles

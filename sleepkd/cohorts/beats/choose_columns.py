@@ -65,14 +65,13 @@ def choose_columns(table: SniffedTable, column: str = "", rate_hz: float = 0.0) 
     index = find_column(table, column) if column else None
     if not table.names:
         return _of_numbers(chosen, index), chosen
+    check_one_night(table)
     roles: list[Role] = [role_of(name) for name in table.names]
     if table.start_unix is not None:  # in the place of the name of the column of times
         roles = [
             "time" if not role and number_of(n) == table.start_unix else role
             for n, role in zip(table.names, roles, strict=True)
         ]
-    _check_one_person(chosen, roles)
-    _check_one_source(chosen, roles)
     if index is not None:
         return _of_content(chosen, roles, [index], _content_of(chosen, roles[index], index)), chosen
     intervals = [i for i, role in enumerate(roles) if role == "interval" and not _is_blank(chosen, i)]
@@ -90,6 +89,19 @@ def choose_columns(table: SniffedTable, column: str = "", rate_hz: float = 0.0) 
             if role == wanted:
                 return _of_content(chosen, roles, [i], "times"), chosen
     raise UserError(f"none of its columns is one of beats: {table.names_text()}; call it rr, hr or time")
+
+
+def check_one_night(table: SniffedTable) -> None:
+    """Raise UserError for rows of several people or sources: a column that names them has several texts."""
+    what: dict[Role, str] = {"person": "people", "source": "sources"}
+    for i, role in enumerate(role_of(name) for name in table.names):
+        if role in what:
+            texts = table.column(i)
+            different = sorted({text for text in texts if text})
+            if 1 < len(different) <= max(2, MOST_PEOPLE * len(texts)):
+                shown = ", ".join(map(shortened, different[:4]))
+                column = shortened(table.name(i))
+                raise UserError(f"holds {len(different)} {what[role]} (column {column}: {shown}); give the rows of one")
 
 
 def find_column(table: SniffedTable, wanted: str) -> int:
@@ -352,23 +364,3 @@ def _are_dates(texts: list[str]) -> bool:
 
 def _unit_text(chosen: ChosenColumns, unit: str) -> str:
     return f"sample numbers at {chosen.rate_hz:g} Hz" if unit == "samples" else unit
-
-
-def _check_one_person(chosen: ChosenColumns, roles: list[Role]) -> None:
-    _check_one(chosen, [i for i, role in enumerate(roles) if role == "person"], "people")
-
-
-def _check_one_source(chosen: ChosenColumns, roles: list[Role]) -> None:
-    _check_one(chosen, [i for i, role in enumerate(roles) if role == "source"], "sources")
-
-
-def _check_one(chosen: ChosenColumns, found: list[int], what: str) -> None:
-    """Raise UserError for a column with several texts, each of many rows."""
-    for i in found:
-        texts = chosen.table.column(i)
-        different = sorted({text for text in texts if text})
-        if 1 < len(different) <= max(2, MOST_PEOPLE * len(texts)):
-            shown = ", ".join(map(shortened, different[:4]))
-            column = shortened(chosen.table.name(i))
-            raise UserError(f"holds {len(different)} {what} (column {column}: {shown}); give the rows of one")
-        chosen.uses[i] = "one for all rows" if len(different) < 2 else "not read"

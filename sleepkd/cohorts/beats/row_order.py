@@ -14,7 +14,7 @@ import numpy as np
 
 from sleepkd.errors import UserError
 
-JITTER_S, JITTER_STEPS = 5.0, 5.0
+JITTER_S, JITTER_STEPS = 10.0, 5.0
 """Times that go back by less than this, or by so many median steps, jitter."""
 MOST_RUNS = 20
 """A file of more runs is in no order: its rows are sorted by time."""
@@ -73,12 +73,13 @@ def chronological(times: np.ndarray, values: np.ndarray, lines: Sequence[int], c
     if descending:
         rows, filled, steps = rows[::-1], filled[::-1], -steps[::-1]
         notes.append("rows are in descending time")
-    step = float(np.median(steps[steps > 0])) if (steps > 0).any() else 0.0
+    apart = np.diff(np.unique(filled))
+    step = float(np.median(apart)) if len(apart) else 0.0
     slack = max(CHANGE_SLACK_S, CHANGE_STEPS * step)
     back = np.flatnonzero(steps < -max(JITTER_S, JITTER_STEPS * step)) + 1
     if len(back) > MOST_RUNS:
         order = np.argsort(filled, kind="stable")
-        return RowOrder(rows[order], filled[order], (*notes, "rows are in no order: sorted by time"), descending)
+        return RowOrder(rows[order], filled[order], ("rows are in no order: sorted by time",), descending)
     runs: list[np.ndarray] = []
     shift = 0.0
     for run in np.split(np.arange(len(rows)), back):
