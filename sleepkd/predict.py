@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sleepkd.cohorts.beats.device_folder import device_recording
 from sleepkd.errors import EXIT_USER_ERROR, UserError, run_command
 from sleepkd.extras import require_extra
 from sleepkd.files import write_text_atomically
@@ -139,8 +140,7 @@ def _files(given: Sequence[Path]) -> Iterator[Path]:
     """The files given, and the recordings in the folders given. Raises UserError: no such file, an empty folder."""
     for path in given:
         if path.is_dir():
-            named = (file for file in path.rglob("*") if file.name.lower().endswith(FOLDER_ENDINGS))
-            found = sorted(file for file in named if file.is_file())
+            found = list(_recordings_below(path))
             if not found:
                 raise UserError(f"{path}: holds no recording ({', '.join(FOLDER_ENDINGS)})")
             yield from found
@@ -148,6 +148,18 @@ def _files(given: Sequence[Path]) -> Iterator[Path]:
             yield path
         else:
             raise UserError(f"{path}: no such file or folder")
+
+
+def _recordings_below(folder: Path) -> Iterator[Path]:
+    """The recordings in a folder and below, in order of their paths; of a device's folder, one file."""
+    if recording := device_recording(folder):
+        yield recording
+        return
+    for path in sorted(folder.iterdir()):
+        if path.is_dir():
+            yield from _recordings_below(path)
+        elif path.is_file() and path.name.lower().endswith(FOLDER_ENDINGS):
+            yield path
 
 
 def _folder_names(paths: Sequence[Path]) -> dict[Path, str]:
