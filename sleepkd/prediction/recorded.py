@@ -67,9 +67,7 @@ def read_file(path: Path, inputs: InputSpec, options: ReadingOptions) -> Recordi
     """A file's heartbeats, or its signal that a network needs. Raises UserError: an unknown format, no such channel."""
     form = beat_format(path, options.beats, options.channel, options.rate_hz)
     if form is not None:
-        if not any(SIGNAL_KINDS[name].stored_as == "heartbeats" for name in inputs):
-            raise UserError(f"{path}: holds heartbeats, but the network sees {', '.join(inputs)}")
-        return read_recording(path, beat_file=BeatFile(path, _beat_layout(path, form, options)))
+        return read_recording(path, beat_file=BeatFile(path, beat_layout(path, form, inputs, options)))
     form = signal_format(path)
     if form is None:
         raise UserError(f"{path}: has no supported format: {', '.join(ENDINGS)}; for heartbeats as text: --beats")
@@ -79,9 +77,14 @@ def read_file(path: Path, inputs: InputSpec, options: ReadingOptions) -> Recordi
     return read_recording(path, file, {name: [Derivation(re.escape(label.strip()))]})
 
 
-def _beat_layout(path: Path, form: str, options: ReadingOptions) -> BeatLayout:
-    """The layout of a file of heartbeats with what a user states. Raises UserError for an option of no use to it."""
+def beat_layout(path: Path, form: str, inputs: InputSpec, options: ReadingOptions) -> BeatLayout:
+    """The layout of a file of heartbeats with what a user states.
+
+    Raises UserError for an option of no use to it, and for a network that does not read heartbeats.
+    """
     entry = BEATS[form]
+    if not any(SIGNAL_KINDS[name].stored_as == "heartbeats" for name in inputs):
+        raise UserError(f"{path}: holds heartbeats, but the network sees {', '.join(inputs)}")
     if entry.takes_column:
         stated = {"column": options.channel, "rate_hz": options.rate_hz or 0.0}
         return entry.layout(files=(path.name,), format=form, **stated)

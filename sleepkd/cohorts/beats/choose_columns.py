@@ -234,6 +234,11 @@ def _beat_times(chosen: ChosenColumns, roles: list[Role], index: int) -> BeatCol
     texts = chosen.table.column(index)
     if _are_numbers(texts):
         numbers = chosen.table.numbers(index)
+        are_flags = bool(np.isin(numbers, (0, 1)).all() and (numbers == 1).sum() > 1 and (numbers == 0).any())
+        if are_flags and not chosen.rate_hz:
+            raise UserError(f"column {chosen.table.name(index)} is 1 at each beat and else 0: give --fs")
+        if are_flags:  # as NeuroKit marks R peaks among its samples
+            numbers = np.where(numbers == 1, np.arange(len(numbers), dtype=float), np.nan)
         unit = units.unix_unit(numbers) if not chosen.rate_hz else ""
         unit = unit or units.beat_time_unit(numbers, chosen.rate_hz, chosen.stated_unit(index))
         clock = numeric_times(units.seconds_of(numbers, unit, chosen.rate_hz), numbers, unit)
