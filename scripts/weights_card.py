@@ -28,7 +28,7 @@ from sleepkd.study.ensemble_distillation import (
     EnsembleDistillation,
     Excluded,
     calibrated,
-    ensemble_predictions,
+    geometric_mean,
     logits_of,
     network_predictions,
 )
@@ -50,10 +50,12 @@ APNEA_ECG = (
     "T. Penzel, G. B. Moody, R. G. Mark, A. L. Goldberger, J. H. Peter: The Apnea-ECG Database. Computers in "
     "Cardiology 2000; PhysioNet apnea-ecg 1.0.0, doi 10.13026/C23W2R"
 )
+SIMULATED = "simulated_beats"
 SOURCES = {
     "sleep_accel": ("ODC-By 1.0", SLEEP_ACCEL),
     "slpdb_beats": ("ODC-By 1.0", SLPDB),
     "apnea_ecg": ("ODC-By 1.0", APNEA_ECG),
+    SIMULATED: ("MIT", "sleepkd simulate --channels beats"),
 }
 """Licence and attribution by cohort."""
 NO_REM = (
@@ -97,8 +99,11 @@ def evaluate_students(
         cadences |= {night.cohort: night.cadence_s() for night in nights}
         for average in (None, *AVERAGES_S):
             given = [night if average is None else averaged_night(night, average) for night in nights]
+            # Ensembles of different seeds share members: each predicts the nights once.
+            members = {network.path: network for seed in seeds for network in students[(fold,), seed]}
+            predicted = {path: network_predictions(network, given) for path, network in members.items()}
             for seed in seeds:
-                raw[fold, seed, average] = ensemble_predictions(students[(fold,), seed], given)
+                raw[fold, seed, average] = geometric_mean([predicted[x.path] for x in students[(fold,), seed]])
     found: dict[float | None, list[NightPredictions]] = {average: [] for average in (None, *AVERAGES_S)}
     for (fold, seed, average), nights_of_fold in raw.items():
         others = [night for key, some in raw.items() if key[0] != fold and key[1:] == (seed, None) for night in some]
@@ -203,16 +208,17 @@ def store_network(
     calibration["kappa of the network that ships on its own training nights"] = training_kappas(plan, network)
     labelled = {cohort_of(store) for store in plan.labelled}
     seen = Counter(key.split("/")[0] for key in network.trained_on)
-    listed = ", ".join(f"{count} of {cohort}" for cohort, count in seen.items())
+    real = {cohort: count for cohort, count in seen.items() if cohort != SIMULATED}
+    listed = ", ".join(f"{count} of {cohort}" for cohort, count in real.items())
+    roles = dict.fromkeys(real, "pseudo-labels") | dict.fromkeys(labelled, "labels") | {SIMULATED: "pre-training"}
     card = ModelCard(
         network=SHIPPED,
         classes=CLASS_NAMES[plan.classes],
         parameters=sum(x.numel() for x in network.network.parameters()),
         inputs=("heartbeats", "averaged heart rate", "ECG (by its heartbeats)"),
-        trained_on=f"Trained on {sum(seen.values())} real nights: {listed}. {NO_REM}",
+        trained_on=f"Trained on {sum(real.values())} real nights: {listed}. {NO_REM}",
         training_nights=tuple(
-            TrainingNights(cohort, count, "labels" if cohort in labelled else "pseudo-labels", *SOURCES[cohort])
-            for cohort, count in seen.items()
+            TrainingNights(cohort, count, roles[cohort], *SOURCES[cohort]) for cohort, count in seen.items()
         ),
         not_for=NOT_FOR,
         scores=tuple(scores),
