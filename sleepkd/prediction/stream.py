@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from sleepkd.cohorts.beats.detect import BLOCK_SECONDS, MARGIN_SECONDS, SLOWEST_HZ, detect_in_block
+from sleepkd.cohorts.beats.detect import BLOCK_SECONDS, MARGIN_SECONDS, SLOWEST_HZ, candidates_in_block
 from sleepkd.data.beats import NEIGHBOURS, SLOW_SECONDS, beat_quality, causal_beat_series
 from sleepkd.data.hypnogram import CLASS_NAMES, EPOCH_SECONDS, UNSCORED_NAME
 from sleepkd.data.views import TOKEN_SECONDS, TOKENS_PER_30_S
@@ -123,7 +123,7 @@ class EcgStream:
         """The stages that the heartbeats of one more block complete. Samples before the next margin are dropped."""
         kept = self._kept[: self._start + self._block + self._margin - self._first]
         start, end = self._start, min(self._start + self._block, self._first + len(kept))
-        beats = self._first / self._rate_hz + detect_in_block(kept, self._rate_hz)
+        beats = self._first / self._rate_hz + candidates_in_block(kept, self._rate_hz).kept
         beats = beats[(beats >= start / self._rate_hz) & (beats < end / self._rate_hz)]
         self._start = start + self._block
         dropped = max(0, self._start - self._margin - self._first)
