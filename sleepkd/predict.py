@@ -4,6 +4,7 @@
     sleepkd predict night.edf --out staged --checkpoint runs/4class/night_ecg/best.pt
     sleepkd predict ecg.csv --fs 250 --channel ecg --out staged
     sleepkd predict rr.csv --beats --out staged --abstain-below 0.6
+    sleepkd predict rr.csv --explain                            # what each column was taken for; stages nothing
 
 A recording is an EDF, EDF+ or BDF file, a WFDB header, a table (CSV, TSV, npz) of samples or of beats, an export of
 Polar or Apple Health, or a folder of these. No labels and no EEG are needed. Each night gets a folder with
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 from sleepkd.errors import EXIT_USER_ERROR, UserError, run_command
 from sleepkd.extras import require_extra
 from sleepkd.files import write_text_atomically
+from sleepkd.prediction.explain import explained
 from sleepkd.prediction.judged import given_input
 from sleepkd.prediction.model import NOT_MEDICAL, Model, load_model
 from sleepkd.prediction.recorded import ENDINGS, ReadingOptions, opened, read_file
@@ -29,7 +31,7 @@ from sleepkd.progress import print_beside, track
 if TYPE_CHECKING:
     from sleepkd.prediction.outputs import NightReport
 
-FOLDER_ENDINGS = tuple(sorted(ending for ending in ENDINGS if ending != ".txt"))
+FOLDER_ENDINGS = tuple(sorted(ending for ending in ENDINGS if not ending.startswith(".txt")))
 """Files of a folder that are staged. Many other things are .txt, so those are given by name."""
 
 
@@ -42,6 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
     model = load_model(args.checkpoint)
     options = ReadingOptions(args.channel, args.fs, args.beats, args.start)
     paths = list(_files(args.recordings))
+    if args.explain:
+        return _explain(paths, model, options)
     folders = _folder_names(paths)
     staged: list[NightReport] = []
     rejected: dict[str, str] = {}
@@ -61,11 +65,27 @@ def main(arguments: list[str] | None = None) -> int:
     return (1 if staged else EXIT_USER_ERROR) if rejected else 0
 
 
+def _explain(paths: Sequence[Path], model: Model, options: ReadingOptions) -> int:
+    """Print what each recording was taken for; exit code as `main`."""
+    read = 0
+    for path in paths:
+        try:
+            lines = explained(read_file(path, model.trained.inputs, options))
+        except UserError as error:
+            print_beside(f"error: {error}")
+            continue
+        print("\n  ".join([f"{path}:", *lines]))
+        read += 1
+    return 0 if read == len(paths) else 1 if read else EXIT_USER_ERROR
+
+
 def _stage_file(path: Path, model: Model, options: ReadingOptions, folder: Path, abstain_below: float) -> "NightReport":
     """Stage one recording with the network that fits its input best, and write its folder."""
     from sleepkd.prediction.outputs import write_night  # imports matplotlib and YASA
 
     recording = read_file(path, model.trained.inputs, options)
+    for note in recording.beat_report.notes if recording.beat_report else ():
+        print_beside(f"{path}: {note}")
     given = given_input(recording)
     model = model.best_for(given)
     night = opened(recording, model.trained.inputs, options.start_s)
@@ -117,7 +137,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("recordings", nargs="+", type=Path, metavar="FILE", help="recording, or folder of recordings")
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FOLDER", help="output: a folder per night, and index.html"
+        "--out", type=Path, metavar="FOLDER", help="output: a folder per night, and index.html; needed unless --explain"
     )
     parser.add_argument(
         "--checkpoint",
@@ -141,7 +161,14 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         metavar="CONFIDENCE",
         help="confidence, 0 to 1, below which a sleep epoch is left unscored; default: 0",
     )
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="print what each recording was taken for (columns, units, cadence, gaps, date), and stage nothing",
+    )
     args = parser.parse_args(arguments)
+    if args.out is None and not args.explain:
+        parser.error("the following arguments are required: --out")
     if args.fs is not None and not args.fs > 0:
         raise UserError("--fs: must be positive")
     if not 0 <= args.abstain_below < 1:

@@ -17,11 +17,13 @@ class Start:
     """When a file begins by its header. date, time: None if the header does not state them.
 
     offset_s: delay of the first sample after that time. EDF+ counts annotations from the time of the header.
+    zone: "UTC" for a time that counts from 1970 or states UTC; "" for the clock of the place.
     """
 
     date: date | None
     time: time | None
     offset_s: float = 0.0
+    zone: str = ""
 
 
 def seconds_between(signals: Start | None, scoring: Start | None, clock: Clock, names: str) -> tuple[float, str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sleepkd.cohorts.beats import BEATS, beat_format
+from sleepkd.cohorts.beats import BEATS, BeatLayout, beat_format
 from sleepkd.cohorts.clock import Start
 from sleepkd.cohorts.condition import stored_signal
 from sleepkd.cohorts.recording import BeatFile, Recording, read_recording
@@ -65,12 +65,11 @@ def open_recording(path: Path, inputs: InputSpec, options: ReadingOptions) -> Op
 
 def read_file(path: Path, inputs: InputSpec, options: ReadingOptions) -> Recording:
     """A file's heartbeats, or its signal that a network needs. Raises UserError: an unknown format, no such channel."""
-    form = beat_format(path, options.beats)
+    form = beat_format(path, options.beats, options.channel, options.rate_hz)
     if form is not None:
         if not any(SIGNAL_KINDS[name].stored_as == "heartbeats" for name in inputs):
             raise UserError(f"{path}: holds heartbeats, but the network sees {', '.join(inputs)}")
-        layout = BEATS[form].layout(files=(path.name,), format=form)
-        return read_recording(path, beat_file=BeatFile(path, layout))
+        return read_recording(path, beat_file=BeatFile(path, _beat_layout(path, form, options)))
     form = signal_format(path)
     if form is None:
         raise UserError(f"{path}: has no supported format: {', '.join(ENDINGS)}; for heartbeats as text: --beats")
@@ -78,6 +77,17 @@ def read_file(path: Path, inputs: InputSpec, options: ReadingOptions) -> Recordi
     name = signal_to_read(inputs)
     label = channel_of(file, options.channel, name)
     return read_recording(path, file, {name: [Derivation(re.escape(label.strip()))]})
+
+
+def _beat_layout(path: Path, form: str, options: ReadingOptions) -> BeatLayout:
+    """The layout of a file of heartbeats with what a user states. Raises UserError for an option of no use to it."""
+    entry = BEATS[form]
+    if entry.takes_column:
+        stated = {"column": options.channel, "rate_hz": options.rate_hz or 0.0}
+        return entry.layout(files=(path.name,), format=form, **stated)
+    if options.channel or options.rate_hz is not None:
+        raise UserError(f"{path}: has no columns or samples to choose: leave out --channel, --column and --fs")
+    return entry.layout(files=(path.name,), format=form)
 
 
 def opened(recording: Recording, inputs: InputSpec, start_s: float = 0.0) -> OpenedRecording:

@@ -60,7 +60,7 @@ def test_beat_times_in_a_column(tmp_path, delimiter):
         ("s,t\n0.5,1\n", "seconds", "has no column seconds; it has s, t"),
         ("", "s", "is empty"),
         ("# nothing\n", "", "holds no beat"),
-        ("0.5\ninf\n", "", "holds a beat at no time"),
+        ("0.5\ninf\n", "", "line 2: 'inf' is no number"),
         (b"0\x00\x01", "", "is no text"),
         (None, "", "cannot be read: No such file"),
     ],

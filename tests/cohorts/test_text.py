@@ -140,7 +140,7 @@ def test_intervals_without_and_with_times(tmp_path):
     content = "t,rr\n1.0,1.0\n1.9,0.9\n50.0,0.8\n51.0,nan\n51.8,0.8\n"
     placed = beats(tmp_path, content, column="rr", values="intervals", time="t")
     np.testing.assert_allclose(placed, [0, 1, 1.9, 49.2, 50, 51, 51.8])
-    with pytest.raises(UserError, match=r"b\.csv: has a blank interval and no times"):
+    with pytest.raises(UserError, match=r"b\.csv: line 3: has a blank interval and no times"):
         beats(tmp_path, "rr\n1\nnan\n1\n", column="rr", values="intervals")
 
 

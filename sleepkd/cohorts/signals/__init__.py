@@ -31,7 +31,9 @@ class SignalFormat(NamedTuple):
 SIGNALS: dict[str, SignalFormat] = {
     "edf": SignalFormat(EdfFile, (".edf", ".bdf", ".rec")),
     "wfdb": SignalFormat(WfdbRecord, (".hea",)),
-    "table": SignalFormat(SignalTable, (".csv", ".tsv", ".txt", ".npz", ".npy"), takes_rate=True),
+    "table": SignalFormat(
+        SignalTable, (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", ".npz", ".npy"), takes_rate=True
+    ),
 }
 
 
