@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sleepkd.cohorts.beats.beat_shape import beat_correlations
-from sleepkd.cohorts.beats.detect import candidate_beats, plausible_share
-from sleepkd.cohorts.beats.ecg_stretches import qrs_band
 from sleepkd.cohorts.condition import detect_polarity
+from sleepkd.cohorts.ecg.beat_shape import beat_correlations
+from sleepkd.cohorts.ecg.detect import candidate_beats, plausible_share
+from sleepkd.cohorts.ecg.ecg_stretches import qrs_band
 from sleepkd.data.beats import plausible_intervals
 from sleepkd.errors import UserError
 

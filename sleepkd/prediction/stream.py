@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from sleepkd.cohorts.beats.detect import BLOCK_SECONDS, MARGIN_SECONDS, SLOWEST_HZ, candidates_in_block
+from sleepkd.cohorts.ecg.detect import BLOCK_SECONDS, MARGIN_SECONDS, SLOWEST_HZ, candidates_in_block
 from sleepkd.data.beats import NEIGHBOURS, SLOW_SECONDS, beat_quality, causal_beat_series
 from sleepkd.data.hypnogram import CLASS_NAMES, EPOCH_SECONDS, UNSCORED_NAME
 from sleepkd.data.views import TOKEN_SECONDS, TOKENS_PER_30_S

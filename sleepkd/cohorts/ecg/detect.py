@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sleepkd.cohorts.beats.beat_shape import beat_likeness
-from sleepkd.cohorts.beats.ecg_stretches import ecg_stretches, qrs_band
 from sleepkd.cohorts.condition import resample_night
+from sleepkd.cohorts.ecg.beat_shape import beat_likeness
+from sleepkd.cohorts.ecg.ecg_stretches import ecg_stretches, qrs_band
 from sleepkd.cohorts.remarks import WARNING
 from sleepkd.data.beats import beat_quality, median_interval
 from sleepkd.data.heart_rate_input import input_text
@@ -29,7 +29,8 @@ SAME_BEAT_SECONDS = 0.02
 """Two runs of the detector found the same beat if they place it so closely."""
 PIECE_SECONDS, REGULAR_SHARE, ALIKE = 10, 0.5, 0.7
 """Pieces of about 10 s are noise if less than half of it lies between plausible beats, and their median correlation
-with the median beat is lower. White noise reaches 0.35 and 0.5, EEG 0.54 and 0.66, a real ECG 0.87 and 0.82 at least."""
+with the median beat is lower. White noise reaches 0.35 and 0.5, EEG 0.54 and 0.66; a real ECG has at least
+0.87 and 0.82."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def detect_beats(ecg: np.ndarray, rate_hz: float, polarity: int) -> np.ndarray:
 
 
 class CandidateBeats(NamedTuple):
-    """R peaks (beats,), s, and which of them lie in noise (beats,): seconds where beats are neither regular nor alike."""
+    """R peaks (beats,), s, and which of them are in noise (beats,), where beats are neither regular nor alike."""
 
     times: np.ndarray
     noisy: np.ndarray
