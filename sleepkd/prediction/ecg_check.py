@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from sleepkd.cohorts.condition import detect_polarity
-from sleepkd.cohorts.ecg.beat_shape import beat_correlations
-from sleepkd.cohorts.ecg.detect import candidate_beats, plausible_share
+from sleepkd.cohorts.ecg.beat_shape import beat_correlations, beat_likeness
+from sleepkd.cohorts.ecg.detect import SLOWEST_HZ, candidate_beats, detect_beats, plausible_share
 from sleepkd.cohorts.ecg.ecg_stretches import qrs_band
 from sleepkd.data.beats import plausible_intervals
 from sleepkd.errors import UserError
@@ -44,6 +44,8 @@ def ecg_beats(ecg: np.ndarray, rate_hz: float, where: str) -> EcgBeats:
 
     where: file and channel, for the message.
     """
+    if rate_hz <= SLOWEST_HZ:
+        raise UserError(f"{where}: {rate_hz:g} Hz is too slow for R peaks (more than {SLOWEST_HZ} Hz): no ECG")
     if not np.ptp(ecg) > 0:
         raise UserError(f"{where}: is constant: no electrode was on")
     if _at_ends(ecg, rate_hz) > AT_ENDS:
@@ -63,6 +65,15 @@ def ecg_beats(ecg: np.ndarray, rate_hz: float, where: str) -> EcgBeats:
     if alike < LEAST_LIKENESS:
         raise UserError(f"{where}: is no ECG: what looks like beats has no common shape (likeness {alike:.2f})")
     return EcgBeats(times, polarity, alike)
+
+
+def beats_of_lead(ecg: np.ndarray, rate_hz: float) -> float:
+    """How good the beats of minutes of an ECG (samples,) are, 0 to 1: plausible share times likeness."""
+    if not np.ptp(ecg) > 0:
+        return 0.0
+    times = detect_beats(ecg, rate_hz, detect_polarity(ecg, rate_hz))
+    alike = beat_likeness(qrs_band(ecg, rate_hz), rate_hz, times)
+    return plausible_share(times, len(ecg) / rate_hz) * max(0.0, alike)
 
 
 def likeness(ecg: np.ndarray, rate_hz: float, times: np.ndarray) -> tuple[float, float]:
@@ -115,4 +126,6 @@ def _at_ends(signal: np.ndarray, rate_hz: float) -> float:
     live = (high > low)[:, 0]
     pieces, low, high = pieces[live], low[live], high[live]
     margin = 0.02 * (high - low)
+    if not live.any():
+        return 0.0
     return float(np.median(((pieces >= high - margin) | (pieces <= low + margin)).mean(axis=1)))

@@ -2,7 +2,6 @@
 
 import re
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -100,10 +99,11 @@ def _arrays(path: Path) -> SignalColumns:
         else:
             loaded = np.load(path, mmap_mode="r")  # a header that states more than the file holds is refused here
             arrays = {"signal": np.array(loaded)} if isinstance(loaded, np.ndarray) else {}
-    except (OSError, ValueError, EOFError, SyntaxError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        raise UserError(f"{path}: cannot be read as a NumPy file: {str(error).splitlines()[0]}") from None
-    except (MemoryError, OverflowError, RuntimeError, TypeError, KeyError):
-        raise UserError(f"{path}: cannot be read as a NumPy file: its header is damaged") from None
+    except UserError:
+        raise
+    except Exception as error:  # of NumPy, zipfile, zlib, tokenize …, by what is damaged
+        what = str(error).partition("\n")[0] if isinstance(error, (OSError, ValueError)) else "it is damaged"
+        raise UserError(f"{path}: cannot be read as a NumPy file: {what}") from None
     numbers = {name: x for name, x in arrays.items() if x.dtype.kind in "iuf"}
     found = SignalColumns([])
     for name, array in numbers.items():
