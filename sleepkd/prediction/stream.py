@@ -53,8 +53,8 @@ class BeatStream:
     def feed(self, times: Sequence[float] | np.ndarray, until_s: float | None = None) -> list[StagedSleepEpoch]:
         """Add heartbeats, and return the sleep epochs that have ended since the last call.
 
-        times: (beats,), s from the start of the night, in any order; each counts once. until_s: the time up to which all
-        beats are known, by default that of the last one. Raises UserError for a beat that comes after the sleep epoch
+        times: (beats,), s from the start of the night, in any order; each counts once. until_s: the time up to which
+        all beats are known, by default that of the last one. Raises UserError for a beat that comes after the sleep epoch
         which it belongs to was staged, before 0 s, or after a week (as times since 1970).
         """
         times = checked_beats(times)
@@ -66,8 +66,8 @@ class BeatStream:
         times = times[~np.isin(times, self._beats)]
         if len(times) and times[0] <= self._staged_until:
             raise UserError(
-                f"a beat at {times[0]:g} s comes after one at {self._last:g} s, when the sleep epoch that it belongs to "
-                "was staged; feed beats in order"
+                f"a beat at {times[0]:g} s comes after one at {self._last:g} s, when the sleep epoch that it belongs "
+                "to was staged; feed beats in order"
             )
         self._beats = np.union1d(self._beats, times)
         self._last = max([self._last, until, *times[-1:]])

@@ -23,8 +23,8 @@ SLOWEST_HZ, ADVISED_HZ, DENSE_HZ = 30, 100, 200
 DETECTED = "sleepecg"
 ENOUGH_BEATS = 0.5
 """A warning is due if a smaller share of the night lies between plausible beats."""
-ANY_BEATS = 0.01
-"""With a smaller share, they are no beats: two detections a second apart by chance."""
+ANY_BEATS = 0.03
+"""With a smaller share, they are no beats: detections a second apart by chance, 2 % in a slow wave."""
 SAME_BEAT_SECONDS = 0.02
 """Two runs of the detector found the same beat if they place it so closely."""
 PIECE_SECONDS, REGULAR_SHARE, ALIKE = 10, 0.5, 0.7

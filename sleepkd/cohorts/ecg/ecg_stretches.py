@@ -63,10 +63,9 @@ def qrs_band(ecg: np.ndarray, rate_hz: float) -> np.ndarray:
 
 def _bridged(ecg: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarray]:
     """An ECG with straight lines for what is missing or filled, and where it is lost, bool (samples,)."""
-    runs = _runs(_straight(ecg))
+    runs = _straight_lines(ecg)
     seconds = np.array([(last - first) / rate_hz for first, last in runs])
-    missing = ~np.isfinite(ecg)
-    filled = missing.copy()
+    filled = ~np.isfinite(ecg)
     for (first, last), length in zip(runs, seconds, strict=True):
         filled[first:last] |= length >= FILLED_SECONDS
     short = seconds[(seconds >= LOST_SECONDS) & (seconds < COARSE_SECONDS)]
@@ -81,15 +80,12 @@ def _bridged(ecg: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarray]:
     return np.where(filled, np.interp(at, at[~filled], ecg[~filled]), ecg), lost
 
 
-def _straight(ecg: np.ndarray) -> np.ndarray:
-    """Where an ECG is missing or a straight line to rounding, bool (samples,)."""
+def _straight_lines(ecg: np.ndarray) -> list[tuple[int, int]]:
+    """The first sample, and that after the last, of each run of samples on one line, to rounding."""
     size = np.abs(ecg)
     bend = np.abs(ecg[2:] - 2 * ecg[1:-1] + ecg[:-2])
-    line = bend <= ROUNDING * (size[2:] + 2 * size[1:-1] + size[:-2])
-    straight = ~np.isfinite(ecg)
-    for shift in range(3):
-        straight[shift : len(ecg) - 2 + shift] |= line
-    return straight
+    on_a_line = bend <= ROUNDING * (size[2:] + 2 * size[1:-1] + size[:-2])  # three samples each
+    return [(first, last + 2) for first, last in _runs(on_a_line)]
 
 
 def _at_one_level(ecg: np.ndarray, first: int, last: int, rate_hz: float) -> list[EcgStretch]:
