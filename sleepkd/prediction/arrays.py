@@ -14,8 +14,9 @@ MISSING_SECONDS = 1.0
 RATES_HZ = (0.1, 1e6)
 INTERVALS_S, INTERVALS_MS = (0.3, 2.5), (300, 2500)
 """Numbers whose median is in this range may be RR intervals."""
-SHORTEST_MEAN_S = 0.2
-"""Numbers that lie closer on average are no times of beats."""
+UP_AND_DOWN, NARROW = 0.2, 0.4
+"""RR intervals rise and fall, each in a larger share of their steps, and have a smaller interquartile range, in parts
+of their median."""
 
 
 class GivenSamples(NamedTuple):
@@ -90,8 +91,9 @@ def checked_beats(times: np.ndarray | Sequence[float], what: str = "the beats") 
     if len(beats) and beats.min() < 0:
         raise UserError(f"{what}: the first is at {beats.min():g} s, before the start of the recording")
     if len(beats) > 100:
-        middle, span = float(np.median(beats)), float(np.ptp(beats))
-        crowded = span < SHORTEST_MEAN_S * len(beats)
+        middle, span, steps = float(np.median(beats)), float(np.ptp(beats)), np.diff(beats)
+        shares = (steps > 0).mean(), (steps < 0).mean()
+        crowded = min(shares) > UP_AND_DOWN and np.subtract(*np.percentile(beats, (75, 25))) < NARROW * middle
         if crowded and _within(middle, INTERVALS_S):
             raise UserError(f"{what}: are RR intervals in s (median {middle:g}); give times, numpy.cumsum of them")
         if crowded and _within(middle, INTERVALS_MS):

@@ -9,7 +9,7 @@ from sleepkd.cohorts.condition import resample_night
 from sleepkd.cohorts.ecg.beat_shape import beat_likeness
 from sleepkd.cohorts.ecg.ecg_stretches import ecg_stretches, qrs_band
 from sleepkd.cohorts.remarks import WARNING
-from sleepkd.data.beats import beat_quality, median_interval
+from sleepkd.data.beats import MIN_RR_S, beat_quality, median_interval
 from sleepkd.data.heart_rate_input import input_text
 from sleepkd.data.hypnogram import Hypnogram
 from sleepkd.data.recording_info import BeatsInfo, digest
@@ -166,14 +166,15 @@ def _goodness(ecg: np.ndarray, rate_hz: float, beats: np.ndarray) -> float:
 
 
 def _in_noise(ecg: np.ndarray, rate_hz: float, beats: np.ndarray) -> np.ndarray:
-    """Which beats (beats,) of a stretch lie in pieces where beats are neither regular nor alike."""
+    """Which beats (beats,) of a stretch lie in pieces where beats are irregular, and not alike or too fast."""
     seconds = len(ecg) / rate_hz
     edges = np.linspace(0, seconds, max(1, round(seconds / PIECE_SECONDS)) + 1)
     irregular = beat_quality(beats, edges[:-1], np.diff(edges)) < REGULAR_SHARE
     noisy, filtered = np.zeros(len(beats), dtype=bool), qrs_band(ecg, rate_hz) if irregular.any() else ecg
     for piece in np.flatnonzero(irregular):
         inside = (beats >= edges[piece]) & (beats < edges[piece + 1])
-        noisy[inside] = beat_likeness(filtered, rate_hz, beats[inside]) < ALIKE
+        too_fast = inside.sum() > 1 and np.median(np.diff(beats[inside])) < MIN_RR_S
+        noisy[inside] = too_fast or beat_likeness(filtered, rate_hz, beats[inside]) < ALIKE
     return noisy
 
 

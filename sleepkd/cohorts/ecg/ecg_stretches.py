@@ -5,6 +5,7 @@ beats, for minutes, and after a loud artefact it misses beats. So it runs on eac
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.ndimage import maximum_filter1d
@@ -23,8 +24,9 @@ ROUNDING = 1e-6
 """A signal is straight if it differs from a line by a smaller share of its own size: single precision."""
 SLOWEST_BEAT_SECONDS = 2.0
 """The longest RR interval, as `sleepkd.data.beats.MAX_RR_S`: an ECG has an R wave in any stretch so long."""
-OTHER_LEVEL = 8.0
-"""Amplitudes that differ by this factor are not of one ECG. R waves vary by a factor of two to three in a night."""
+LOUD, QUIET = 5.0, 8.0
+"""What is so many times louder or quieter than the typical R wave is not of the same ECG. R waves, premature ones too,
+vary by a factor of two to three."""
 LEAST_SECONDS = 3.0
 """Of a stretch; a shorter one has too few beats to adapt to."""
 LEAST_OTHER_SECONDS = 10.0
@@ -56,9 +58,13 @@ def ecg_stretches(ecg: np.ndarray, rate_hz: float) -> list[EcgStretch]:
 
 def qrs_band(ecg: np.ndarray, rate_hz: float) -> np.ndarray:
     """An ECG (samples,) between 5 and 25 Hz, zero-phase."""
+    return np.asarray(sosfiltfilt(_qrs_filter(rate_hz), ecg))
+
+
+@lru_cache
+def _qrs_filter(rate_hz: float) -> np.ndarray:
     high = min(QRS_HZ[1], 0.45 * rate_hz)
-    band = butter(2, (QRS_HZ[0], high), btype="bandpass", fs=rate_hz, output="sos")
-    return np.asarray(sosfiltfilt(band, ecg))
+    return np.asarray(butter(2, (QRS_HZ[0], high), btype="bandpass", fs=rate_hz, output="sos"))
 
 
 def _bridged(ecg: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarray]:
@@ -95,8 +101,8 @@ def _at_one_level(ecg: np.ndarray, first: int, last: int, rate_hz: float) -> lis
     typical = float(np.median(level))
     half = max(1, round(SLOWEST_BEAT_SECONDS / 2 * rate_hz))
     near = 2 * round(BEFORE_A_BEAT * rate_hz) + 1
-    loud = maximum_filter1d(band > OTHER_LEVEL * typical, near)
-    quiet = _widened(level < typical / OTHER_LEVEL, half - near // 2)
+    loud = maximum_filter1d(band > LOUD * typical, near)
+    quiet = _widened(level < typical / QUIET, half - near // 2)
     if not (loud | quiet).any():
         return [EcgStretch(first, ecg[first:last])]
     found: list[EcgStretch] = []
