@@ -46,7 +46,7 @@ def test_a_channel_by_name_number_and_pattern(wanted: str, index: int) -> None:
 
 @pytest.mark.parametrize("wanted", ["ECG#3", "ECG#0", "9", "pleth", "E(", "ECG HR"])
 def test_a_channel_that_is_not_there_or_no_ecg(wanted: str) -> None:
-    with pytest.raises(UserError, match="no channel|as a pattern it is wrong|1 Hz, too slow"):
+    with pytest.raises(UserError, match=r"no channel|as a pattern it is wrong|1 Hz, too slow"):
         chosen_channel(FILE, wanted, "ecg")
 
 
