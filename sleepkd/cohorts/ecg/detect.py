@@ -27,6 +27,8 @@ ANY_BEATS = 0.03
 """With a smaller share, they are no beats: detections a second apart by chance, 2 % in a slow wave."""
 SAME_BEAT_SECONDS = 0.02
 """Two runs of the detector found the same beat if they place it so closely."""
+LEARNING_SECONDS = 2.0
+"""From which the detector takes its first thresholds."""
 PIECE_SECONDS, REGULAR_SHARE, ALIKE = 10, 0.5, 0.7
 """Pieces of about 10 s are noise if less than half of it lies between plausible beats, and their median correlation
 with the median beat is lower. White noise reaches 0.35 and 0.5, EEG 0.54 and 0.66; a real ECG has at least
@@ -157,6 +159,8 @@ def _lead_in(ecg: np.ndarray, at: float, rate_hz: float) -> np.ndarray:
 
 
 def _same(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two runs found the same beats, apart from the first seconds, in which one of them was learning."""
+    one, other = one[one >= LEARNING_SECONDS], other[other >= LEARNING_SECONDS]
     return len(one) == len(other) and bool((np.abs(one - other) < SAME_BEAT_SECONDS).all())
 
 
