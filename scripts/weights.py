@@ -8,19 +8,22 @@
     python -m scripts.weights --labelled stores/sleep_accel stores/slpdb --unlabelled stores/apnea_ecg \\
         --simulated stores/simulated --jobs 2
 
-The network is trained on the labelled nights; cross-validation by subject evaluates it. With --network student it is
-distilled on labelled and unlabelled nights from SleepECG and from an ensemble of networks trained on the labelled ones;
-nested cross-validation by subject evaluates it. Splits and pseudo-labels are written into the stores. The same command
-resumes.
+What ships is an ensemble: networks trained on the labelled nights, from scratch, with the ranks of the night, and after
+the simulated nights, of two seeds each. Cross-validation by subject evaluates it. With --network student, one network
+is distilled on labelled and unlabelled nights from SleepECG and from an ensemble; nested cross-validation by subject
+evaluates it. OUT/COHORT.png is the held-out night of median kappa. Splits and pseudo-labels are written into the
+stores. The same command resumes.
 """
 
 import argparse
 from pathlib import Path
 
-from scripts.weights_card import evaluate_students, store_network
+from scripts.weights_card import cohort_of, evaluate_students, store_network, typical_night
 from sleepkd.checkpoints.trained import TrainedNetwork, best_or_last, load_trained
+from sleepkd.data.hypnogram import CLASS_NAMES
 from sleepkd.data.store import Store
 from sleepkd.errors import UserError, run_command
+from sleepkd.evaluation.pictures.hypnogram_figure import hypnogram_figure
 from sleepkd.pseudo_label import main as pseudo_label
 from sleepkd.study.ensemble_distillation import EnsembleDistillation, Excluded, Row, distinct
 from sleepkd.study.jobs import RunGroup, TrainingJob, build_job
@@ -28,10 +31,15 @@ from sleepkd.study.runner import Runner
 
 CLASSES, FOLDS, FOLD_SEED = 4, 5, 0
 NETWORK = ("model.width=48", "train.precision=fp32", "data.augment.averaged=0.3")
+WHOLE_NIGHT = (
+    "model.night_ranks=true", "data.segment_minutes=0", "train.batch_size=3", "data.augment.averaged=0.5",
+)  # fmt: skip
 MEMBER_FILES = ("night_ecg", "beats_2hz")
 TEACHER_MODEL = "sleepecg"
 """The external model whose pseudo-labels the student learns too."""
-SCRATCH, PRETRAINED, STUDENT_NAME = "scratch", "pretrained", "student"
+SCRATCH, RANKS, PRETRAINED, STUDENT_NAME, ENSEMBLE = "scratch", "ranks", "pretrained", "student", "ensemble"
+ENSEMBLE_SEEDS = 2
+"""The ensemble of a seed has each member of so many seeds: that one and the next ones."""
 STUDENT = Row(
     ("night_pseudo", "beats_2hz"),
     (
@@ -45,7 +53,7 @@ STUDENT = Row(
     updates=600,
     unlabelled=True,
 )
-MEMBER_UPDATES, SIMULATED_UPDATES = 550, 700
+MEMBER_UPDATES, WHOLE_NIGHT_UPDATES, SIMULATED_UPDATES = 550, 450, 700
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -58,21 +66,24 @@ def main(arguments: list[str] | None = None) -> int:
     )  # fmt: skip
     plan.write_splits()
     runner = Runner(args.out, 1, args.jobs)
-    if args.network != SCRATCH:
+    if args.network not in (SCRATCH, RANKS):
         train(runner, [simulated])
     excluded_sets = plan.excluded_sets()
     if args.network == STUDENT_NAME:
         teach(plan, runner, args)
     jobs = {
-        (excluded, seed): job_of(plan, args, excluded, seed)
+        (excluded, seed): jobs_of(plan, args, excluded, seed)
         for seed in args.seeds
         for excluded in excluded_sets
         if excluded or seed == args.seeds[0]
     }
-    train(runner, list(jobs.values()))
-    results = evaluate_students(plan, {key: load([job])[0] for key, job in jobs.items()}, args.seeds)
-    shipped = best_or_last(jobs[(), args.seeds[0]].config.run_directory)
+    train(runner, [job for of_network in jobs.values() for job in of_network])
+    results = evaluate_students(plan, {key: load(of_network) for key, of_network in jobs.items()}, args.seeds)
+    shipped = [best_or_last(job.config.run_directory) for job in jobs[(), args.seeds[0]]]
     store_network(plan, shipped, results, args.seeds, command_of(args))
+    for store in plan.labelled:
+        cohort = cohort_of(store)
+        hypnogram_figure(typical_night(results, cohort), CLASS_NAMES[CLASSES], args.out / f"{cohort}.png")
     return 0
 
 
@@ -100,11 +111,15 @@ def teach(plan: EnsembleDistillation, runner: Runner, args: argparse.Namespace) 
         plan.write_ensemble_labels(excluded, networks, args.teacher_seeds)
 
 
-def job_of(plan: EnsembleDistillation, args: argparse.Namespace, excluded: Excluded, seed: int) -> TrainingJob:
-    """The training run of the network that may ship, without the excluded folds."""
+def jobs_of(plan: EnsembleDistillation, args: argparse.Namespace, excluded: Excluded, seed: int) -> list[TrainingJob]:
+    """The training runs of the network that may ship, without the excluded folds: those of its members."""
     if args.network == STUDENT_NAME:
-        return plan.student_job(excluded, seed, args.teacher_seeds)
-    return next(job for job in plan.members_without(excluded, seed) if job.row == args.network)
+        return [plan.student_job(excluded, seed, args.teacher_seeds)]
+    if args.network != ENSEMBLE:
+        return [job for job in plan.members_without(excluded, seed) if job.row == args.network]
+    first = args.seeds.index(seed)
+    seeds = [args.seeds[(first + k) % len(args.seeds)] for k in range(min(ENSEMBLE_SEEDS, len(args.seeds)))]
+    return [job for each in seeds for job in plan.members_without(excluded, each)]
 
 
 def simulated_job(store: Path, out: Path) -> TrainingJob:
@@ -121,11 +136,12 @@ def simulated_job(store: Path, out: Path) -> TrainingJob:
 
 
 def members(simulated: TrainingJob) -> dict[str, Row]:
-    """The networks of an ensemble: one from scratch, one that starts from the simulated nights."""
+    """The networks of an ensemble: from scratch, with the ranks of the night, and from the simulated nights."""
     started = simulated.config.run_directory / "last.pt"
     common = (*NETWORK, "model.repeats=1")
     return {
         SCRATCH: Row(MEMBER_FILES, common, MEMBER_UPDATES),
+        RANKS: Row(MEMBER_FILES, (*common, *WHOLE_NIGHT), WHOLE_NIGHT_UPDATES),
         PRETRAINED: Row(MEMBER_FILES, (*common, f"stage.start_from={started}"), MEMBER_UPDATES),
     }
 
@@ -158,10 +174,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--simulated", required=True, type=Path, metavar="FOLDER", help="store of simulated heartbeats")
     parser.add_argument(
         "--network",
-        default=SCRATCH,
-        choices=(SCRATCH, PRETRAINED, STUDENT_NAME),
-        help="network to evaluate and to store: trained on the labelled nights alone (default), after the simulated "
-        "ones, or distilled",
+        default=ENSEMBLE,
+        choices=(ENSEMBLE, SCRATCH, RANKS, PRETRAINED, STUDENT_NAME),
+        help="network to evaluate and to store: the ensemble (default), one of its members, or a distilled one",
     )
     parser.add_argument(
         "--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="of the networks; default: 0 1 2"

@@ -10,6 +10,7 @@ import numpy as np
 
 from sleepkd.checkpoints.calibrated import Calibration, calibrated_weights, fit_calibration
 from sleepkd.checkpoints.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
+from sleepkd.checkpoints.ensemble_checkpoint import ensemble_checkpoint
 from sleepkd.checkpoints.shipped import SHIPPED, shipped_checkpoint
 from sleepkd.checkpoints.temperature import temperature_path
 from sleepkd.checkpoints.trained import TrainedNetwork, load_trained
@@ -27,12 +28,15 @@ from sleepkd.study.ensemble_distillation import (
     EnsembleDistillation,
     Excluded,
     calibrated,
+    ensemble_predictions,
     logits_of,
     network_predictions,
 )
 
 AVERAGES_S = (15.0, 30.0, 60.0)
 """Windows and cadences of the averaged heart rates that students are evaluated on, besides the nights as recorded."""
+BIAS_SHARES = (1.0, 0.75, 0.5, 0.25)
+"""Of the class bias of highest likelihood: all of it calibrates best, part of it can have a higher kappa."""
 SLEEP_ACCEL = (
     "O. Walch, Y. Huang, D. Forger, C. Goldstein: Sleep stage prediction with raw acceleration and "
     "photoplethysmography heart rate data derived from a consumer wearable device. Sleep 2019; PhysioNet sleep-accel "
@@ -80,9 +84,12 @@ class StudentResults:
 
 
 def evaluate_students(
-    plan: EnsembleDistillation, students: Mapping[tuple[Excluded, int], TrainedNetwork], seeds: Sequence[int]
+    plan: EnsembleDistillation, students: Mapping[tuple[Excluded, int], Sequence[TrainedNetwork]], seeds: Sequence[int]
 ) -> StudentResults:
-    """Predict every labelled night by the student that excludes it, calibrated on the nights of the other folds."""
+    """Predict every labelled night by the student that excludes it, calibrated on the nights of the other folds.
+
+    students: by the folds that they exclude and their seed; of several networks, the geometric mean of probabilities.
+    """
     raw: dict[tuple[int, int, float | None], list[NightPredictions]] = {}
     cadences: dict[str, float] = {}
     for fold in range(plan.folds):
@@ -91,7 +98,7 @@ def evaluate_students(
         for average in (None, *AVERAGES_S):
             given = [night if average is None else averaged_night(night, average) for night in nights]
             for seed in seeds:
-                raw[fold, seed, average] = network_predictions(students[(fold,), seed], given)
+                raw[fold, seed, average] = ensemble_predictions(students[(fold,), seed], given)
     found: dict[float | None, list[NightPredictions]] = {average: [] for average in (None, *AVERAGES_S)}
     for (fold, seed, average), nights_of_fold in raw.items():
         others = [night for key, some in raw.items() if key[0] != fold and key[1:] == (seed, None) for night in some]
@@ -102,13 +109,24 @@ def evaluate_students(
 
 
 def calibration_of(nights: Sequence[NightPredictions]) -> Calibration:
-    """The class bias fitted on these nights, without the temperature.
+    """The class bias fitted on these nights, without the temperature, times the share of it with the highest kappa.
 
     The temperature, above 1, leaves light sleep predicted too often beside this bias: on held-out nights kappa was .39
     with it and .42 without on sleep_accel, .30 and .34 on slpdb, and the pooled calibration error .04 either way.
     """
     fitted = fit_calibration([logits_of(night) for night in nights], [night.labels for night in nights])
-    return replace(fitted, temperature=1.0)
+    candidates = [replace(fitted, temperature=1.0, bias=share * fitted.bias) for share in BIAS_SHARES]
+    return max(candidates, key=lambda candidate: mean_kappa([calibrated(night, candidate) for night in nights]))
+
+
+def mean_kappa(nights: Sequence[NightPredictions]) -> float:
+    """Kappa, the mean over the nights of each cohort, then over cohorts, then over 4 and 3 classes (or fewer)."""
+    by_cohort: dict[str, list[float]] = {}
+    for night in nights:
+        among = [merged(night, classes) for classes in (4, 3) if classes < night.n_classes]
+        kappas = [float(batch_scores(each.confusion[None])["kappa"][0]) for each in (night, *among)]
+        by_cohort.setdefault(night.cohort, []).append(float(np.mean(kappas)))
+    return float(np.mean([np.mean(kappas) for kappas in by_cohort.values()]))
 
 
 def averaged_night(night: Night, seconds: float) -> Night:
@@ -122,6 +140,13 @@ def merged(night: NightPredictions, classes: int) -> NightPredictions:
     """A night in fewer classes: probabilities of merged stages are summed."""
     among = np.array([*merged_classes(night.n_classes, classes), UNSCORED], dtype=np.int8)  # -1 reaches the last
     return replace(night, labels=among[night.labels], probabilities=merge_probabilities(night.probabilities, classes))
+
+
+def typical_night(results: StudentResults, cohort: str) -> NightPredictions:
+    """The held-out night of a cohort with the median kappa (of an even number, the lower one), as recorded."""
+    nights = [night for night in results.nights[None] if night.cohort == cohort]
+    kappas = [float(batch_scores(night.confusion[None])["kappa"][0]) for night in nights]
+    return nights[np.argsort(kappas, kind="stable")[(len(nights) - 1) // 2]]
 
 
 def scores_of(results: StudentResults, seeds: Sequence[int]) -> tuple[list[CardScore], dict[str, Any]]:
@@ -160,11 +185,14 @@ def _calibration(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def store_network(
-    plan: EnsembleDistillation, checkpoint: Path, results: StudentResults, seeds: Sequence[int], made_by: str
+    plan: EnsembleDistillation, checkpoints: Sequence[Path], results: StudentResults, seeds: Sequence[int], made_by: str
 ) -> None:
-    """Write the calibrated network to sleepkd/weights, and its model card (JSON and Markdown)."""
+    """Write the calibrated network to sleepkd/weights, and its model card (JSON and Markdown).
+
+    checkpoints: several are stored as an ensemble.
+    """
     path = shipped_checkpoint()
-    trained = read_checkpoint(checkpoint)
+    trained = ensemble_checkpoint(checkpoints) if len(checkpoints) > 1 else read_checkpoint(checkpoints[0])
     weights = calibrated_weights(trained.model, results.calibration)
     config = without_paths(trained.config)
     shipped = Checkpoint(config, trained.inputs, weights, trained.position, trained_on=trained.trained_on)

@@ -8,8 +8,9 @@
 
 A recording is an EDF, EDF+ or BDF file, a WFDB header, a table (CSV, TSV, npz) of samples or of beats, an export of
 Polar or Apple Health, or a folder of these. No labels and no EEG are needed. Each night gets a folder with
-hypnogram.csv, hypnogram.edf (EDF+ annotations), summary.json and night.png; index.html shows all nights. A file that
-cannot be staged is reported with the reason, and the others are staged. Not a medical device.
+hypnogram.csv, hypnogram.edf (EDF+ annotations), summary.json and night.png; index.html shows all nights. Of a recording
+of days, the last night is staged, or all with --nights all. A file that cannot be staged is reported with the reason,
+and the others are staged. Not a medical device.
 """
 
 import argparse
@@ -20,9 +21,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sleepkd.cohorts.beats.device_folder import device_recording
 from sleepkd.errors import EXIT_USER_ERROR, UserError, run_command
 from sleepkd.extras import require_extra
 from sleepkd.files import write_text_atomically
+from sleepkd.prediction.chosen_nights import WHICH_NIGHTS, ChosenNight, chosen_nights
 from sleepkd.prediction.explain import explained
 from sleepkd.prediction.judged import given_input
 from sleepkd.prediction.model import NOT_MEDICAL, Model, load_model
@@ -52,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     rejected: dict[str, str] = {}
     for path in track(paths, "predict", len(paths), "night"):
         try:
-            staged.append(_stage_file(path, model, options, args.out / folders[path], args.abstain_below))
+            _stage_file(path, model, options, args, args.out / folders[path], staged)
         except Exception as error:  # one file may not end the run
             if args.debug:
                 print_beside(traceback.format_exc().rstrip())
@@ -64,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
         about = _about(staged)
         write_text_atomically(args.out / "index.html", index_page(staged, rejected, about))
         print("\n".join(about))
-        print(f"{len(staged)} of {len(paths)} staged; {args.out / 'index.html'}")
+        print(f"{len(staged)} of {len(staged) + len(rejected)} staged; {args.out / 'index.html'}")
     return (1 if staged else EXIT_USER_ERROR) if rejected else 0
 
 
@@ -94,11 +97,38 @@ def _explain(paths: Sequence[Path], model: Model, options: ReadingOptions, debug
     return 0 if read == len(paths) else 1 if read else EXIT_USER_ERROR
 
 
-def _stage_file(path: Path, model: Model, options: ReadingOptions, folder: Path, abstain_below: float) -> "NightReport":
-    """Stage one recording with the network that fits its input best, and write its folder."""
+def _stage_file(
+    path: Path,
+    model: Model,
+    options: ReadingOptions,
+    args: argparse.Namespace,
+    folder: Path,
+    staged: list["NightReport"],
+) -> None:
+    """Stage the chosen nights of a file, each into a folder, and append them to `staged`.
+
+    Raises UserError at the end, naming the nights of several that cannot be staged.
+    """
+    failed = []
+    for night in chosen_nights(path, model.trained.inputs, options, args.nights):
+        name = night.folder_name(folder.name) if args.nights == "all" else folder.name
+        try:
+            staged.append(_stage_night(night, model, options, folder.with_name(name), args.abstain_below))
+        except UserError as error:
+            if args.nights != "all":
+                raise
+            failed.append(f"{night.when}: {str(error).removeprefix(f'{path}: ')}")
+    if failed:
+        raise UserError(f"{path}: {'; '.join(failed)}")
+
+
+def _stage_night(
+    chosen: ChosenNight, model: Model, options: ReadingOptions, folder: Path, abstain_below: float
+) -> "NightReport":
+    """Stage one night with the network that fits its input best, and write its folder."""
     from sleepkd.prediction.outputs import write_night  # imports matplotlib and YASA
 
-    recording = read_file(path, model.trained.inputs, options)
+    recording, path = chosen.recording, chosen.recording.path
     for note in recording.beat_report.notes if recording.beat_report else ():
         print_beside(f"{path}: {note}")
     given = given_input(recording)
@@ -106,12 +136,13 @@ def _stage_file(path: Path, model: Model, options: ReadingOptions, folder: Path,
     night = opened(recording, model.trained.inputs, options.start_s)
     staged = model.stage(night.night, abstain_below)
     judged = model.judged(given)
+    when = f"{chosen.when}; " if chosen.when else ""
     if judged.warning:
-        print_beside(f"WARNING: {path}: {judged.warning}")
+        print_beside(f"WARNING: {path}: {when}{judged.warning}")
     else:
-        print_beside(f"{path}: {judged.text}")
-    about = {"source": path.name, "model": model.trained.path.name, "about": model.about}
-    return write_night(folder, staged, night, judged, about)
+        print_beside(f"{path}: {when}{judged.text}")
+    about = {**chosen.facts, "source": path.name, "model": model.trained.path.name, "about": model.about}
+    return write_night(folder, staged, night, judged, about, chosen.when)
 
 
 def _about(staged: Sequence["NightReport"]) -> list[str]:
@@ -124,8 +155,7 @@ def _files(given: Sequence[Path]) -> Iterator[Path]:
     """The files given, and the recordings in the folders given. Raises UserError: no such file, an empty folder."""
     for path in given:
         if path.is_dir():
-            named = (file for file in path.rglob("*") if file.name.lower().endswith(FOLDER_ENDINGS))
-            found = sorted(file for file in named if file.is_file())
+            found = list(_recordings_below(path))
             if not found:
                 raise UserError(f"{path}: holds no recording ({', '.join(FOLDER_ENDINGS)})")
             yield from found
@@ -133,6 +163,18 @@ def _files(given: Sequence[Path]) -> Iterator[Path]:
             yield path
         else:
             raise UserError(f"{path}: no such file or folder")
+
+
+def _recordings_below(folder: Path) -> Iterator[Path]:
+    """The recordings in a folder and below, in order of their paths; of a device's folder, one file."""
+    if recording := device_recording(folder):
+        yield recording
+        return
+    for path in sorted(folder.iterdir()):
+        if path.is_dir():
+            yield from _recordings_below(path)
+        elif path.is_file() and path.name.lower().endswith(FOLDER_ENDINGS):
+            yield path
 
 
 def _folder_names(paths: Sequence[Path]) -> dict[Path, str]:
@@ -171,6 +213,12 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--fs", type=float, metavar="HZ", help="sampling rate of a table without a column of times, Hz")
     parser.add_argument("--beats", action="store_true", help="files of beat times, RR intervals or heart rate")
     parser.add_argument(
+        "--nights",
+        choices=WHICH_NIGHTS,
+        help="nights of a recording of more than 16 h to stage: the last, all (each in a folder of its own), or the "
+        "recording as a whole; default: last, or whole with --start",
+    )
+    parser.add_argument(
         "--start", type=float, default=0.0, metavar="SECONDS", help="onset of the first sleep epoch, s; default: 0"
     )
     parser.add_argument(
@@ -195,6 +243,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         raise UserError("--abstain-below: must be at least 0 and below 1")
     if not args.start >= 0:
         raise UserError("--start: must be 0 or more")
+    args.nights = args.nights or ("whole" if args.start else "last")
     return args
 
 

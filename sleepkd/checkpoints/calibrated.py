@@ -18,7 +18,7 @@ from sleepkd.data.hypnogram import UNSCORED
 from sleepkd.errors import UserError
 
 LAST_CONVOLUTION = "classify.2"
-"""Path of the last convolution of `NightNetwork`."""
+"""Path of the last convolution of `NightNetwork`; an ensemble has one in each member."""
 TEMPERATURES = (0.1, 10.0)
 LARGEST_BIAS = 5.0
 """Bound of a class's bias, in nats: the likelihood of nights without a class has no finite maximum."""
@@ -70,18 +70,19 @@ def fit_calibration(logits: Sequence[np.ndarray], labels: Sequence[np.ndarray]) 
 
 
 def calibrated_weights(weights: Mapping[str, Tensor], calibration: Calibration) -> dict[str, Tensor]:
-    """A copy of a night network's weights (`Checkpoint.model`) with a calibration folded into its last convolution.
+    """A copy of the weights (`Checkpoint.model`) of a night network or an ensemble, with a calibration folded in.
 
     Raises UserError for the weights of another network, or another number of classes.
     """
-    weight, bias = f"{LAST_CONVOLUTION}.weight", f"{LAST_CONVOLUTION}.bias"
-    if weight not in weights or bias not in weights:
+    last = [name.removesuffix(".bias") for name in weights if f".{name}".endswith(f".{LAST_CONVOLUTION}.bias")]
+    if not last:
         raise UserError(f"a calibration folds into a night network only: these weights have no {LAST_CONVOLUTION}")
-    if len(weights[bias]) != len(calibration.bias):
-        raise UserError(f"a calibration of {len(calibration.bias)} classes for a network of {len(weights[bias])}")
-    added = torch.as_tensor(calibration.bias)
-    temperature, dtype = calibration.temperature, weights[bias].dtype
-    return {name: value.clone() for name, value in weights.items()} | {
-        weight: (weights[weight].double() / temperature).to(dtype),
-        bias: (weights[bias].double() / temperature + added).to(dtype),
-    }
+    calibrated = {name: value.clone() for name, value in weights.items()}
+    for module in last:
+        weight, bias = weights[f"{module}.weight"], weights[f"{module}.bias"]
+        if len(bias) != len(calibration.bias):
+            raise UserError(f"a calibration of {len(calibration.bias)} classes for a network of {len(bias)}")
+        scaled = bias.double() / calibration.temperature + torch.as_tensor(calibration.bias)
+        calibrated[f"{module}.weight"] = (weight.double() / calibration.temperature).to(weight.dtype)
+        calibrated[f"{module}.bias"] = scaled.to(bias.dtype)
+    return calibrated

@@ -14,6 +14,7 @@ from sleepkd.data.inputs import InputSpec
 from sleepkd.data.stage_inputs import describe_inputs, input_spec, resolve
 from sleepkd.errors import UserError
 from sleepkd.models import build_network
+from sleepkd.models.ensemble import Ensemble
 from sleepkd.models.night_network import NightNetwork
 from sleepkd.settings import SHIPPED_NAME, Config, config_of
 
@@ -101,7 +102,7 @@ def _weights_without(start: Checkpoint, inputs: Collection[str], path: Path) -> 
     if not dropped or len(dropped) == len(start.inputs):
         return start.model
     whole = load_trained(path).network
-    if not isinstance(whole, NightNetwork):
+    if not isinstance(whole, NightNetwork | Ensemble):
         return start.model
     whole.drop_inputs(dropped)
     return whole.state_dict()

@@ -11,6 +11,7 @@ from sleepkd.cohorts.beats import BEATS, BeatLayout
 from sleepkd.cohorts.beats.beat_report import BeatReport
 from sleepkd.cohorts.clock import Start
 from sleepkd.cohorts.labels import LABELS, LabelLayout, ScoredFile
+from sleepkd.cohorts.labels.foreign import foreign_scoring
 from sleepkd.cohorts.remarks import WARNING
 from sleepkd.cohorts.signals import Derivation, DerivedSignal, SignalFile
 from sleepkd.data.hypnogram import UNSCORED, Hypnogram
@@ -39,8 +40,13 @@ class LabelFile:
     others: tuple[Path, ...] = ()
 
     def read(self, path: Path) -> ScoredFile:
-        """One of these files."""
-        return LABELS[self.layout.format].read(path, self.layout, self.epoch_seconds)
+        """One of these files. Raises UserError, naming the program that wrote a file of another format."""
+        try:
+            return LABELS[self.layout.format].read(path, self.layout, self.epoch_seconds)
+        except UserError as error:
+            if written := foreign_scoring(path, self.layout.format):
+                raise UserError(f"{path}: is {written} ({str(error).removeprefix(f'{path}: ')})") from None
+            raise
 
 
 @dataclass(frozen=True)
@@ -117,7 +123,7 @@ def read_recording(
         hypnogram=hypnogram,
         other_scorings=others,
         ignored_annotations=scored.ignored if scored else {},
-        start=start,
+        start=start or (read.start if read else None),
         beat_report=read.report if read else None,
         gaps=tuple(signal_file.gaps) if signal_file else (),
         remarks=(*remarks, *(remark for signal in signals.values() for remark in signal.remarks)),

@@ -21,7 +21,7 @@ def read_lines(path: Path, first_bytes: int | None = None) -> list[str]:
     Raises UserError for a file that cannot be read, is not text, or holds more than `LARGEST_UNZIPPED` bytes unpacked.
     """
     content, is_cut = _content(path, first_bytes)
-    text = _decoded(content)
+    text = decoded(content)
     if "\0" in text:
         raise UserError(f"{path}: is no text")
     lines = re.split(r"\r*\n|\r", text)
@@ -120,7 +120,8 @@ def _content(path: Path, first_bytes: int | None) -> tuple[bytes, bool]:
     return content, is_cut
 
 
-def _decoded(content: bytes) -> str:
+def decoded(content: bytes) -> str:
+    """The text of bytes in UTF-8, UTF-16 or, if it is neither, Latin-1."""
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return content.decode("utf-16", errors="replace")
     if content[1:2] == b"\0" and content[3:4] == b"\0":  # UTF-16 without its mark

@@ -16,6 +16,7 @@ from sleepkd.config import from_dict, require
 from sleepkd.data.hypnogram import EPOCH_SECONDS
 from sleepkd.data.inputs import InputSpec
 from sleepkd.data.views import TOKEN_SECONDS
+from sleepkd.models.ensemble import Ensemble, EnsembleSettings
 from sleepkd.models.night_network import NightNetwork, NightSettings
 from sleepkd.models.utime import UTime, UTimeSettings
 
@@ -30,6 +31,7 @@ class Network(NamedTuple):
 NETWORKS = {
     "utime": Network(UTime, UTimeSettings),
     "night": Network(NightNetwork, NightSettings),
+    "ensemble": Network(Ensemble, EnsembleSettings),
 }
 
 

@@ -34,6 +34,8 @@ class NightSettings:
     dropout: after each convolution along the night.
     causal: an output depends on no signal later than `lookahead_minutes` after the end of its token.
     lookahead_minutes: with `causal`, how much later signal an output may use, in steps of 10 s.
+    night_ranks: every token also gets the ranks of its heart rate and of its variability within the segment, and the
+    time since its start, see `NightRanks`; needs the input `beats` and whole nights (`data.segment_minutes: 0`).
     """
 
     name: str = "night"
@@ -47,6 +49,7 @@ class NightSettings:
     dropout: float = 0.2
     causal: bool = False
     lookahead_minutes: float = 0.0
+    night_ranks: bool = False
 
     @property
     def norm(self) -> str:
@@ -64,6 +67,7 @@ class NightSettings:
         whole = 0 <= ahead < math.inf and (60 * ahead / TOKEN_SECONDS).is_integer()
         require(whole, "model.lookahead_minutes", f"must be 0 or more, in steps of {TOKEN_SECONDS:g} s, is {ahead}")
         require(self.causal or not ahead, "model.lookahead_minutes", "needs model.causal: true")
+        require(not (self.causal and self.night_ranks), "model.night_ranks", "reads the whole night; not with causal")
         future = "utime reads 30 s at once; model.causal: true needs strided"
         require(not (self.causal and self.encoder == "utime"), "model.encoder", future)
         self.utime.check()
@@ -82,7 +86,7 @@ class ChannelNorm(nn.Module):
 
     def forward(self, x_BCL: Tensor) -> Tensor:
         """The normalised x (B, C, L) in the dtype of x; the mean square is computed in float32 or float64."""
-        x_full_BCL = x_BCL.float() if x_BCL.dtype in (torch.float16, torch.bfloat16) else x_BCL
+        x_full_BCL = _at_least_float32(x_BCL)
         scale_B1L = torch.rsqrt(x_full_BCL.square().mean(dim=1, keepdim=True) + 1e-5)
         return (x_full_BCL * scale_B1L * self.gain_C1).to(x_BCL.dtype)
 
@@ -161,6 +165,57 @@ class Fusion(nn.Module):
         return sum(given) + sum(absent.to(given[0].dtype) for name, absent in self.absent.items() if name not in tokens)
 
 
+class NightRanks(nn.Module):
+    """Ranks of heart rate and its variability within the night, and the time: (B, 3, samples) → (B, width, tokens).
+
+    Sleep stages differ in heart rate within a person and overlap between people, so a rank tells more than a rate.
+    Heart rate is the mean of channel 0 of `beats.beat_series` over a token, negated. Variability is the logarithm of
+    the standard deviation of channel 1. Both are averaged over `SPANS`; features are ordered by span. A rank is the
+    share of lower values less that of higher ones, among every `EVERY`th token of the night. A difference of less
+    than `SOFT` counts in part, so that rounding changes a rank little.
+    """
+
+    SPANS = (3, 51)
+    """Tokens: 30 s, the scored sleep epoch, and 8.5 min."""
+    EVERY, SOFT = 18, 0.1
+    HOURS = 4.0
+    """Hours of half a night: the time since the start of the segment is -1 there and 1 after twice as many."""
+
+    def __init__(self, samples: int, width: int):
+        super().__init__()
+        self.samples = samples  # per token
+        self.embed = nn.Conv1d(2 * len(self.SPANS) + 1, width, 1)
+
+    def forward(self, x_BCS: Tensor, mask_BT: Tensor) -> Tensor:
+        """mask_BT: bool, where a token holds heartbeats; elsewhere the result is 0."""
+        ranks_BFT = self.ranks(x_BCS, mask_BT)
+        hours_T = torch.arange(mask_BT.shape[-1], device=x_BCS.device) * (TOKEN_SECONDS / 3600)
+        time_B1T = (hours_T / self.HOURS - 1).to(ranks_BFT.dtype).expand_as(ranks_BFT[:, :1])
+        return self.embed(torch.cat([ranks_BFT, time_B1T], dim=1).to(x_BCS.dtype)) * mask_BT[:, None]
+
+    @torch.no_grad()
+    def ranks(self, x_BCS: Tensor, mask_BT: Tensor) -> Tensor:
+        """Ranks (B, 2 * spans, tokens), -1 to 1, in float32 or float64."""
+        x_BCTn = _at_least_float32(x_BCS).unflatten(-1, (mask_BT.shape[-1], self.samples))
+        variability_BT = torch.log(x_BCTn[:, 1].std(dim=-1, unbiased=False) + 0.01)
+        values_B2T = torch.stack([-x_BCTn[:, 0].mean(dim=-1), variability_BT], dim=1)
+        mask_B1T = mask_BT[:, None].to(values_B2T.dtype)
+        values_BFT = torch.cat([_masked_mean(values_B2T, mask_B1T, span) for span in self.SPANS], dim=1)
+        others_BFR, known_B1R = values_BFT[..., :: self.EVERY], mask_B1T[..., :: self.EVERY]
+        below_BFTR = ((values_BFT[..., None] - others_BFR[..., None, :]) / self.SOFT).clamp(-1, 1)
+        return (below_BFTR * known_B1R[..., None, :]).sum(dim=-1) / known_B1R.sum(dim=-1, keepdim=True).clamp(min=1)
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def _masked_mean(x_BFT: Tensor, mask_B1T: Tensor, span: int) -> Tensor:
+    """The mean over `span` tokens around each token, of those that the mask holds; 0 where it holds none."""
+    total, count = (F.avg_pool1d(y, span, stride=1, padding=span // 2) for y in (x_BFT * mask_B1T, mask_B1T))
+    return total / count.clamp(min=0.5 / span)
+
+
 class ContextLayer(nn.Module):
     """A residual dilated convolution along the night: (B, width, tokens) → (B, width, tokens).
 
@@ -205,6 +260,7 @@ class NightNetwork(nn.Module):
             {name: _encoder(settings, item.shape(TOKEN_SECONDS)) for name, item in inputs.items()}
         )
         self.fuse = Fusion(inputs, settings.width)
+        self.ranks = _night_ranks(settings, inputs) if settings.night_ranks else None
         self.context = nn.ModuleList(
             ContextLayer(settings, dilation) for _ in range(settings.repeats) for dilation in settings.dilations
         )
@@ -216,8 +272,10 @@ class NightNetwork(nn.Module):
         """Remove encoders, in place: the logits are those of the network before without these inputs.
 
         The learnt tokens of the removed inputs, which are added to every position, become part of another encoder.
-        Raises ValueError where none is left.
+        Raises ValueError where none is left, UserError for the heartbeats of a network with `night_ranks`.
         """
+        if self.ranks is not None and "beats" in names:
+            raise UserError("a network with model.night_ranks cannot lose its input beats")
         kept = next((name for name in self.encoders if name not in names), None)
         if kept is None:
             raise ValueError("no input is left")
@@ -239,6 +297,8 @@ class NightNetwork(nn.Module):
                 tokens[name] = encoder(x_BCS, count)
         mask_B1T = torch.stack(list(masks.values())).any(dim=0)[:, None]
         x_BWT = self.fuse(tokens, masks) * mask_B1T
+        if self.ranks is not None and "beats" in inputs:
+            x_BWT = x_BWT + self.ranks(inputs["beats"].flatten(1, -2), masks["beats"])
         if self.lookahead:  # shift by the lookahead: position t holds token t + lookahead, and all layers stay causal
             x_BWT, mask_B1T = (F.pad(y, (0, self.lookahead))[..., self.lookahead :] for y in (x_BWT, mask_B1T))
         for layer in self.context:
@@ -252,6 +312,12 @@ def _encoder(settings: NightSettings, shape: tuple[int, ...]) -> nn.Module:
     if settings.encoder == "utime" and not channels:
         return UTimeTokens(settings.utime, samples, settings.width)
     return StridedEncoder(math.prod(channels), strides_of(samples), settings.filters, settings.width)
+
+
+def _night_ranks(settings: NightSettings, inputs: InputSpec) -> NightRanks:
+    if "beats" not in inputs:
+        raise UserError("model.night_ranks: needs the input beats (stage.inputs.beats)")
+    return NightRanks(_samples_of_token("beats", inputs["beats"].rate), settings.width)
 
 
 def strides_of(samples: int) -> tuple[int, ...]:

@@ -83,7 +83,7 @@ def checked_samples(signal: np.ndarray | Sequence[float], rate_hz: float, what: 
 def checked_beats(times: np.ndarray | Sequence[float], what: str = "the beats") -> np.ndarray:
     """Times of heartbeats (beats,), s, in order, each once.
 
-    Raises UserError for another shape, NaN, times before 0, or after a week, and for RR intervals or milliseconds.
+    Raises UserError for another shape, NaN, times before 0, or after 14 days, and for RR intervals or milliseconds.
     """
     beats = numbers_of(times, what)
     if not np.isfinite(beats).all():

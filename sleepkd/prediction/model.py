@@ -59,22 +59,24 @@ class Model:
         signal: (samples,) or (samples, 1), in mV; in any unit if the network normalises by the night, as the shipped
         one does. For a network of another signal: that one, in the unit of its kind (EEG: µV). NaN is missing: a second
         of it or more is a gap. fs: samples per second.
-        A sleep epoch without usable heartbeats is "unscored", and so is one in a gap, whose probabilities are NaN.
+        A sleep epoch without usable heartbeats is "unscored"; so is one of an EEG in a gap, its probabilities NaN.
         Warns of a low or unknown kappa on an ECG.
-        Raises UserError for a signal that is not an ECG, is shorter than ten minutes or longer than a week, or has
+        Raises UserError for a signal that is not an ECG, is shorter than ten minutes or longer than 14 days, or has
         another shape or dtype; and for a rate that is no number or too low.
         """
         name, rate_hz = signal_to_read(self.trained.inputs), checked_rate(fs)
         kind, given = SIGNAL_KINDS[name], checked_samples(signal, rate_hz)
         derived = DerivedSignal(given.samples, rate_hz, kind.label, kind.unit)
-        return self._stages(recording_of_signal(Path("the signal"), name, derived, given.gaps))
+        # Over NaN an ECG holds no beats, so it is left unscored as if an electrode were off, and as in a stream.
+        gaps = () if kind.has_heartbeats else given.gaps
+        return self._stages(recording_of_signal(Path("the signal"), name, derived, gaps))
 
     def predict_beats(self, times: np.ndarray | Sequence[float]) -> tuple[list[str], np.ndarray]:
         """Sleep stages (N,) and probabilities (N, K) of every 30 s from heartbeats.
 
         times: (beats,), s from the start of the recording, in any order. Beats that were made from an averaged heart
         rate are recognised, if its values are 4 s apart or more. Warns of a low or unknown kappa on such input.
-        Raises UserError for beats without plausible intervals, of less than ten minutes or more than a week (as times
+        Raises UserError for beats without plausible intervals, of less than ten minutes or more than 14 days (as times
         since 1970), before 0 s, NaN, in ms, or RR intervals.
         """
         return self._stages(recording_of_beats(Path("the beats"), checked_beats(times)))

@@ -49,20 +49,29 @@ LINE_LENGTH = 150
 
 @dataclass(frozen=True)
 class NightReport:
-    """What index.html shows of a staged night: name, content of summary.json, input and its kappa, and figure."""
+    """What index.html shows of a staged night: name, content of summary.json, input and its kappa, and figure.
+
+    when: its date, and which night of the file it is; "" if unknown.
+    """
 
     name: str
     summary: Mapping[str, Any]
     judged: JudgedInput
     picture: Picture
+    when: str = ""
 
 
 def write_night(
-    folder: Path, staged: StagedNight, recording: OpenedRecording, judged: JudgedInput, about: Mapping[str, Any]
+    folder: Path,
+    staged: StagedNight,
+    recording: OpenedRecording,
+    judged: JudgedInput,
+    about: Mapping[str, Any],
+    when: str = "",
 ) -> NightReport:
     """Write the files of a staged night into its folder.
 
-    judged: the input of the recording. about: further entries of summary.json.
+    judged: the input of the recording. about: further entries of summary.json. when: as in `NightReport`.
     """
     beats = recording.night.beats() if recording.night.info.beats else None
     name = staged.predicted.recording
@@ -73,10 +82,10 @@ def write_night(
         summary["date_note"] = note
         print_beside(f"{name}: {note}")
     write_text_atomically(folder / "summary.json", json.dumps(json_safe(summary), indent=1) + "\n")
-    night_figure(staged, beats, folder / "night.png", judged)
+    night_figure(staged, beats, folder / "night.png", judged, when)
     rate = ", heart rate" if beats is not None else ""
     caption = f"{name}: hypnogram, stage probabilities{rate}. Gaps in the hypnogram are unscored."
-    return NightReport(folder.name, summary, judged, Picture(folder / "night.png", caption))
+    return NightReport(folder.name, summary, judged, Picture(folder / "night.png", caption), when)
 
 
 def hypnogram_csv(staged: StagedNight, beats: np.ndarray | None = None, lost: np.ndarray | None = None) -> str:
@@ -152,10 +161,13 @@ def summary_of(staged: StagedNight) -> dict[str, Any]:
     }
 
 
-def night_figure(staged: StagedNight, beats: np.ndarray | None, path: Path, judged: JudgedInput) -> None:
+def night_figure(
+    staged: StagedNight, beats: np.ndarray | None, path: Path, judged: JudgedInput, when: str = ""
+) -> None:
     """Draw hypnogram, stage probabilities and heart rate over hours from the start of the recording, as a PNG.
 
-    beats: (beats,) s; None: the heart rate is not drawn. judged: the input of the recording, which the figure states.
+    beats: (beats,) s; None: the heart rate is not drawn. judged: the input of the recording. when: its date. The figure
+    states both.
     """
     night, order = staged.as_scored(), display_order(staged.class_names)
     rows = 2 if beats is None else 3
@@ -175,7 +187,7 @@ def night_figure(staged: StagedNight, beats: np.ndarray | None, path: Path, judg
         share = f"{(staged.stages != UNSCORED).mean():.0%} of sleep epochs staged"
         axes[0].set_title(night.recording)
         axes[0].set_title(share, fontsize=9.5, fontweight="normal", color=FAINT_INK, loc="right")
-        facts = [judged.text, *([f"WARNING: {judged.warning}"] if judged.warning else [])]
+        facts = [*filter(None, [when]), judged.text, *([f"WARNING: {judged.warning}"] if judged.warning else [])]
         lines = [line for fact in facts for line in textwrap.wrap(fact, LINE_LENGTH)]
         color = NEGATIVE if judged.warning else FAINT_INK
         figure.supxlabel("\n".join(lines), fontsize=9, color=color, x=0.01, ha="left")
@@ -186,18 +198,19 @@ def index_page(nights: Sequence[NightReport], rejected: Mapping[str, str], about
     rows = [
         [
             night.name,
+            str(night.summary.get("start") or ""),
             f"{night.summary['staged']} of {night.summary['sleep_epochs']}",
             *(page.number(night.summary["sleep_statistics"].get(key), 0) for key in STATISTICS),
         ]
         for night in nights
     ]
     body = [page.heading("Staged nights", 1), *(page.paragraph(line, "quiet") for line in about)]
-    body.append(page.table(["night", "sleep epochs staged", *STATISTICS.values()], rows))
+    body.append(page.table(["night", "start", "sleep epochs staged", *STATISTICS.values()], rows))
     if rejected:
         body += [page.heading("Not staged"), page.table(["file", "reason"], list(rejected.items()), (1,))]
     for night in nights:
-        warning = night.judged.warning
-        body += [page.heading(night.name, 3), page.paragraph(f"{night.judged.text}.", "quiet")]
+        warning, text = night.judged.warning, "; ".join(filter(None, [night.when, night.judged.text]))
+        body += [page.heading(night.name, 3), page.paragraph(f"{text}.", "quiet")]
         body += [page.paragraph(f"WARNING: {warning}.", "note")] if warning else []
         body.append(page.pictures([night.picture]))
     return page.page("Staged nights", body)

@@ -24,7 +24,7 @@ from sleepkd.prediction.ecg_check import ecg_beats, flat_or_clipped
 
 LEAST_SECONDS = 600.0
 """A shorter recording is not staged."""
-LONGEST_SECONDS = 7 * 86400.0
+LONGEST_SECONDS = 14 * 86400.0
 """A longer recording is not staged: memory grows with its length, and its times are likely wrong."""
 ENDINGS = tuple(
     dict.fromkeys(ending for formats in (SIGNALS, BEATS) for entry in formats.values() for ending in entry.endings)
@@ -71,9 +71,7 @@ def read_file(path: Path, inputs: InputSpec, options: ReadingOptions) -> Recordi
     """A file's heartbeats, or its signal that a network needs. Raises UserError: an unknown format, no such channel."""
     form = beat_format(path, options.beats, options.channel, options.rate_hz)
     if form is not None:
-        if not any(SIGNAL_KINDS[name].stored_as == "heartbeats" for name in inputs):
-            raise UserError(f"{path}: holds heartbeats, but the network sees {', '.join(inputs)}")
-        return read_recording(path, beat_file=BeatFile(path, _beat_layout(path, form, options)))
+        return read_recording(path, beat_file=BeatFile(path, beat_layout(path, form, inputs, options)))
     form = signal_format(path)
     if form is None:
         raise UserError(f"{path}: has no supported format: {', '.join(ENDINGS)}; for heartbeats as text: --beats")
@@ -82,9 +80,14 @@ def read_file(path: Path, inputs: InputSpec, options: ReadingOptions) -> Recordi
     return read_recording(path, file, {name: [chosen_channel(file, options.channel, name)]})
 
 
-def _beat_layout(path: Path, form: str, options: ReadingOptions) -> BeatLayout:
-    """The layout of a file of heartbeats with what a user states. Raises UserError for an option of no use to it."""
+def beat_layout(path: Path, form: str, inputs: InputSpec, options: ReadingOptions) -> BeatLayout:
+    """The layout of a file of heartbeats with what a user states.
+
+    Raises UserError for an option of no use to it, and for a network that does not read heartbeats.
+    """
     entry = BEATS[form]
+    if not any(SIGNAL_KINDS[name].stored_as == "heartbeats" for name in inputs):
+        raise UserError(f"{path}: holds heartbeats, but the network sees {', '.join(inputs)}")
     if entry.takes_column:
         stated = {"column": options.channel, "rate_hz": options.rate_hz or 0.0}
         return entry.layout(files=(path.name,), format=form, **stated)

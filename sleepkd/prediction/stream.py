@@ -55,7 +55,7 @@ class BeatStream:
 
         times: (beats,), s from the start of the night, in any order; each counts once. until_s: the time up to which
         all beats are known, by default that of the last one. Raises UserError for a beat that comes after the sleep
-        epoch which it belongs to was staged, before 0 s, or after a week (as times since 1970).
+        epoch which it belongs to was staged, before 0 s, or after 14 days (as times since 1970).
         """
         times = checked_beats(times)
         until = float(times[-1]) if len(times) else 0.0

@@ -8,6 +8,7 @@ from sleepkd.checkpoints.calibrated import TEMPERATURES, Calibration, calibrated
 from sleepkd.data.segments import Batch
 from sleepkd.data.stage_inputs import input_spec
 from sleepkd.errors import UserError
+from sleepkd.models.ensemble import Ensemble, EnsembleSettings
 from sleepkd.models.night_network import NightNetwork, NightSettings
 
 
@@ -85,6 +86,20 @@ def test_the_folded_network_has_the_calibrated_logits_of_every_sleep_epoch() -> 
     torch.testing.assert_close(folded, plain / 1.7 + torch.as_tensor(calibration.bias), rtol=1e-12, atol=1e-12)
     assert (folded - plain).abs().max() > 0.1
     assert all(torch.equal(value, weights[name]) for name, value in before.state_dict().items())  # a copy
+
+
+def test_the_calibration_of_an_ensemble_is_that_of_its_mean_logits() -> None:
+    """Each member's logits are divided by the temperature and get the bias, so their mean does."""
+    calibration = Calibration(0.8, np.array([0.4, -0.3, 0.2, -0.3]), (1.0, 0.9))
+    member = NightSettings(width=8, filters=4, dilations=(1, 2), repeats=1)
+    beats = input_spec({"beats": {"rate": 4.0}}, "inputs")
+    torch.manual_seed(1)
+    before, after = (Ensemble(EnsembleSettings(members=(member, member)), 4, beats, 10.0).eval() for _ in range(2))
+    after.load_state_dict(calibrated_weights(before.state_dict(), calibration))
+    inputs = {"beats": torch.randn(1, 1, 3, 12 * 40)}
+    with torch.no_grad():
+        plain, folded = before(inputs), after(inputs)
+    torch.testing.assert_close(folded, plain / 0.8 + torch.as_tensor(calibration.bias).float())
 
 
 def test_other_networks_and_other_classes_are_refused() -> None:

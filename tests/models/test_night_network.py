@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -10,11 +11,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from sleepkd.data.inputs import BeatsInput, InputSpec, SignalInput
 from sleepkd.errors import UserError
 from sleepkd.models import build_network, network_settings
-from sleepkd.models.night_network import ChannelNorm, NightNetwork, NightSettings, strides_of
+from sleepkd.models.night_network import ChannelNorm, NightNetwork, NightRanks, NightSettings, strides_of
 from sleepkd.models.utime import UTime, UTimeSettings
 
 SMALL = NightSettings(width=8, filters=4, dilations=(1, 2), repeats=1)
 CAUSAL = replace(SMALL, causal=True)
+RANKS = replace(SMALL, night_ranks=True)
 
 
 def spec(*names: str, rate: float = 64, causal: bool = False) -> InputSpec:
@@ -56,7 +58,7 @@ def test_parameters_and_flops_are_as_documented(names: str, parameters: float, f
     assert 1e6 < counted.get_total_flops() / 10 < flops
 
 
-@pytest.mark.parametrize("settings", [SMALL, CAUSAL, replace(CAUSAL, lookahead_minutes=0.5)])
+@pytest.mark.parametrize("settings", [SMALL, CAUSAL, RANKS, replace(CAUSAL, lookahead_minutes=0.5)])
 def test_padding_to_a_longer_segment_changes_nothing(settings: NightSettings) -> None:
     inputs = spec("ecg", "beats", causal=settings.causal)
     made, short = network(settings, inputs), night(inputs, 20)
@@ -90,6 +92,65 @@ def test_a_network_whose_inputs_are_dropped_has_the_logits_of_the_whole_one_with
         torch.testing.assert_close(smaller(signals), whole(signals), rtol=1e-10, atol=1e-10)
     with pytest.raises(ValueError, match="no input is left"):
         network(SMALL, spec("ecg")).drop_inputs(["ecg"])
+
+
+def ranks_by_loops(x_3S: np.ndarray, present: np.ndarray, samples: int) -> np.ndarray:
+    """`NightRanks.ranks` of one night, from its definition: (4, tokens)."""
+    rate = np.array([-part.mean() for part in x_3S[0].reshape(-1, samples)])
+    variability = np.array([np.log(part.std() + 0.01) for part in x_3S[1].reshape(-1, samples)])
+    tokens, rows = len(rate), []
+    for half in (1, 25):
+        for values in (rate, variability):
+            around = [
+                [t for t in range(max(0, k - half), min(tokens, k + half + 1)) if present[t]] for k in range(tokens)
+            ]
+            mean = [np.mean(values[near]) if near else 0.0 for near in around]
+            others = [mean[t] for t in range(0, tokens, 18) if present[t]]
+            rows.append([np.mean([min(1, max(-1, (value - other) / 0.1)) for other in others]) for value in mean])
+    return np.array(rows)
+
+
+def test_night_ranks_follow_their_definition() -> None:
+    rng = np.random.default_rng(0)
+    tokens, samples = 200, 20
+    x_3S = rng.normal(size=(3, tokens * samples)) + np.repeat(rng.normal(size=(3, tokens)).cumsum(1), samples, 1)
+    present = rng.random(tokens) < 0.8
+    found = NightRanks(samples, 8).ranks(torch.as_tensor(x_3S)[None], torch.as_tensor(present)[None])[0]
+    expected = ranks_by_loops(x_3S, present, samples)
+    np.testing.assert_allclose(found[:, present], expected[:, present], atol=1e-9)
+    assert abs(expected).max() > 0.9
+
+
+def test_night_ranks_do_not_change_with_a_person_s_typical_heart_rate() -> None:
+    """A constant added to channel 0 (a factor on all RR intervals) leaves all ranks."""
+    x = torch.randn(1, 3, 20 * 120, dtype=torch.float64)
+    shifted, present = x.clone(), torch.ones(1, 120, dtype=torch.bool)
+    shifted[:, 0] += 3
+    ranks = NightRanks(20, 8)
+    torch.testing.assert_close(ranks.ranks(shifted, present), ranks.ranks(x, present))
+
+
+def test_night_ranks_know_the_time_since_the_start() -> None:
+    """All ranks of a constant night are 0, so a token's embedding is linear in time: the same difference everywhere."""
+    made = NightRanks(20, 8).double()
+    embedded_WT = made(torch.ones(1, 3, 20 * 50, dtype=torch.float64), torch.ones(1, 50, dtype=torch.bool))[0].detach()
+    steps_WT = embedded_WT.diff(dim=-1)
+    torch.testing.assert_close(steps_WT, steps_WT[:, :1].expand_as(steps_WT))
+    torch.testing.assert_close(steps_WT[:, 0], made.embed.weight[:, -1, 0].detach() * 10 / 3600 / 4)
+
+
+def test_night_ranks_need_heartbeats_and_a_whole_night() -> None:
+    with pytest.raises(UserError, match=r"model\.night_ranks: needs the input beats"):
+        network(RANKS, spec("ecg"))
+    with pytest.raises(UserError, match=r"model\.night_ranks: reads the whole night"):
+        replace(RANKS, causal=True).check()
+    with pytest.raises(UserError, match="cannot lose its input beats"):
+        network(RANKS, spec("ecg", "beats")).drop_inputs(["beats"])
+    made, signals = network(RANKS, spec("ecg", "beats")), night(spec("ecg", "beats"), 20)
+    alone = network(SMALL, spec("ecg", "beats"))
+    alone.load_state_dict({name: x for name, x in made.state_dict().items() if not name.startswith("ranks.")})
+    torch.testing.assert_close(made({"ecg": signals["ecg"]}), alone({"ecg": signals["ecg"]}))
+    assert (made(signals) - alone(signals)).abs().max() > 1e-3
 
 
 def changed_after(signals: dict[str, Tensor], token: int, tokens: int) -> dict[str, Tensor]:

@@ -104,7 +104,7 @@ def test_beats_in_any_order_and_repeated_are_those_in_order(model: Model) -> Non
 
 @pytest.mark.parametrize(
     ("times", "message"),
-    [([1.7e9], "longer than 7 days"), ([-1.0], "before the start"), ([np.nan], "NaN"), ([[1, 2], [3, 4]], "shape")],
+    [([1.7e9], "longer than 14 days"), ([-1.0], "before the start"), ([np.nan], "NaN"), ([[1, 2], [3, 4]], "shape")],
 )
 def test_times_that_a_stream_refuses(model: Model, times: list, message: str) -> None:
     with pytest.raises(UserError, match=message):

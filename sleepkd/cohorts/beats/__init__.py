@@ -10,10 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from sleepkd.cohorts.beats.apple_health import read_apple_health
+from sleepkd.cohorts.beats.apple_health import read_apple_days, read_apple_health
 from sleepkd.cohorts.beats.beat_layout import BeatLayout, BeatTimes
 from sleepkd.cohorts.beats.beat_table import BeatTableLayout, read_beat_table
 from sleepkd.cohorts.beats.beat_text import BeatTextLayout, read_beat_text, text_holds_beats
+from sleepkd.cohorts.beats.fit_file import read_fit
+from sleepkd.cohorts.beats.rate_days import RateDays
 from sleepkd.cohorts.beats.wfdb_beats import read_wfdb_beats
 from sleepkd.cohorts.endings import format_by_ending
 
@@ -30,6 +32,7 @@ class BeatFormat(NamedTuple):
     recognizes: whether a file of such an ending holds heartbeats rather than samples, for the column and the samples
     per second that a user states ("" and None without).
     takes_column: whether the layout has `column` and `rate_hz`, for what a user states.
+    days: reads the heart rate of a file of days or years, of which `read` returns the last night; None: see `read`.
     """
 
     read: Callable[..., BeatTimes]
@@ -37,14 +40,18 @@ class BeatFormat(NamedTuple):
     endings: tuple[str, ...] = ()
     recognizes: Callable[[Path, str, float | None], bool] = _always
     takes_column: bool = False
+    days: Callable[[Path], RateDays] | None = None
 
 
 TEXT_ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 BEATS: dict[str, BeatFormat] = {
     "wfdb": BeatFormat(read_wfdb_beats),
     "table": BeatFormat(read_beat_table, BeatTableLayout),  # columns as the YAML names them
-    "text": BeatFormat(read_beat_text, BeatTextLayout, TEXT_ENDINGS, text_holds_beats, True),  # columns recognised
-    "apple_health": BeatFormat(read_apple_health, endings=(".xml",)),
+    "text": BeatFormat(
+        read_beat_text, BeatTextLayout, TEXT_ENDINGS, text_holds_beats, takes_column=True
+    ),  # columns recognised
+    "apple_health": BeatFormat(read_apple_health, endings=(".xml", ".xml.gz", ".zip"), days=read_apple_days),
+    "fit": BeatFormat(read_fit, endings=(".fit",)),
 }
 DEFAULT_BEAT_FORMAT = "text"
 """Of files that are known to hold heartbeats and whose ending no format claims."""

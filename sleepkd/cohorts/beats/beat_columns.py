@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from sleepkd.cohorts.beats.beat_layout import LONGEST_SPAN_S, check_span
+from sleepkd.cohorts.beats.beat_layout import check_span
 from sleepkd.cohorts.beats.interval_chain import beats_of_chain
 from sleepkd.cohorts.beats.interval_copies import kept_intervals
 from sleepkd.cohorts.beats.row_order import WallClock, chronological
@@ -16,7 +16,7 @@ from sleepkd.data.heart_rate_input import rate_cadence
 from sleepkd.errors import UserError
 
 Content = Literal["times", "intervals", "rate"]
-RATES_PER_MINUTE = (20.0, 250.0)
+PLAUSIBLE_RATES = (20.0, 250.0)
 """A heart rate outside is missing: devices write 0, 255 or 65535 for none."""
 COARSEST_S = 900.0
 """Heart rates farther apart (median) do not show sleep stages."""
@@ -57,7 +57,7 @@ def beats_of_columns(columns: BeatColumns, longest_gap_s: float | None = None) -
     longest_gap_s: heart rates farther apart are interrupted, and no beat is made up between them; None: see
     `averaged_rate.longest_gap`.
     Raises UserError: a rate without times, a blank interval without times, rows of two people or sources, a span of
-    more than `LONGEST_SPAN_S`.
+    more than `beat_layout.LONGEST_SPAN_S`.
     """
     if columns.content == "times":
         return _beats_of_times(columns)
@@ -121,7 +121,7 @@ def _beats_of_rates(columns: BeatColumns, longest_gap_s: float | None) -> BeatsR
     clock, rates = columns.times, columns.values[:, 0]
     if clock is None:
         raise UserError("has a heart rate but no column of times")
-    low, high = RATES_PER_MINUTE
+    low, high = PLAUSIBLE_RATES
     odd = np.isfinite(rates) & (rates != 0) & ~((rates >= low) & (rates <= high))
     notes = [f"{odd.sum()} heart rates outside {low:g} to {high:g} per minute are left out"] if odd.any() else []
     rates = np.where(odd, np.nan, rates)
@@ -156,6 +156,3 @@ def _check_two_rates(times: np.ndarray, rates: np.ndarray) -> None:
 
 def _wall_clock(times: ClockTimes) -> WallClock:
     return WallClock(times.zero, times.dated, changes=not times.zoned)
-
-
-__all__ = ["LONGEST_SPAN_S", "BeatColumns", "BeatsRead", "Content", "beats_of_columns"]

@@ -24,8 +24,9 @@ class BeatReport:
     """What a table of heartbeats was taken for.
 
     table: rows, delimiter and line of names, in words. columns: every column of the file. first_s, last_s: its first
-    and last beat. cadence_s: of an averaged heart rate, 0 for heartbeats. gaps: (start, end), s, without a beat for more
-    than `GAP_S`. start: date and time of the first beat, if the file states them. notes: decisions that may be wrong.
+    and last beat. cadence_s: of an averaged heart rate, 0 for heartbeats. gaps: (start, end), s, without a beat for
+    more than `GAP_S`. start: date and time of the first beat, if the file states them.
+    notes: decisions that may be wrong.
     """
 
     table: str

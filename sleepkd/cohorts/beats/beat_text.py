@@ -10,14 +10,16 @@ from sleepkd.cohorts.beats import time_units as units
 from sleepkd.cohorts.beats.beat_columns import BeatColumns, beats_of_columns
 from sleepkd.cohorts.beats.beat_layout import BeatLayout, BeatTimes, ordered_beats
 from sleepkd.cohorts.beats.beat_report import BeatReport, ColumnUse, gaps_of
-from sleepkd.cohorts.beats.choose_columns import RATES_PER_MINUTE, choose_columns, find_column
-from sleepkd.cohorts.beats.column_roles import role_of
-from sleepkd.cohorts.beats.sniff_table import SniffedTable, number_of, sniff_table
+from sleepkd.cohorts.beats.choose_columns import RATES_BY_NUMBERS, check_one_night, choose_columns, find_column
+from sleepkd.cohorts.beats.column_roles import names_beats, role_of
+from sleepkd.cohorts.beats.sniff_table import SniffedTable, find_delimiter, number_of, sniff_table, split_line
+from sleepkd.cohorts.beats.time_cells import read_date
 from sleepkd.cohorts.text import read_lines
 from sleepkd.errors import UserError
 
 HEAD_BYTES = 1 << 18
 """So much of a file is read to find out whether it holds heartbeats."""
+HEADER_LINES = 20
 LEAST_RATE_STEP_S = 0.5
 """Numbers beside times that are nearer than this are samples."""
 FILE_NAME = re.compile(
@@ -97,8 +99,8 @@ def text_holds_beats(path: Path, column: str = "", rate_hz: float | None = None)
     lines = read_lines(path, HEAD_BYTES)
     try:
         table = sniff_table(lines)
-    except UserError:
-        return False
+    except UserError:  # the reader of heartbeats says what is wrong with a table of heartbeats
+        return any(names_beats(split_line(line, find_delimiter([line]))) for line in lines[:HEADER_LINES] if line)
     if column:
         try:
             wanted = find_column(table, column)
@@ -106,12 +108,14 @@ def text_holds_beats(path: Path, column: str = "", rate_hz: float | None = None)
             return False
         return bool(table.names) and role_of(table.names[wanted]) in ("interval", "rate", "beat")
     roles = [role_of(name) for name in table.names]
+    try:
+        check_one_night(table)
+    except UserError:
+        return "value" in roles or names_beats(table.names)
     if table.names:
         if {"interval", "rate", "beat"} & set(roles):
             return "ecg" not in roles
-        return "value" in roles and _are_rates(
-            table, roles.index("value"), [i for i, r in enumerate(roles) if r == "time"]
-        )
+        return "value" in roles and _are_rates(table)
     if rate_hz is not None:
         return False
     if table.width == 1 and any(table.column(0)) and not any(np.isinf(number_of(text)) for text in table.column(0)):
@@ -121,23 +125,23 @@ def text_holds_beats(path: Path, column: str = "", rate_hz: float | None = None)
             f"{path}: holds one column of numbers without a name: --beats for RR intervals or beat times, --fs HZ for "
             "the samples of an ECG"
         )
-    return table.width == 2 and _are_rates(table, 1, [0])
+    is_dated = table.width == 3 and bool(table.rows) and read_date(table.rows[0][1][0]) is not None
+    return (table.width == 2 or is_dated) and _are_rates(table)
 
 
-def _are_rates(table: SniffedTable, value: int, times: list[int]) -> bool:
-    """Whether a column holds heart rates or RR intervals at times that are those of rates, not of samples."""
+def _are_rates(table: SniffedTable) -> bool:
+    """Whether a table without telling names holds heart rates or RR intervals at times too far apart for samples."""
     try:
-        columns, _ = choose_columns(SniffedTable([], 0, rows=[(n, [*c[t : t + 1], *c[value : value + 1]]) for n, c in
-                                                             table.rows for t in times[:1]]))  # fmt: skip
-        values = columns.values[:, 0]
-        if columns.times is None or not np.isfinite(values).any():
-            return False
-        steps = np.abs(np.diff(columns.times.seconds))
-        step = units.median(steps[steps > 0])
+        columns, _ = choose_columns(table)
     except UserError:
         return False
+    values = columns.values[:, 0]
+    if columns.times is None or not np.isfinite(values).any():
+        return False
+    steps = np.abs(np.diff(columns.times.seconds))
+    step = units.median(steps[steps > 0])
     if columns.content == "rate":
-        low, high = RATES_PER_MINUTE
+        low, high = RATES_BY_NUMBERS
         plausible = np.mean((values[values > 0] >= low) & (values[values > 0] <= high)) > 0.9
         return bool(step >= LEAST_RATE_STEP_S and plausible)
     return bool(columns.content == "intervals" and 0.5 <= step / units.median(values) <= 2)

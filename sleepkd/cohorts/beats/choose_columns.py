@@ -7,16 +7,15 @@ from datetime import UTC, datetime
 import numpy as np
 
 from sleepkd.cohorts.beats import time_units as units
-from sleepkd.cohorts.beats.beat_columns import BeatColumns, Content
+from sleepkd.cohorts.beats.beat_columns import PLAUSIBLE_RATES, BeatColumns, Content
 from sleepkd.cohorts.beats.beat_report import ColumnUse
 from sleepkd.cohorts.beats.column_roles import Role, column_name, role_of, unit_of
-from sleepkd.cohorts.beats.sniff_table import SniffedTable, number_of
+from sleepkd.cohorts.beats.sniff_table import SniffedTable, number_of, shortened
 from sleepkd.cohorts.beats.time_cells import ClockTimes, clock_times, numeric_times, read_date
 from sleepkd.errors import UserError
 
-RATES_PER_MINUTE = (30, 220)
+RATES_BY_NUMBERS = (30, 220)
 """Numbers beside times, in a file without names: with a median in this range they are heart rates, else intervals."""
-PLAUSIBLE_RATE = (20, 250)
 BREATHS = (4, 60)
 MOST_PEOPLE = 0.05
 """A column `id` or `name` names people if it has fewer different texts than this share of the rows."""
@@ -37,7 +36,8 @@ class ChosenColumns:
     def column_uses(self) -> tuple[ColumnUse, ...]:
         """Every column of the table, in order."""
         return tuple(
-            ColumnUse(self.table.name(i) or str(i + 1), self.uses.get(i, "not read")) for i in range(self.table.width)
+            ColumnUse(shortened(self.table.name(i)) or str(i + 1), self.uses.get(i, "not read"))
+            for i in range(self.table.width)
         )
 
     @property
@@ -48,7 +48,7 @@ class ChosenColumns:
     def stated_unit(self, index: int) -> str:
         """The unit of a column by its name or by the row of units; "" for none."""
         below = self.table.units[index] if index < len(self.table.units) else ""
-        return units.check_stated([unit_of(below), column_name(self.table.name(index)).unit])
+        return unit_of(below) or column_name(self.table.name(index)).unit
 
 
 def choose_columns(table: SniffedTable, column: str = "", rate_hz: float = 0.0) -> tuple[BeatColumns, ChosenColumns]:
@@ -59,19 +59,18 @@ def choose_columns(table: SniffedTable, column: str = "", rate_hz: float = 0.0) 
     Raises UserError where no column holds beats, and for rows of several people or sources.
     """
     if not table.rows:
-        raise UserError(f"has no row below the names of its columns ({', '.join(table.names)})")
+        raise UserError(f"has no row below the names of its columns ({table.names_text()})")
     chosen = ChosenColumns(table, rate_hz)
     index = find_column(table, column) if column else None
     if not table.names:
         return _of_numbers(chosen, index), chosen
+    check_one_night(table)
     roles: list[Role] = [role_of(name) for name in table.names]
     if table.start_unix is not None:  # in the place of the name of the column of times
         roles = [
             "time" if not role and number_of(n) == table.start_unix else role
             for n, role in zip(table.names, roles, strict=True)
         ]
-    _check_one_person(chosen, roles)
-    _check_one_source(chosen, roles)
     if index is not None:
         return _of_content(chosen, roles, [index], _content_of(chosen, roles[index], index)), chosen
     intervals = [i for i, role in enumerate(roles) if role == "interval" and not _is_blank(chosen, i)]
@@ -88,7 +87,20 @@ def choose_columns(table: SniffedTable, column: str = "", rate_hz: float = 0.0) 
         for i, role in enumerate(roles):
             if role == wanted:
                 return _of_content(chosen, roles, [i], "times"), chosen
-    raise UserError(f"none of its columns is one of beats: {', '.join(table.names)}; call it rr, hr or time")
+    raise UserError(f"none of its columns is one of beats: {table.names_text()}; call it rr, hr or time")
+
+
+def check_one_night(table: SniffedTable) -> None:
+    """Raise UserError for rows of several people or sources: a column that names them has several texts."""
+    what: dict[Role, str] = {"person": "people", "source": "sources"}
+    for i, role in enumerate(role_of(name) for name in table.names):
+        if role in what:
+            texts = table.column(i)
+            different = sorted({text for text in texts if text})
+            if 1 < len(different) <= max(2, MOST_PEOPLE * len(texts)):
+                shown = ", ".join(map(shortened, different[:4]))
+                column = shortened(table.name(i))
+                raise UserError(f"holds {len(different)} {what[role]} (column {column}: {shown}); give the rows of one")
 
 
 def find_column(table: SniffedTable, wanted: str) -> int:
@@ -105,7 +117,7 @@ def find_column(table: SniffedTable, wanted: str) -> int:
             found = []
     if len(found) != 1:
         problem = "several columns" if found else "no column"
-        raise UserError(f"has {problem} {wanted}; it has {', '.join(names)}")
+        raise UserError(f"has {problem} {shortened(wanted)}; it has {table.names_text()}")
     return found[0]
 
 
@@ -127,7 +139,7 @@ def _content_of(chosen: ChosenColumns, role: Role, index: int) -> Content:
     if role in ("interval", "rate", "beat", "sample", "time", "date"):
         known: dict[Role, Content] = {"interval": "intervals", "rate": "rate"}
         return known.get(role, "times")
-    low, high = RATES_PER_MINUTE
+    low, high = RATES_BY_NUMBERS
     return "rate" if low <= units.median(chosen.table.numbers(index)) <= high else "intervals"
 
 
@@ -140,9 +152,9 @@ def _one_series(chosen: ChosenColumns, found: list[int]) -> list[int]:
         medians = [units.median(units.without_fillers(chosen.table.numbers(i))) for i in found]
         low, high = min(medians), max(medians)
         if not (high <= 1.05 * low or 950 <= high / low <= 1050):
-            listed = ", ".join(chosen.table.name(i) for i in found)
+            listed = chosen.table.names_text(found)
             raise UserError(f"has several columns of RR intervals ({listed}); --column names the one to read")
-        chosen.notes.append(f"of several columns of RR intervals, {chosen.table.name(found[0])} is read")
+        chosen.notes.append(f"of several columns of RR intervals, {shortened(chosen.table.name(found[0]))} is read")
     return found[:1]
 
 
@@ -151,10 +163,10 @@ def _one_rate(chosen: ChosenColumns, found: list[int]) -> int:
     first = chosen.table.numbers(found[0])
     for other in found[1:]:
         if not units.median(np.abs(chosen.table.numbers(other) - first)) <= 5:
-            listed = ", ".join(chosen.table.name(i) for i in found)
+            listed = chosen.table.names_text(found)
             raise UserError(f"has several columns of heart rates ({listed}); --column names the one to read")
     if len(found) > 1:
-        chosen.notes.append(f"of several columns of heart rates, {chosen.table.name(found[0])} is read")
+        chosen.notes.append(f"of several columns of heart rates, {shortened(chosen.table.name(found[0]))} is read")
     return found[0]
 
 
@@ -162,26 +174,28 @@ def _of_content(chosen: ChosenColumns, roles: list[Role], found: list[int], cont
     """The columns in seconds, with the times of their rows."""
     if content == "times":
         return _beat_times(chosen, roles, found[0])
-    numbers = np.stack([chosen.table.numbers(i) for i in found], axis=1)
-    time = next((i for i, role in enumerate(roles) if role == "time" and i not in found and _usable(chosen, i)), None)
-    day = next((i for i, role in enumerate(roles) if role == "date" and i not in found and _usable(chosen, i)), None)
+    of_cells = chosen.table.number_lists if content == "intervals" else chosen.table.numbers
+    numbers = np.column_stack([of_cells(i) for i in found])
+    time = next(
+        (i for i, role in enumerate(roles) if role == "time" and i not in found and not _is_blank(chosen, i)), None
+    )
+    day = next(
+        (i for i, role in enumerate(roles) if role == "date" and i not in found and not _is_blank(chosen, i)), None
+    )
     if content == "intervals":
         return _intervals(chosen, found, numbers, time, day)
     return _rates(chosen, found[0], numbers, time, day)
-
-
-def _usable(chosen: ChosenColumns, index: int) -> bool:
-    return not _is_blank(chosen, index)
 
 
 def _intervals(
     chosen: ChosenColumns, found: list[int], numbers: np.ndarray, time: int | None, day: int | None
 ) -> BeatColumns:
     """RR intervals, s, with the clock of their rows if there is one."""
-    numbers = units.without_fillers(numbers) if len(found) > 1 or time is not None or day is not None else numbers
+    wide = numbers.shape[1] > 1
+    numbers = units.without_fillers(numbers) if wide or time is not None or day is not None else numbers
     fillers = np.isin(numbers, units.FILLERS) | (numbers < 0)
     lines = chosen.lines
-    if len(found) == 1 and fillers.any():
+    if not wide and time is None and day is None and fillers.any():
         chosen.notes.append(f"{fillers.sum()} values that stand for no RR interval (0, 65535) are left out")
         lines = [line for line, is_filler in zip(lines, fillers[:, 0], strict=True) if not is_filler]
         numbers = numbers[~fillers[:, 0]]
@@ -199,16 +213,15 @@ def _intervals(
 
 def _rates(chosen: ChosenColumns, found: int, numbers: np.ndarray, time: int | None, day: int | None) -> BeatColumns:
     """Heart rates with their times."""
-    low, high = PLAUSIBLE_RATE
+    low, high = PLAUSIBLE_RATES
     known = numbers[numbers > 0]
     if len(known) and not low <= units.median(known) <= high:
-        raise UserError(
-            f"its {chosen.table.name(found)} has a median of {units.median(known):g}, which is no heart rate per minute"
-        )
+        name = shortened(chosen.table.name(found))
+        raise UserError(f"its {name} has a median of {units.median(known):g}, which is no heart rate per minute")
     chosen.uses[found] = "heart rate, per minute"
     if time is None and day is None:
         if not chosen.rate_hz:
-            raise UserError(f"has a heart rate but no column of times ({', '.join(chosen.table.names)})")
+            raise UserError(f"has a heart rate but no column of times ({chosen.table.names_text()})")
         seconds = np.arange(len(numbers)) / chosen.rate_hz
         return BeatColumns("rate", numbers, chosen.lines, ClockTimes(seconds, f"a row every {1 / chosen.rate_hz:g} s"))
     if chosen.rate_hz and not (time is not None and role_of(chosen.table.name(time)) == "sample"):
@@ -221,6 +234,11 @@ def _beat_times(chosen: ChosenColumns, roles: list[Role], index: int) -> BeatCol
     texts = chosen.table.column(index)
     if _are_numbers(texts):
         numbers = chosen.table.numbers(index)
+        are_flags = bool(np.isin(numbers, (0, 1)).all() and (numbers == 1).sum() > 1 and (numbers == 0).any())
+        if are_flags and not chosen.rate_hz:
+            raise UserError(f"column {chosen.table.name(index)} is 1 at each beat and else 0: give --fs")
+        if are_flags:  # as NeuroKit marks R peaks among its samples
+            numbers = np.where(numbers == 1, np.arange(len(numbers), dtype=float), np.nan)
         unit = units.unix_unit(numbers) if not chosen.rate_hz else ""
         unit = unit or units.beat_time_unit(numbers, chosen.rate_hz, chosen.stated_unit(index))
         clock = numeric_times(units.seconds_of(numbers, unit, chosen.rate_hz), numbers, unit)
@@ -310,7 +328,7 @@ def _of_numbers(chosen: ChosenColumns, index: int | None) -> BeatColumns:
     if day is not None:  # 2024-01-31 23:40:00 700, split at white space
         value = 2
     values = table.numbers(value)
-    low, high = RATES_PER_MINUTE
+    low, high = RATES_BY_NUMBERS
     time = 0 if day is None else 1
     if low <= units.median(values[values > 0]) <= high:
         return _rates(chosen, value, values[:, None], time, day)
@@ -340,7 +358,8 @@ def _is_rising(numbers: np.ndarray, strict: bool = False) -> bool:
 
 
 def _are_numbers(texts: list[str]) -> bool:
-    return all(not np.isinf(number_of(text)) for text in texts)
+    """Whether most cells are numbers: the others are errors then, and no dates."""
+    return 2 * sum(np.isinf(number_of(text)) for text in texts) < max(1, len(texts))
 
 
 def _are_dates(texts: list[str]) -> bool:
@@ -349,24 +368,3 @@ def _are_dates(texts: list[str]) -> bool:
 
 def _unit_text(chosen: ChosenColumns, unit: str) -> str:
     return f"sample numbers at {chosen.rate_hz:g} Hz" if unit == "samples" else unit
-
-
-def _check_one_person(chosen: ChosenColumns, roles: list[Role]) -> None:
-    _check_one(chosen, [i for i, role in enumerate(roles) if role == "person"], "people")
-
-
-def _check_one_source(chosen: ChosenColumns, roles: list[Role]) -> None:
-    _check_one(chosen, [i for i, role in enumerate(roles) if role == "source"], "sources")
-
-
-def _check_one(chosen: ChosenColumns, found: list[int], what: str) -> None:
-    """Raise UserError for a column with several texts, each of many rows."""
-    for i in found:
-        texts = chosen.table.column(i)
-        different = sorted({text for text in texts if text})
-        if 1 < len(different) <= max(2, MOST_PEOPLE * len(texts)):
-            shown = ", ".join(text[:30] for text in different[:4])
-            raise UserError(
-                f"holds {len(different)} {what} (column {chosen.table.name(i)}: {shown}); give the rows of one"
-            )
-        chosen.uses[i] = "one for all rows" if len(different) < 2 else "not read"

@@ -87,7 +87,7 @@ def role_of(name: str) -> Role:
         return "interval"
     if known & {"ecg", "ekg"} and not known & (BEAT | TIME):
         return "ecg"
-    if known & SAMPLE and "rate" not in known:
+    if (known & SAMPLE or phrase in ("r point", "r points")) and "rate" not in known:
         return "sample"
     if known & TIME and not known & {"zone", "timezone", "offset", "end"}:
         return "time"

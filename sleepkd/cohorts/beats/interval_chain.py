@@ -12,8 +12,9 @@ ROWS_AHEAD = 60
 """The smallest delay is taken over so many rows (packets) from one on."""
 LEAST_GAP_S, LEAST_REPEAT_S = 0.15, 0.5
 """Smallest change of the delay that moves the chain: on by a gap, back by a repeated interval."""
-SPREAD_PERCENT, SPREADS = 95, 5.0
-"""A change counts if it exceeds so many times what the smallest of n delays varies by: their spread divided by n."""
+SPREAD_PERCENT, SPREADS, SPREAD_SHARE = 95, 5.0, 0.35
+"""The smallest of n delays varies by their spread / n if they are evenly spread, by a third of it at most if they are
+normal. A change counts if it exceeds 5 spreads / n and 0.35 spreads."""
 BEGINS_A_BEAT_S = 0.3
 """After a longer gap, the beat before the interval is a beat of its own. A shorter one stretches the interval."""
 SAME_BEAT_S = 0.15
@@ -38,6 +39,11 @@ def beats_of_chain(intervals: np.ndarray, times: np.ndarray) -> np.ndarray:
     return beats[np.diff(beats, prepend=-np.inf) > SAME_BEAT_S]
 
 
+def resolution(times: np.ndarray) -> float:
+    """The step to which times, s, are rounded: 60, 1, or 0 for fractions of a second."""
+    return next((step for step in (60.0, 1.0) if (times % step == 0).all()), 0.0)
+
+
 def chain_delays(chain: np.ndarray, times: np.ndarray) -> np.ndarray:
     """What to add to the chain's end of each interval (rows,), s, to place it: constant but for gaps."""
     last = np.flatnonzero(np.isfinite(times) & (np.diff(times, append=np.inf) != 0))  # the last row of each packet
@@ -48,9 +54,15 @@ def chain_delays(chain: np.ndarray, times: np.ndarray) -> np.ndarray:
     ahead = np.lib.stride_tricks.sliding_window_view(padded, ROWS_AHEAD)
     smallest = ahead.min(axis=1)
     spread = float(np.percentile(late - smallest, SPREAD_PERCENT))
-    rows = np.minimum(ROWS_AHEAD, len(late) - np.arange(len(late)))
-    on = np.maximum(LEAST_GAP_S, SPREADS * spread / rows)
-    back = np.maximum(LEAST_REPEAT_S, SPREADS * spread / rows)
+    # The delays that the smallest was taken over: those before the next gap, and before the end.
+    rises = np.append(np.flatnonzero(np.diff(smallest) > max(LEAST_GAP_S, SPREAD_SHARE * spread)), len(late) - 1)
+    row = np.arange(len(late))
+    rows = np.minimum(ROWS_AHEAD, rises[np.searchsorted(rises, row)] - row + 1)
+    step = resolution(times[last])
+    alone = np.append(late[1:] > smallest[:-1] + max(spread, step), True)  # a packet before a gap may be a part of one
+    noise = spread * np.maximum(SPREAD_SHARE, SPREADS / rows)
+    on = np.maximum(LEAST_GAP_S, np.maximum(noise, step * alone))
+    back = np.maximum(LEAST_REPEAT_S, noise)
     delays, delay = np.empty(len(late)), smallest[0]
     for k, (target, forward, backward) in enumerate(zip(smallest.tolist(), on.tolist(), back.tolist(), strict=True)):
         if not -backward <= target - delay <= forward:

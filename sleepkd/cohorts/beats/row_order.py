@@ -14,7 +14,7 @@ import numpy as np
 
 from sleepkd.errors import UserError
 
-JITTER_S, JITTER_STEPS = 5.0, 5.0
+JITTER_S, JITTER_STEPS = 10.0, 5.0
 """Times that go back by less than this, or by so many median steps, jitter."""
 MOST_RUNS = 20
 """A file of more runs is in no order: its rows are sorted by time."""
@@ -28,15 +28,14 @@ SAME_ROWS, LEAST_SAME_ROWS = 0.9, 10
 
 @dataclass(frozen=True)
 class RowOrder:
-    """Rows in order of time. rows: their indices. times: (rows,), s, in this order. notes: decisions that may be wrong.
+    """Rows in order of time.
 
-    reversed: the file lists the newest row first.
+    rows: their indices. times: (rows,), s, in this order. notes: decisions that may be wrong.
     """
 
     rows: np.ndarray
     times: np.ndarray
     notes: tuple[str, ...] = ()
-    reversed: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,51 +66,67 @@ def chronological(times: np.ndarray, values: np.ndarray, lines: Sequence[int], c
     times: s, NaN where a row has none. values: what the row holds, to find copies. lines: their numbers, for messages.
     Raises UserError for runs of rows that overlap in time and differ.
     """
-    rows, filled, notes = np.arange(len(times)), _filled(times), []
+    rows, filled = np.arange(len(times)), _filled(times)
+    notes: list[str] = []
     steps = np.diff(filled)
     descending = bool(np.count_nonzero(steps < 0) > np.count_nonzero(steps > 0))
     if descending:
         rows, filled, steps = rows[::-1], filled[::-1], -steps[::-1]
         notes.append("rows are in descending time")
-    step = float(np.median(steps[steps > 0])) if (steps > 0).any() else 0.0
+    apart = np.diff(np.unique(filled))
+    step = float(np.median(apart)) if len(apart) else 0.0
     slack = max(CHANGE_SLACK_S, CHANGE_STEPS * step)
     back = np.flatnonzero(steps < -max(JITTER_S, JITTER_STEPS * step)) + 1
     if len(back) > MOST_RUNS:
         order = np.argsort(filled, kind="stable")
-        return RowOrder(rows[order], filled[order], (*notes, "rows are in no order: sorted by time"), descending)
-    runs: list[np.ndarray] = []
-    shift = 0.0
-    for run in np.split(np.arange(len(rows)), back):
-        filled[run] += shift
-        overlapped = [other for other in runs if _overlap(filled[other], filled[run])]
-        copied = max((_copied_rows(values[rows], filled, other, run) for other in overlapped), default=0)
-        line = lines[rows[run[0]]]
-        if copied:
-            notes.append(f"{copied} rows from line {line} on repeat earlier ones: left out")
-            run = run[copied:]
-        elif overlapped:
-            before = float(filled[runs[-1][-1]])
-            if not clock.is_changed(before, float(filled[run[0]]), -1, slack):
-                raise UserError(
-                    f"line {line}: its times go back by {before - filled[run[0]]:.6g} s and overlap earlier ones: two "
-                    "recordings, people or sources in one file, or a clock that was changed? keep one"
-                )
-            filled[run] += HOUR
-            shift += HOUR
-            notes.append(f"the clock was put back by an hour at line {line}: the rows go on without a gap")
-        if len(run):
-            runs.append(run)
-    if len(runs) > 1 and any(filled[b[0]] < filled[a[0]] for a, b in pairwise(runs)):
+        return RowOrder(rows[order], filled[order], ("rows are in no order: sorted by time",))
+    runs = _runs(filled, values[rows], [lines[row] for row in rows.tolist()], back, clock, slack, notes)
+    if any(filled[later[0]] < filled[earlier[0]] for earlier, later in pairwise(runs)):
         runs.sort(key=lambda run: float(filled[run[0]]))
         notes.append("parts of the file are exchanged: put in order of time")
     order = np.concatenate(runs)
     ordered = filled[order]
-    for k in np.flatnonzero(np.diff(ordered) >= HOUR) + 1:
-        if clock.is_changed(float(ordered[k - 1]), float(ordered[k]), 1, slack):
-            ordered[k:] -= HOUR
-            notes.append(f"the clock was put forward by an hour at line {lines[rows[order[k]]]}: no gap")
-            break
-    return RowOrder(rows[order], ordered, tuple(notes), descending)
+    forward = np.flatnonzero(np.diff(ordered) >= HOUR) + 1
+    changed = [k for k in forward.tolist() if clock.is_changed(float(ordered[k - 1]), float(ordered[k]), 1, slack)]
+    for k in changed[:1]:
+        ordered[k:] -= HOUR
+        notes.append(f"the clock was put forward by an hour at line {lines[rows[order[k]]]}: no gap")
+    return RowOrder(rows[order], ordered, tuple(notes))
+
+
+def _runs(
+    times: np.ndarray,
+    values: np.ndarray,
+    lines: Sequence[int],
+    back: np.ndarray,
+    clock: WallClock,
+    slack: float,
+    notes: list[str],
+) -> list[np.ndarray]:
+    """The runs of rows, without copies; times after a clock that was put back are put on by an hour, in place.
+
+    back: the rows that begin a run. notes: what was done is added. Raises UserError as `chronological` does.
+    """
+    runs: list[np.ndarray] = []
+    for run in np.split(np.arange(len(times)), back):
+        overlapped = [other for other in runs if _overlap(times[other], times[run])]
+        copied = max((_copied_rows(values, times, other, run) for other in overlapped), default=0)
+        line = lines[run[0]]
+        if copied:
+            notes.append(f"{copied} rows from line {line} on repeat earlier ones: left out")
+            run = run[copied:]
+        elif overlapped:
+            before, after = float(times[runs[-1][-1]]), float(times[run[0]])
+            if not clock.is_changed(before, after, -1, slack):
+                raise UserError(
+                    f"line {line}: its times go back by {before - after:.6g} s and overlap earlier ones: two "
+                    "recordings, people or sources in one file, or a clock that was changed? keep one"
+                )
+            times[run[0] :] += HOUR
+            notes.append(f"the clock was put back by an hour at line {line}: the rows go on without a gap")
+        if len(run):
+            runs.append(run)
+    return runs
 
 
 def _filled(times: np.ndarray) -> np.ndarray:

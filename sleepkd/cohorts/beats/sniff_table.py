@@ -19,12 +19,17 @@ ENOUGH_LINES = 0.6
 SECOND_TABLE_ROWS = 10
 """A table of fewer rows above or below another one is a summary."""
 UNIX_LEAST = 1e8
+MOST_NAMES = 12
+"""Names of columns in a message."""
 
 Row = tuple[int, list[str]]
 """A line's number and its cells."""
 
 _VALUE = re.compile(
-    r"[-+]?[.,]?\d[\d.,:/\\TtZ+\-eE ]*(\s*[AaPp]\.?[Mm]\.?)?(\s*(UTC|GMT|Z))?|[-+]?inf(inity)?", re.IGNORECASE
+    r"[-+]?[.,]?\d[\d.,eE+\-]*|[-+]?inf(inity)?|"
+    r"(\d+[-/.]\d+[-/.]\d+)?[T ,]*\d+:\d[\d.,:]*\s*([AP]\.?M\.?)?\s*(UTC|GMT|Z|[+-]\d\d:?\d\d)?|"
+    r"\d+[-/.]\d+[-/.]\d+|\d{8}T\d{4,6}\S*",
+    re.IGNORECASE,
 )
 _COMMA_NUMBER = re.compile(r"[-+]?(\d+),(\d+)")
 
@@ -65,9 +70,28 @@ class SniffedTable:
             raise UserError(f"line {line}: {_short(cells[index])} is no number")
         return found
 
+    def number_lists(self, index: int) -> np.ndarray:
+        """A column whose cells may list several numbers ("812|790", "[812, 790]"), float64 (rows, most in a cell)."""
+        texts = self.column(index)
+        lists = [_listed(text, self.delimiter) for text in texts]
+        if all(len(parts) == 1 for parts in lists):
+            return self.numbers(index)[:, None]
+        found = np.full((len(lists), max(map(len, lists))), np.nan)
+        for row, parts in enumerate(lists):
+            found[row, : len(parts)] = [number_of(part) for part in parts]
+        for k in np.flatnonzero(np.isinf(found).any(axis=1)):
+            raise UserError(f"line {self.rows[k][0]}: {_short(texts[k])} is no number")
+        return found
+
     def name(self, index: int) -> str:
         """The name of a column, or its number from 1."""
         return self.names[index] if self.names else str(index + 1)
+
+    def names_text(self, indices: Sequence[int] | None = None) -> str:
+        """The names of columns, all by default, shortened for a message."""
+        chosen = list(range(self.width)) if indices is None else list(indices)
+        more = ", …" if len(chosen) > MOST_NAMES else ""
+        return ", ".join(shortened(self.name(i)) for i in chosen[:MOST_NAMES]) + more
 
 
 def number_of(text: str) -> float:
@@ -78,6 +102,15 @@ def number_of(text: str) -> float:
         return float(text.replace(",", ".") if text.count(",") == 1 and "." not in text else text)
     except ValueError:
         return float("inf")
+
+
+def _listed(text: str, delimiter: str) -> list[str]:
+    """The numbers of a cell. Between cells that a comma divides, 812,790 is two RR intervals in ms."""
+    bare = text.strip("[](){} ")
+    pair = re.fullmatch(r"(\d{3,4}),(\d{3,4})", bare) if delimiter == "," else None
+    if not pair and not np.isinf(number_of(bare)):
+        return [bare]
+    return [part for part in re.split(r"[|;\s]+|,\s*", bare) if part] or [""]
 
 
 def sniff_table(lines: Sequence[str], delimiter: str = "") -> SniffedTable:
@@ -99,9 +132,12 @@ def sniff_table(lines: Sequence[str], delimiter: str = "") -> SniffedTable:
     table = max(tables, key=lambda one: len(one.rows))
     table.above = [other for other in tables if other is not table]
     long = [other for other in table.above if len(other.rows) >= SECOND_TABLE_ROWS]
+    _drop_footer(table)
     if long:
         both = sorted([table, long[0]], key=lambda one: one.header_line)
-        names = " and ".join(f"from line {max(one.header_line, 1)} ({', '.join(one.names[:4])})" for one in both)
+        names = " and ".join(
+            f"from line {max(one.header_line, 1)} ({one.names_text(range(min(4, one.width)))})" for one in both
+        )
         raise UserError(f"holds two tables, {names}; keep one")
     for other in table.above:
         if other.rows:
@@ -113,7 +149,8 @@ def sniff_table(lines: Sequence[str], delimiter: str = "") -> SniffedTable:
 def find_delimiter(lines: Sequence[str]) -> str:
     """The delimiter of most lines: tab, semicolon, |, comma, or " " for white space; "\\0" for a single column."""
     sample = lines[:: max(1, len(lines) // SAMPLED_LINES)]
-    for mark in DELIMITERS:
+    named = [mark for mark in DELIMITERS if mark in sample[0]] if re.search(r"[^\W\d_]{2}", sample[0]) else []
+    for mark in [*named, *DELIMITERS]:
         if sum(mark in line for line in sample) >= ENOUGH_LINES * len(sample):
             return "\0" if mark == "," and _decimal_commas(sample) else mark
     widths = [len(line.split()) for line in sample if not is_value(line.strip())]
@@ -192,8 +229,18 @@ def _decimal_commas(sample: Sequence[str]) -> bool:
     if any(text.startswith("0") and len(text) > 1 for text in fractions):
         return True
     in_range = np.mean([20 <= float(text) <= 250 for text in fractions])
-    first = np.array([float(match[1]) for match in found if match])
-    return not (in_range > 0.9 and (np.diff(first) > 0).mean() > 0.9)
+    rising = np.diff([float(match[1]) for match in found if match]) > 0
+    return not (in_range > 0.9 and len(rising) and rising.mean() > 0.9)
+
+
+def _drop_footer(table: SniffedTable) -> None:
+    """Leave out the lines of text below the last row of several columns."""
+    while len(table.rows) > 1 and table.width > 1 and len(table.rows[-1][1]) == 1:
+        line, cells = table.rows[-1]
+        if is_value(cells[0]) or cells[0].lower() in MISSING:
+            return
+        del table.rows[-1]
+        table.notes.append(f"line {line} is no row: {_short(cells[0])}")
 
 
 def _check_commas(table: SniffedTable) -> None:
@@ -209,5 +256,11 @@ def _check_commas(table: SniffedTable) -> None:
         )
 
 
+def shortened(text: str) -> str:
+    """A text of a file for a message: at most 40 characters, on one line."""
+    plain = "".join(c if c.isprintable() else "?" for c in text)
+    return plain if len(plain) <= 40 else plain[:39] + "…"
+
+
 def _short(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:39] + "…")
+    return f"'{shortened(text)}'"

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sleepkd.cohorts.beats.sniff_table import shortened
 from sleepkd.cohorts.beats.time_units import DAYS, SECONDS_OF, unix_unit
 from sleepkd.cohorts.clock import DAY, Start
 from sleepkd.errors import UserError
@@ -17,6 +18,10 @@ _MOMENT = re.compile(
     r"(?P<hour>\d{1,3}):(?P<minute>[0-5]\d)(?::(?P<second>[0-5]\d(?:[.,:]\d+)?))?"
     r"(?:\s*(?P<half>[AaPp])\.?[Mm]\.?)?\s*(?P<zone>Z|UTC|GMT|[+-]\d{2}:?\d{2})?"
 )
+_MONTH_NAME = re.compile(r"(?P<month>[A-Za-z]{3})[a-z]*\.? (?P<day>\d{1,2}),? (?P<year>\d{4})")
+_DAY_FIRST_NAME = re.compile(r"(?P<day>\d{1,2})[ -](?P<month>[A-Za-z]{3})[a-z]*\.?[ -](?P<year>\d{4})")
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DATE_LAST = re.compile(r"(?P<time>\d{1,2}:\S+(?: [AaPp][Mm])?),? (?P<date>\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4})")
 _ZONE = re.compile(r"\s*(?:UTC|GMT|Z)$|\s+(?=[+-]\d{2}:?\d{2}$)")
 TIME_OF_DAY = "time of day"
 _EPOCH = datetime(1970, 1, 1)
@@ -84,6 +89,8 @@ def clock_times(cells: Sequence[str], lines: Sequence[int]) -> ClockTimes:
     known = [k for k, cell in enumerate(cells) if cell]
     if not known:
         raise UserError("its column of times is blank")
+    if not _MOMENT.fullmatch(cells[known[0]]):
+        cells = [_with_date_first(cell) for cell in cells]
     dates = _Dates([cells[k] for k in known])
     moments = [_moment(cells[k], lines[k], dates) for k in known]
     seconds = np.full(len(cells), np.nan)
@@ -156,8 +163,18 @@ def _moment(text: str, line: int, dates: "_Dates") -> _Moment:
         of_day = 3600.0 * hour + 60 * int(found["minute"]) + float(second)
         return _Moment(day, of_day, _zone_seconds(found["zone"]), bool(found["half"]), bool(found["second"]))
     except (ValueError, KeyError):
-        shown = repr(text if len(text) <= 40 else text[:39] + "…")
-        raise UserError(f"line {line}: {shown} is no time: give seconds, or 2024-01-31T23:05:00") from None
+        raise UserError(f"line {line}: '{shortened(text)}' is no time: give seconds, or 2024-01-31T23:05:00") from None
+
+
+def _with_date_first(text: str) -> str:
+    """`Jan 31, 2024 10:40 PM` and `22:40:04 31/01/2024` as a date in numbers before the time; others as they are."""
+    for pattern in (_MONTH_NAME, _DAY_FIRST_NAME):
+        if (found := pattern.search(text)) and found["month"].lower() in _MONTHS:
+            day = f"{found['year']}-{_MONTHS.index(found['month'].lower()) + 1:02d}-{int(found['day']):02d}"
+            text = pattern.sub(day, text)
+            break
+    swapped = _DATE_LAST.fullmatch(text.strip())
+    return f"{swapped['date']} {swapped['time']}" if swapped else text
 
 
 def _of_iso(text: str) -> _Moment:

@@ -1,7 +1,5 @@
 """Recognise the unit of numbers: RR intervals, beat times, and times beside intervals or heart rates."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from sleepkd.errors import UserError
@@ -19,9 +17,10 @@ SLEEPING_RR_S = (0.5, 2.0)
 """The median RR interval of a sleeping adult: 30 to 120 per minute. Beat times without a unit must be within it."""
 UNIX = {"s": (1e9, 1e11), "ms": (1e11, 1e14), "us": (1e14, 1e17), "ns": (1e17, 1e20)}
 """Times since 1970 of the years 2001 to 5138, by unit. No two ranges overlap."""
-LONGEST_CADENCE_S, DAYS_S = 900.0, 5e5
-"""Heart rates this far apart, in a recording of less than this, are in seconds: in ms they would be more than one a
-second in less than 10 minutes."""
+FITTING = (1 / 3, 20.0)
+"""Rows may be so many times as far apart as their RR intervals last (median); more where beats are missing."""
+DAYS_S = 5e5
+"""Times of heart rates that span less are in seconds: in ms, they would span less than ten minutes."""
 
 
 def without_fillers(values: np.ndarray) -> np.ndarray:
@@ -89,31 +88,30 @@ def beat_time_unit(times: np.ndarray, rate_hz: float = 0.0, stated: str = "") ->
 def clock_unit(times: np.ndarray, intervals_s: np.ndarray, stated: str = "", rate_hz: float = 0.0) -> str:
     """The unit of times beside RR intervals, s: the one in which rows are as far apart as their intervals last.
 
-    Raises UserError where no unit fits.
+    stated: the unit of the header, which is taken where it fits. Raises UserError where no unit fits.
     """
-    if stated:
-        return stated
     known = np.isfinite(times)
-    if unit := unix_unit(times):
-        return unit
     last = np.flatnonzero(np.diff(times[known], append=np.inf) != 0)  # of the rows with one time
     lasting = np.diff(np.concatenate([[0.0], np.cumsum(np.nan_to_num(intervals_s[known]))[last]]))
     steps = np.abs(np.diff(times[known][last]))
     usable = (lasting[1:] > 0) & (steps > 0)
     if not usable.any():
-        return "s"
+        return stated or "s"
     ratio = float(np.median(steps[usable] / lasting[1:][usable]))
     units = {**SECONDS_OF, DAYS: DAY_S, **({"samples": 1 / rate_hz} if rate_hz else {})}
+    if stated and FITTING[0] <= ratio * units[stated] <= FITTING[1]:
+        return stated
     del units["1/1024 s"]
     unit = min(units, key=lambda name: abs(np.log(ratio * units[name])))
-    if not 1 / 3 <= ratio * units[unit] <= 20:
+    if not FITTING[0] <= ratio * units[unit] <= FITTING[1]:
         raise UserError(f"its times are {ratio:.3g} times as far apart as its intervals in s last; name their unit")
     return unit
 
 
 def rate_time_unit(times: np.ndarray, stated: str = "") -> str:
     """The unit of the times of heart rates, which lie up to minutes apart, by their size and their steps."""
-    if unit := stated or unix_unit(times):
+    unit = stated or unix_unit(times)
+    if stated or (unit and np.nanmax(times) - np.nanmin(times) < DAYS_S / SECONDS_OF[unit]):
         return unit
     known = np.sort(times[np.isfinite(times)])
     if len(known) < 2:
@@ -122,7 +120,7 @@ def rate_time_unit(times: np.ndarray, stated: str = "") -> str:
     low, high = SPREADSHEET_DAYS
     if low <= known[0] and known[-1] <= high and 0 < step < 0.02 and span < 60:
         return DAYS
-    if step <= 50 or (step < LONGEST_CADENCE_S and span < DAYS_S):
+    if step <= 50 or span < DAYS_S:
         return "s"
     return "ms" if step < 9e5 else "us" if step < 9e8 else "ns"
 
@@ -144,8 +142,3 @@ def is_whole(values: np.ndarray) -> bool:
     """Whether all known numbers are whole."""
     known = values[np.isfinite(values)]
     return bool((known == np.round(known)).all())
-
-
-def check_stated(units: Sequence[str]) -> str:
-    """The unit that a name or the row of units states; the first of several."""
-    return next((unit for unit in units if unit), "")

@@ -23,13 +23,13 @@ SLOWEST_HZ, ADVISED_HZ, DENSE_HZ = 30, 100, 200
 DETECTED = "sleepecg"
 ENOUGH_BEATS = 0.5
 """A warning is due if a smaller share of the night lies between plausible beats."""
-ANY_BEATS = 0.03
-"""With a smaller share, they are no beats: detections a second apart by chance, 2 % in a slow wave."""
+ANY_BEATS = 0.05
+"""With a smaller share, they are no beats: detections a second apart by chance, 3 % in a slow wave."""
 SAME_BEAT_SECONDS = 0.02
 """Two runs of the detector found the same beat if they place it so closely."""
 LEARNING_SECONDS = 2.0
 """From which the detector takes its first thresholds."""
-PIECE_SECONDS, REGULAR_SHARE, ALIKE = 10, 0.5, 0.7
+PIECE_SECONDS, REGULAR_SHARE, ALIKE, LEAST_BEATS = 10, 0.5, 0.7, 4
 """Pieces of about 10 s are noise if less than half of it lies between plausible beats, and their median correlation
 with the median beat is lower. White noise reaches 0.35 and 0.5, EEG 0.54 and 0.66; a real ECG has at least
 0.87 and 0.82."""
@@ -170,15 +170,15 @@ def _goodness(ecg: np.ndarray, rate_hz: float, beats: np.ndarray) -> float:
 
 
 def _in_noise(ecg: np.ndarray, rate_hz: float, beats: np.ndarray) -> np.ndarray:
-    """Which beats (beats,) of a stretch lie in pieces where beats are irregular, and not alike or too fast."""
+    """Which beats (beats,) of a stretch lie in pieces where beats are irregular, and few, too fast or not alike."""
     seconds = len(ecg) / rate_hz
     edges = np.linspace(0, seconds, max(1, round(seconds / PIECE_SECONDS)) + 1)
     irregular = beat_quality(beats, edges[:-1], np.diff(edges)) < REGULAR_SHARE
     noisy, filtered = np.zeros(len(beats), dtype=bool), qrs_band(ecg, rate_hz) if irregular.any() else ecg
     for piece in np.flatnonzero(irregular):
         inside = (beats >= edges[piece]) & (beats < edges[piece + 1])
-        too_fast = inside.sum() > 1 and np.median(np.diff(beats[inside])) < MIN_RR_S
-        noisy[inside] = too_fast or beat_likeness(filtered, rate_hz, beats[inside]) < ALIKE
+        few_or_fast = inside.sum() < LEAST_BEATS or np.median(np.diff(beats[inside])) < MIN_RR_S
+        noisy[inside] = few_or_fast or beat_likeness(filtered, rate_hz, beats[inside]) < ALIKE
     return noisy
 
 
