@@ -15,6 +15,7 @@ and the others are staged. Not a medical device.
 
 import argparse
 import os
+import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -48,16 +49,18 @@ def main(arguments: list[str] | None = None) -> int:
     options = ReadingOptions(args.channel, args.fs, args.beats, args.start)
     paths = list(_files(args.recordings))
     if args.explain:
-        return _explain(paths, model, options)
+        return _explain(paths, model, options, args.debug)
     folders = _folder_names(paths)
     staged: list[NightReport] = []
     rejected: dict[str, str] = {}
     for path in track(paths, "predict", len(paths), "night"):
         try:
             _stage_file(path, model, options, args, args.out / folders[path], staged)
-        except UserError as error:
-            rejected[str(path)] = str(error).removeprefix(f"{path}: ")
-            print_beside(f"error: {error}")
+        except Exception as error:  # one file may not end the run
+            if args.debug:
+                print_beside(traceback.format_exc().rstrip())
+            rejected[str(path)] = reason_of(error).removeprefix(f"{path}: ")
+            print_beside(f"error: {path}: {rejected[str(path)]}")
     if staged:
         from sleepkd.prediction.outputs import index_page  # imports matplotlib
 
@@ -68,14 +71,26 @@ def main(arguments: list[str] | None = None) -> int:
     return (1 if staged else EXIT_USER_ERROR) if rejected else 0
 
 
-def _explain(paths: Sequence[Path], model: Model, options: ReadingOptions) -> int:
+def reason_of(error: Exception) -> str:
+    """Why a file was not staged, in a line. An error that no one foresaw is named as a fault of sleepkd."""
+    if isinstance(error, UserError):
+        return " ".join(str(error).split())
+    if isinstance(error, MemoryError):
+        return "needs more memory than there is"
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"could not be staged, a fault of sleepkd ({what[:200]}); --debug shows where, please report it"
+
+
+def _explain(paths: Sequence[Path], model: Model, options: ReadingOptions, debug: bool) -> int:
     """Print what each recording was taken for; exit code as `main`."""
     read = 0
     for path in paths:
         try:
             lines = explained(read_file(path, model.trained.inputs, options))
-        except UserError as error:
-            print_beside(f"error: {error}")
+        except Exception as error:  # one file may not end the run
+            if debug:
+                print_beside(traceback.format_exc().rstrip())
+            print_beside(f"error: {path}: {reason_of(error).removeprefix(f'{path}: ')}")
             continue
         print("\n  ".join([f"{path}:", *lines]))
         read += 1
@@ -188,7 +203,11 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         help="trained network (best.pt); default: of those that ship, the one with the highest kappa on such input",
     )
     parser.add_argument(
-        "--channel", default="", metavar="NAME", help="channel or column of the ECG: name, or regular expression"
+        "--channel",
+        default="",
+        metavar="NAME",
+        help="channel or column of the ECG: its name, NAME#2 for the second of one name, its number from 1, or a "
+        "regular expression; default: of those named like an ECG, the one with the best heartbeats",
     )
     parser.add_argument("--column", dest="channel", metavar="NAME", help="the same as --channel")
     parser.add_argument("--fs", type=float, metavar="HZ", help="sampling rate of a table without a column of times, Hz")
@@ -214,6 +233,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         action="store_true",
         help="print what each recording was taken for (columns, units, cadence, gaps, date), and stage nothing",
     )
+    parser.add_argument("--debug", action="store_true", help="print the traceback of every file that is not staged")
     args = parser.parse_args(arguments)
     if args.out is None and not args.explain:
         parser.error("the following arguments are required: --out")

@@ -27,6 +27,7 @@ from sleepkd.palette import FAINT_INK, INK, NEGATIVE, display_order
 from sleepkd.prediction.judged import JudgedInput
 from sleepkd.prediction.recorded import OpenedRecording
 from sleepkd.prediction.staged import StagedNight
+from sleepkd.progress import print_beside
 
 QUALITY_COLUMNS = ("quality", "beats", "flat", "clipped")
 EDF_STAGES = {"W": "W", "N1": "1", "N2": "2", "N3": "3", "REM": "R", "light": "2", "deep": "3", "NREM": "2"}
@@ -40,6 +41,8 @@ STATISTICS = {
 """Sleep statistics in the table of index.html, by YASA's name."""
 
 
+EDF_YEARS = (1985, 2084)
+"""Of a date in the header of an EDF+ file."""
 LINE_LENGTH = 150
 """Letters in a line below night.png."""
 
@@ -75,6 +78,9 @@ def write_night(
     write_text_atomically(folder / "hypnogram.csv", hypnogram_csv(staged, beats, recording.lost))
     write_bytes_atomically(folder / "hypnogram.edf", hypnogram_edf(staged, recording.start))
     summary = {"recording": name, **judged.facts, **summary_of(staged), **about}
+    if note := date_note(recording.start):
+        summary["date_note"] = note
+        print_beside(f"{name}: {note}")
     write_text_atomically(folder / "summary.json", json.dumps(json_safe(summary), indent=1) + "\n")
     night_figure(staged, beats, folder / "night.png", judged, when)
     rate = ", heart rate" if beats is not None else ""
@@ -106,10 +112,12 @@ def hypnogram_csv(staged: StagedNight, beats: np.ndarray | None = None, lost: np
 def hypnogram_edf(staged: StagedNight, start: Start | None) -> bytes:
     """An EDF+ file with annotations "Sleep stage W" …; "Sleep stage ?" for unscored sleep epochs.
 
-    start: date and time of the recording, written into the header if known.
+    start: date and time of the recording, written into the header if known and if EDF+ can hold it: see `date_note`.
     """
     names, night = staged.class_names, staged.predicted
-    offset_s = start.offset_s if start else 0.0  # EDF+ counts from the header's time
+    offset_s = 0.0
+    if start is not None:  # EDF+ counts from the header's time, in whole seconds
+        offset_s = start.offset_s + (start.time.microsecond / 1e6 if start.time else 0.0)
     annotations = [
         edfio.EdfAnnotation(
             float(onset) + offset_s, float(duration), f"Sleep stage {EDF_STAGES[names[k]] if k >= 0 else '?'}"
@@ -118,12 +126,20 @@ def hypnogram_edf(staged: StagedNight, start: Start | None) -> bytes:
     ]
     header: dict[str, Any] = {}
     if start is not None and start.time is not None:
-        header["starttime"] = start.time
-    if start is not None and start.date is not None:
+        header["starttime"] = start.time.replace(microsecond=0)
+    if start is not None and start.date is not None and not date_note(start):
         header["recording"] = edfio.Recording(startdate=start.date)
     content = io.BytesIO()
     edfio.Edf([], annotations=annotations, **header).write(content)
     return content.getvalue()
+
+
+def date_note(start: Start | None) -> str:
+    """Why hypnogram.edf has no date although the recording has one; "" if it has, or the recording has none."""
+    first, last = EDF_YEARS
+    if start is None or start.date is None or first <= start.date.year <= last:
+        return ""
+    return f"hypnogram.edf has no date: EDF+ holds {first} to {last}, the recording is of {start.date}"
 
 
 def summary_of(staged: StagedNight) -> dict[str, Any]:

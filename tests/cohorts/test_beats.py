@@ -8,7 +8,7 @@ import wfdb
 
 from sleepkd.cohorts.beats import BEATS, BeatLayout
 from sleepkd.cohorts.beats.beat_table import BeatTableLayout, read_beat_table
-from sleepkd.cohorts.beats.detect import detect_beats
+from sleepkd.cohorts.ecg.detect import detect_beats
 from sleepkd.data.beats import median_interval
 from sleepkd.errors import UserError
 from tests.cohorts.raw import heartbeats
