@@ -23,6 +23,7 @@ from sleepkd.data.store import Night, Store
 from sleepkd.evaluation.scores.metrics import batch_scores
 from sleepkd.evaluation.scores.night_predictions import NightPredictions
 from sleepkd.evaluation.scores.night_scores import night_scores
+from sleepkd.evaluation.scores.summary import json_safe
 from sleepkd.prediction.card import AVERAGED, HEARTBEATS, CardScore, ModelCard, TrainingNights, write_card
 from sleepkd.study.ensemble_distillation import (
     EnsembleDistillation,
@@ -62,7 +63,7 @@ NO_REM = (
     "From heartbeats and ECG it predicts hardly any REM sleep: its only labelled heartbeats are of people with sleep "
     "apnea, who had little."
 )
-"""On 80 simulated nights of heartbeats it predicted 0.1 % REM sleep where 15 % was."""
+"""On 20 simulated nights of heartbeats (docs/predict.md) it predicted no REM sleep where 17 % was."""
 NOT_FOR = (
     "The REM sleep of people without sleep apnea from heartbeats or ECG: it misses nearly all of it.",
     "Diagnosis or treatment: it is not a medical device.",
@@ -185,7 +186,7 @@ def _calibration(found: Mapping[str, Any]) -> dict[str, Any]:
         "share predicted less share scored": {
             name: round(share["value"], 3) for name, share in found["stage_share_difference"].items()
         },
-        "REM latency error, median, min": round(latency["median"]["value"], 1),
+        "REM latency error, median, min": json_safe(round(latency["median"]["value"], 1)),  # no night has REM: null
     }
 
 
