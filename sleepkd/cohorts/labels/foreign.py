@@ -69,7 +69,7 @@ SIGNATURES = tuple(
 
 
 def foreign_scoring(path: Path, form: str) -> str:
-    """The program that wrote a scoring file, and what to do instead; "" for an unknown one.
+    """The program that wrote a scoring file, and what to do instead; "" for an unknown one, or one of format `form`.
 
     form: the key of `LABELS` whose reader failed.
     """
@@ -81,6 +81,8 @@ def foreign_scoring(path: Path, form: str) -> str:
     for text in dict.fromkeys((decoded(content).lstrip("\ufeff \r\n"), content.decode("latin1"))):
         for signature in SIGNATURES:
             if re.search(signature.pattern, text, re.IGNORECASE | re.DOTALL | re.MULTILINE):
+                if signature.advice == f"set scoring.format: {form}":
+                    return ""
                 unread = f", which is not read: {signature.advice}"
                 return signature.what + ("" if form in signature.read_by else unread)
     return ""
