@@ -28,21 +28,21 @@ class TooLong(Exception):
 
 @contextmanager
 def limits() -> Iterator[None]:
-    """At most so many seconds and bytes more than now."""
+    """At most so many seconds of processor time and bytes more than now; other processes do not count."""
 
     def stop(*_: object) -> None:
         raise TooLong
 
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     used = 4096 * int(Path("/proc/self/statm").read_text().split()[0])
-    previous = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(SECONDS)
+    previous = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
     resource.setrlimit(resource.RLIMIT_AS, (used + BYTES, hard))
     try:
         yield
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, previous)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, previous)
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
