@@ -57,10 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             _stage_file(path, model, options, args, args.out / folders[path], staged)
         except Exception as error:  # one file may not end the run
-            if args.debug:
-                print_beside(traceback.format_exc().rstrip())
-            rejected[str(path)] = reason_of(error).removeprefix(f"{path}: ")
-            print_beside(f"error: {path}: {rejected[str(path)]}")
+            rejected[str(path)] = _report(path, error, args.debug)
     if staged:
         from sleepkd.prediction.outputs import index_page  # imports matplotlib
 
@@ -81,6 +78,15 @@ def reason_of(error: Exception) -> str:
     return f"could not be staged, a fault of sleepkd ({what[:200]}); --debug shows where, please report it"
 
 
+def _report(path: Path, error: Exception, debug: bool) -> str:
+    """Print the reason why a file was not staged, and with `debug` the traceback; returns the reason."""
+    if debug:
+        print_beside(traceback.format_exc().rstrip())
+    reason = reason_of(error).removeprefix(f"{path}: ")
+    print_beside(f"error: {path}: {reason}")
+    return reason
+
+
 def _explain(paths: Sequence[Path], model: Model, options: ReadingOptions, debug: bool) -> int:
     """Print what each recording was taken for; exit code as `main`."""
     read = 0
@@ -88,9 +94,7 @@ def _explain(paths: Sequence[Path], model: Model, options: ReadingOptions, debug
         try:
             lines = explained(read_file(path, model.trained.inputs, options))
         except Exception as error:  # one file may not end the run
-            if debug:
-                print_beside(traceback.format_exc().rstrip())
-            print_beside(f"error: {path}: {reason_of(error).removeprefix(f'{path}: ')}")
+            _report(path, error, debug)
             continue
         print("\n  ".join([f"{path}:", *lines]))
         read += 1

@@ -44,7 +44,7 @@ def read_apple_days(path: Path) -> RateDays:
     """All heart rates of an export. Memory: 21 bytes for each, whatever the size of the file.
 
     The document type, which is not well formed since iOS 16, is skipped, and so are control characters.
-    Raises UserError: no export of Apple Health, a file that is cut off, no heart rate.
+    Raises UserError: not an export of Apple Health, a truncated file, a file without heart rates.
     """
     rates = _Rates()
     parser = expat.ParserCreate()

@@ -10,7 +10,7 @@ DAYS = "days"
 DAY_S = 86400.0
 SPREADSHEET_DAYS = (20000, 80000)
 FILLERS = (0.0, 65535.0, 65.535)
-"""Values of an RR interval that devices write where there is none: 0, and the largest 16-bit number."""
+"""Values that devices write in place of a missing RR interval: 0, and the largest 16-bit number."""
 RR_S = (0.2, 3.0)
 """The median RR interval of a night, with room for errors."""
 SLEEPING_RR_S = (0.5, 2.0)
@@ -58,7 +58,7 @@ def interval_unit(values: np.ndarray, rate_hz: float = 0.0, stated: str = "") ->
 
 
 def beat_time_unit(times: np.ndarray, rate_hz: float = 0.0, stated: str = "") -> str:
-    """The unit of the times of beats, by their steps or as stated. Raises UserError for steps of no heart.
+    """The unit of the times of beats, by their steps or as stated. Raises UserError for other steps than RR intervals.
 
     rate_hz: samples per second; then they are sample numbers, "samples".
     """

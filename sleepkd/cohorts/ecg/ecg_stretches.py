@@ -11,6 +11,8 @@ import numpy as np
 from scipy.ndimage import maximum_filter1d
 from scipy.signal import butter, sosfiltfilt
 
+from sleepkd.data.beats import MAX_RR_S
+
 QRS_HZ = (5.0, 25.0)
 """The band of QRS complexes."""
 FILLED_SECONDS = 0.25
@@ -22,8 +24,6 @@ COARSE_SHARE, COARSE_SECONDS = 0.25, 2.0
 of a slow heart, and end no stretch."""
 ROUNDING = 1e-6
 """A signal is straight if it differs from a line by a smaller share of its own size: single precision."""
-SLOWEST_BEAT_SECONDS = 2.0
-"""The longest RR interval, as `sleepkd.data.beats.MAX_RR_S`: an ECG has an R wave in any stretch so long."""
 LOUD, QUIET = 5.0, 8.0
 """What is so many times louder or quieter than the typical R wave is not of the same ECG. R waves, premature ones too,
 vary by a factor of two to three."""
@@ -97,9 +97,10 @@ def _straight_lines(ecg: np.ndarray) -> list[tuple[int, int]]:
 def _at_one_level(ecg: np.ndarray, first: int, last: int, rate_hz: float) -> list[EcgStretch]:
     """The parts from sample `first` to `last` at the typical amplitude of it, and likewise those of what is left."""
     band = np.abs(qrs_band(ecg[first:last], rate_hz))
-    level = maximum_filter1d(band, max(1, round(SLOWEST_BEAT_SECONDS * rate_hz)))
+    # An ECG has an R wave in any stretch as long as the longest RR interval.
+    level = maximum_filter1d(band, max(1, round(MAX_RR_S * rate_hz)))
     typical = float(np.median(level))
-    half = max(1, round(SLOWEST_BEAT_SECONDS / 2 * rate_hz))
+    half = max(1, round(MAX_RR_S / 2 * rate_hz))
     near = 2 * round(BEFORE_A_BEAT * rate_hz) + 1
     loud = maximum_filter1d(band > LOUD * typical, near)
     quiet = _widened(level < typical / QUIET, half - near // 2)
