@@ -42,6 +42,8 @@ class AugmentConfig:
     drop_input: probability that one of the inputs of a segment, drawn at random, is left out.
     averaged: probability that the heartbeats are read as an averaged heart rate of a random device, see
     `averaged_rate.draw_device`; beats are dropped and added first.
+    sinus_arrhythmia: probability that heartbeats made of an averaged heart rate vary from beat to beat as measured ones
+    do, see `sinus_arrhythmia.py`; not where `averaged` averages them again.
     """
 
     inversion: float = 0.0
@@ -53,6 +55,7 @@ class AugmentConfig:
     rr_scale: float = 0.0
     drop_input: float = 0.0
     averaged: float = 0.0
+    sinus_arrhythmia: float = 0.0
 
     @property
     def is_on(self) -> bool:
@@ -61,7 +64,7 @@ class AugmentConfig:
 
     def check(self) -> None:
         """Raise UserError naming the key of an impossible value."""
-        chances = ("inversion", "electrode_dropout", "dropped_beats", "drop_input", "averaged")
+        chances = ("inversion", "electrode_dropout", "dropped_beats", "drop_input", "averaged", "sinus_arrhythmia")
         for item in fields(self):
             value, upper = getattr(self, item.name), 1 if item.name in chances else math.inf
             allowed = "from 0 to 1" if item.name in chances else "0 or more"
