@@ -37,7 +37,7 @@ def run_on_processes(
     limit_s: seconds after which the process of an item is ended. preload: modules that every process needs: they are
     imported once, and processes are forked from there.
     """
-    context = multiprocessing.get_context("forkserver")
+    context, others = multiprocessing.get_context("forkserver"), set(multiprocessing.active_children())
     context.set_forkserver_preload(["sleepkd.worker_pool", *preload])
     workers: list[_Worker[Item, Result]] = [_Worker(context, work, limit_s) for _ in range(processes)]
     due = iter(items)
@@ -56,6 +56,10 @@ def run_on_processes(
             for worker in busy:
                 while worker.given and worker.given[0][1].done():
                     yield worker.take()
+    except BaseException:  # interrupted: work under way is not waited for
+        for child in set(multiprocessing.active_children()) - others:
+            child.terminate()
+        raise
     finally:
         for worker in workers:
             worker.end()
