@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,8 +28,10 @@ SCHEDULERS = {
     "htcondor": "HTCondorCluster",
 }
 """Classes of dask-jobqueue."""
-AHEAD, LEAST_AHEAD = 3, 8
-"""Items in flight, for each worker and at least."""
+AHEAD = 3
+"""Items in flight for each worker, so that none waits for this process."""
+ALLOWED_FAILURES = 1
+"""How many workers an item may end before Dask gives up on it, where the scheduler is started here; by default, 3."""
 CONNECT_S = 30
 
 
@@ -38,27 +41,39 @@ def run_on_cluster(
     """Each item with its result, as they end; like `run_on_processes`, with the same limit of seconds an item.
 
     where: address of a scheduler, or a YAML: `scheduler` (a key of `SCHEDULERS`), `workers`, and settings of that class
-    of dask-jobqueue. Dask gives an item whose worker ends to another one; one that ends several is a failure.
-    Raises UserError: no such scheduler, workers of several threads, a YAML that is none.
+    of dask-jobqueue. Dask gives the items of a worker that ends to others, and gives up on those that end several.
+    These are tried again at the end, one on each worker, because most only waited beside the one that is to blame.
+    Raises UserError: no such scheduler, workers of several threads or of another environment, a YAML that is none.
     """
     require_extra("distributed", "cluster", "--cluster")
+    with ExitStack() as stack:
+        client, suspects = _client(where, stack), []
+        for item, result in _each(client, partial(limited, work, limit_s), items, AHEAD):
+            if isinstance(result, Failure):
+                suspects.append(item)
+            else:
+                yield item, result
+        yield from _each(client, partial(limited, work, limit_s), suspects, 1)
+
+
+def _each(
+    client: "Client", work: Callable[[Item], Result], items: Iterable[Item], ahead: int
+) -> Iterator[tuple[Item, Result | Failure]]:
+    """Each item with its result. ahead: items in flight for each worker."""
     from distributed import as_completed
 
-    with ExitStack() as stack:
-        client = _client(where, stack)
-        running: dict[str, Item] = {}
-        completed = as_completed()
-        due = iter(items)
-        while True:
-            for item in itertools.islice(due, max(0, _ahead(client) - len(running))):
-                future = client.submit(limited, work, limit_s, item, pure=False)
-                running[future.key] = item
-                completed.add(future)
-            if not running:
-                return
-            future = next(completed)
-            yield running.pop(future.key), _result(future)
-            future.release()
+    running: dict[str, Item] = {}
+    completed, due = as_completed(), iter(items)
+    while True:
+        for item in itertools.islice(due, max(0, ahead * _workers(client) - len(running))):
+            future = client.submit(work, item, pure=False)
+            running[future.key] = item
+            completed.add(future)
+        if not running:
+            return
+        future = next(completed)
+        yield running.pop(future.key), _result(future)
+        future.release()
 
 
 def _result(future: "Future") -> Any:
@@ -69,16 +84,17 @@ def _result(future: "Future") -> Any:
     except KilledWorker as error:
         times = int(getattr(error, "allowed_failures", 0)) + 1
         return Failure(f"ended {times} workers: a library crashed on it, it needs more memory, or more than --timeout")
-    except Exception as error:
-        return Failure(" ".join(f"{type(error).__name__}: {error}".split())[:200])
+    except Exception as error:  # not of an item, which `work` catches
+        what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise UserError(f"--cluster: a worker cannot run sleepkd; has it the same version? {what}") from None
 
 
-def _ahead(client: "Client") -> int:
-    """How many items may be in flight. Raises UserError for a worker of several threads."""
+def _workers(client: "Client") -> int:
+    """The number of workers, at least 1. Raises UserError for one of several threads."""
     threads = client.nthreads()
     if any(count > 1 for count in threads.values()):  # the time limit and torch count on one item at a time
         raise UserError("--cluster: workers must have one thread each: dask worker ADDRESS --nthreads 1 --nworkers N")
-    return max(LEAST_AHEAD, AHEAD * len(threads))
+    return max(1, len(threads))
 
 
 def _client(where: str, stack: ExitStack) -> "Client":
@@ -91,8 +107,10 @@ def _client(where: str, stack: ExitStack) -> "Client":
             raise UserError(f"--cluster {where}: no Dask scheduler answers: {error}") from None
     kind, workers, settings = cluster_settings(Path(where))
     require_extra("dask_jobqueue", "cluster", f"--cluster {where}")
+    import dask
     import dask_jobqueue
 
+    stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": ALLOWED_FAILURES}))
     try:
         cluster = stack.enter_context(getattr(dask_jobqueue, SCHEDULERS[kind])(**settings))
     except (TypeError, ValueError) as error:

@@ -169,8 +169,8 @@ class TableOutput(NightOutput):
         """See `NightOutput`."""
         if kind is not None:
             self._tables.flush()
-            self._tables.release()
-            print_beside("the same command resumes from here")
+            if self._tables.release():
+                print_beside("what was staged is kept; the same command resumes from there")
             return
         self._tables.close()
         if self._tables.table(NIGHTS).is_file():
@@ -181,7 +181,7 @@ class TableOutput(NightOutput):
         """See `NightOutput`."""
         kept = self._kept
         before = f", {kept.kept_nights} of them before" if kept.kept_nights else ""
-        failed = f"; {self.failed} recordings failed" if self.failed else ""
+        failed = f"; recordings failed: {self.failed}" if self.failed else ""
         if kept.kept_failed:
             failed += f", {kept.kept_failed} of them before: --retry failed stages them again"
         tables = " and ".join(os.fspath(self._tables.table(name)) for name in (NIGHTS, EPOCHS))

@@ -108,7 +108,7 @@ class NightTables:
     def close(self) -> None:
         """Join the parts to the two tables, and remove them."""
         self.flush()
-        if self._written(NIGHTS):
+        if self._written(NIGHTS) or not self.table(NIGHTS).is_file():  # a shard may have no recording
             nights, latest = self._sources(), self._latest()
             stale = [{name for name, last in latest.items() if last > k} for k in range(len(nights))]
             for name in (EPOCHS, NIGHTS):  # nights last: until they are there, the same parts are joined again
@@ -119,12 +119,16 @@ class NightTables:
             for name in (EPOCHS, NIGHTS):
                 target = self.table(name)
                 target.with_name(f"{target.name}.new").replace(target)
-        self.release()
+        self._lock.close()
         shutil.rmtree(self._parts)
 
-    def release(self) -> None:
-        """Let another run write to the tables; parts stay, for the same command to resume."""
+    def release(self) -> bool:
+        """Let another run write to the tables; parts stay, for the same command to resume. Whether there are any."""
         self._lock.close()
+        if self._written(NIGHTS):
+            return True
+        shutil.rmtree(self._parts)
+        return False
 
     def rows(self) -> Iterator[Row]:
         """The rows of the table of nights."""
