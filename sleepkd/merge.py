@@ -86,7 +86,7 @@ def _check_once(files: TableFiles, paths: Sequence[Path]) -> None:
     """Raise UserError for a recording in two tables."""
     seen: dict[str, Path] = {}
     for path in paths:
-        for name in {row[KEY] for row in files.rows(path, {KEY: str})}:
+        for name in dict.fromkeys(row[KEY] for row in files.rows(path, {KEY: str})):
             if name in seen:
                 raise UserError(f"{path}: holds {name}, as {seen[name]} does; give each recording an id of its own")
             seen[name] = path

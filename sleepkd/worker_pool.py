@@ -118,7 +118,7 @@ class _Worker(Generic[Item, Result]):
 
     def _why(self, seconds: float) -> str:
         if seconds >= self._limit_s:
-            return f"was not done after {self._limit_s:g} s, and its process was ended; --timeout allows more"
+            return f"was not done after {self._limit_s:g} s, and its process was ended"
         return "ended its process: a library crashed on it, or it needs more memory than there is"
 
     def end(self) -> None:
