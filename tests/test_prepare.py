@@ -291,7 +291,7 @@ def crashing(store: Path, options: PrepareOptions, overwrite: bool, files: Recor
 
 def test_a_process_that_is_killed_costs_one_recording(two, tmp_path, monkeypatch):
     monkeypatch.setattr(batch, "_prepare", crashing)
-    store = run(two, tmp_path / "store", "--jobs", 2, code=2)
-    lines = summary(store)
+    run(two, tmp_path / "store", "--jobs", 2, code=2)
+    lines = summary(tmp_path / "store")
     assert "ended its process" in lines.pop("01-03-0001")["note"]
     assert {row["status"] for row in lines.values()} == {"prepared"}
