@@ -60,6 +60,8 @@ def _tables(folders: Sequence[Path]) -> tuple[str, list[Path], list[str]]:
     found: dict[str, list[Path]] = {form: [] for form in FORMATS}
     missing = []
     for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder")
         if unfinished := sorted(folder.glob("parts*/[0-9]*")):
             raise UserError(f"{unfinished[0].parent}: is of a run that has not ended; run its command again first")
         before = sum(map(len, found.values()))
@@ -99,9 +101,6 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="output of sleepkd predict, as tables")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: the folder, if one is given")
     args = parser.parse_args(arguments)
-    for folder in args.folders:
-        if not folder.is_dir():
-            raise UserError(f"{folder}: no such folder")
     if args.out is None:
         if len(args.folders) > 1:
             parser.error("the following arguments are required: --out")

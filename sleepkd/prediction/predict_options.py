@@ -9,6 +9,8 @@ from sleepkd.prediction.table_files import FORMATS
 
 FOLDERS = "folders"
 TIMEOUT_S = 900.0
+OF_TABLES = ("--shard", "--cluster", "--figures", "--retry", "--overwrite")
+"""Options that mean tables, also without --format."""
 
 
 def parse_predict(arguments: list[str] | None, description: str | None) -> argparse.Namespace:
@@ -26,9 +28,10 @@ def parse_predict(arguments: list[str] | None, description: str | None) -> argpa
         parser.error("the following arguments are required: --out")
     _check(args)
     args.nights = args.nights or ("whole" if args.start else "last")
-    args.tables = args.format in FORMATS or bool(args.shard or args.cluster)
-    if not args.tables:
-        _check_folders(args)
+    of_tables = {name: value for name in OF_TABLES if (value := getattr(args, name.removeprefix("--")))}
+    if args.format == FOLDERS and of_tables:
+        raise UserError(f"--format folders: goes without {', '.join(of_tables)}, which need tables")
+    args.tables = args.format in FORMATS or bool(of_tables)
     return args
 
 
@@ -94,7 +97,7 @@ def _add_many(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=(FOLDERS, *FORMATS),
         help="output: a folder per night (default), or one table of nights and one of sleep epochs, which resume; "
-        "with --shard and --cluster tables, as Parquet if pyarrow is installed",
+        "with the options below but --jobs and --timeout: tables, as Parquet if pyarrow is installed",
     )
     many.add_argument(
         "--figures",
@@ -151,13 +154,4 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError("--jobs and --timeout: must be positive")
     if args.cluster and args.jobs > 1:
         raise UserError("--jobs: is for one machine; the cluster's workers are as many as it has")
-    if args.format == FOLDERS and (args.shard or args.cluster):
-        raise UserError("--format folders: goes without --shard and --cluster, which write tables")
     figures_of(args.figures)
-
-
-def _check_folders(args: argparse.Namespace) -> None:
-    given = {"--figures": args.figures, "--retry": args.retry, "--overwrite": args.overwrite}
-    for name, value in given.items():
-        if value:
-            raise UserError(f"{name}: needs tables: --format parquet or csv")

@@ -162,8 +162,7 @@ def test_a_manifest_names_recordings_and_an_interrupted_run_resumes(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--retry", "failed"], "--retry: needs tables"),
-        (["--format", "folders", "--shard", "1/2"], "--format folders: goes without --shard"),
+        (["--format", "folders", "--shard", "1/2"], "--format folders: goes without --shard, which need tables"),
         (["--format", "csv", "--figures", "some"], "--figures: must be all, or first N"),
         (["--jobs", "0"], "--jobs and --timeout: must be positive"),
     ],
