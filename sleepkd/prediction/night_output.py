@@ -18,6 +18,8 @@ from sleepkd.prediction.stage_file import StagedRecording, StagingSettings, weig
 from sleepkd.prediction.work_list import ListedRecording
 from sleepkd.progress import print_beside
 
+MANY_FOLDERS = 1000
+"""With more, a line names the option that writes tables."""
 INLINE_NIGHTS = 100
 """index.html holds the pictures of so many nights; of more, it is a table that sorts and filters."""
 
@@ -69,6 +71,10 @@ class FolderOutput(NightOutput):
         self, listed: Sequence[ListedRecording], settings: StagingSettings, overwrite: bool, retry_failed: bool
     ) -> list[ListedRecording]:
         """See `NightOutput`: all of them."""
+        if len(listed) > MANY_FOLDERS:
+            print_beside(
+                f"{len(listed)} folders will be written; --format parquet or csv writes two tables instead"
+            )
         self._order = {item.name: (k, str(item.path)) for k, item in enumerate(listed)}
         return [replace(item, folder=self._folder / item.name) for item in listed]
 
