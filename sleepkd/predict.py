@@ -27,7 +27,8 @@ from functools import partial
 from sleepkd.errors import EXIT_USER_ERROR, run_command
 from sleepkd.extras import require_extra
 from sleepkd.prediction.explain import explained
-from sleepkd.prediction.model import Model
+from sleepkd.prediction.file_state import weights_checksum
+from sleepkd.prediction.model import Model, load_model
 from sleepkd.prediction.night_output import FolderOutput, NightOutput, TableOutput
 from sleepkd.prediction.predict_options import figures_of, parse_predict
 from sleepkd.prediction.recorded import ReadingOptions, read_file
@@ -35,7 +36,7 @@ from sleepkd.prediction.stage_file import (
     StagedRecording,
     StagingSettings,
     failed_recording,
-    model_of,
+    hold_model,
     reason_of,
     stage_recording,
 )
@@ -53,12 +54,15 @@ def main(arguments: list[str] | None = None) -> int:
     args = _parse(arguments)
     for module in ("edfio", "matplotlib", "yasa"):
         require_extra(module, "evaluate", "sleepkd predict")
-    model = model_of(args.checkpoint)
+    model = load_model(args.checkpoint)
     listed = share_of(_listed(args), args.shard)
     if args.explain:
         return _explain(listed, model, args.debug)
     threads = 1 if args.tables or args.jobs > 1 else None
-    settings = StagingSettings(args.checkpoint, args.nights, args.abstain_below, args.debug, args.tables, threads)
+    settings = StagingSettings(
+        args.checkpoint, weights_checksum(model), args.nights, args.abstain_below, args.debug, args.tables, threads
+    )
+    hold_model(settings, model)
     output: NightOutput
     if args.tables:
         output = TableOutput(args.out, args.shard, args.format, model, figures_of(args.figures))

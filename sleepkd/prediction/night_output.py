@@ -14,7 +14,7 @@ from sleepkd.prediction.night_rows import FAILED, STAGED
 from sleepkd.prediction.night_tables import EPOCHS, NIGHTS, NightTables, shard_suffix
 from sleepkd.prediction.nights_page import nights_page
 from sleepkd.prediction.resume import Due, due_of
-from sleepkd.prediction.stage_file import StagedRecording, StagingSettings, weights_of
+from sleepkd.prediction.stage_file import StagedRecording, StagingSettings
 from sleepkd.prediction.work_list import ListedRecording
 from sleepkd.progress import print_beside
 
@@ -72,9 +72,7 @@ class FolderOutput(NightOutput):
     ) -> list[ListedRecording]:
         """See `NightOutput`: all of them."""
         if len(listed) > MANY_FOLDERS:
-            print_beside(
-                f"{len(listed)} folders will be written; --format parquet or csv writes two tables instead"
-            )
+            print_beside(f"{len(listed)} folders will be written; --format parquet or csv writes two tables instead")
         self._order = {item.name: (k, str(item.path)) for k, item in enumerate(listed)}
         return [replace(item, folder=self._folder / item.name) for item in listed]
 
@@ -152,12 +150,11 @@ class TableOutput(NightOutput):
         self, listed: Sequence[ListedRecording], settings: StagingSettings, overwrite: bool, retry_failed: bool
     ) -> list[ListedRecording]:
         """See `NightOutput`: those that the tables do not hold."""
-        weights = weights_of(settings.checkpoint)
         with_folders = [
             replace(item, folder=self._folder / item.name) if k < self._figures else item
             for k, item in enumerate(listed)
         ]
-        self._kept = due_of(with_folders, self._tables.known(), settings, weights, overwrite, retry_failed)
+        self._kept = due_of(with_folders, self._tables.known(), settings, overwrite, retry_failed)
         self.staged, self.failed = self._kept.kept_nights, self._kept.kept_failed
         return self._kept.listed
 

@@ -23,14 +23,13 @@ def due_of(
     listed: Iterable[ListedRecording],
     known: Mapping[str, KnownRecording],
     settings: StagingSettings,
-    weights: str,
     overwrite: bool = False,
     retry_failed: bool = False,
 ) -> Due:
     """The recordings that are not kept.
 
     Kept are those that the tables hold of the same files, weights and options: by size and time of change, or else by
-    their checksum. A recording keeps the name that it has in the tables. weights: their checksum. overwrite: none is
+    their checksum. A recording keeps the name that it has in the tables. overwrite: none is
     kept. retry_failed: those that failed are not kept. Raises UserError where a name is that of another file.
     """
     by_path = {recording.path: name for name, recording in known.items()}
@@ -47,7 +46,7 @@ def due_of(
                 f"{item.path}: the tables hold another file of the name {name}, {was.path}: choose another --out, or "
                 "give ids in a manifest"
             )
-        changed = not is_same or was.weights != weights or was.options != settings.options_text(item)
+        changed = not is_same or was.weights != settings.weights or was.options != settings.options_text(item)
         if overwrite or changed or (retry_failed and was.failed):
             due.listed.append(item)
         else:

@@ -26,12 +26,13 @@ if TYPE_CHECKING:
 class StagingSettings:
     """What holds for all recordings of a run.
 
-    checkpoint: as for `load_model`. nights, abstain_below, debug: options of the command.
+    checkpoint: as for `load_model`. weights: `weights_checksum`. nights, abstain_below, debug: options of the command.
     tables: rows are made, and the checksum of the file, which its whole content is read for.
     threads: of torch in a process; None leaves them as they are.
     """
 
     checkpoint: Path | None = None
+    weights: str = ""
     nights: WhichNights = "last"
     abstain_below: float = 0.0
     debug: bool = False
@@ -66,20 +67,29 @@ class StagedRecording:
     error: str = ""
 
 
-@lru_cache(maxsize=1)
-def model_of(checkpoint: Path | None) -> Model:
-    """The model of a checkpoint, loaded once in a process."""
-    return load_model(checkpoint)
+_held: dict[tuple[Path | None, str], Model] = {}
 
 
-@lru_cache(maxsize=1)
-def weights_of(checkpoint: Path | None) -> str:
-    """`weights_checksum` of a checkpoint, read once in a process."""
-    return weights_checksum(model_of(checkpoint))
+def hold_model(settings: StagingSettings, model: Model) -> None:
+    """Use a loaded model for the recordings of a run in this process."""
+    _held.clear()
+    _held[settings.checkpoint, settings.weights] = model
+
+
+def model_of(settings: StagingSettings) -> Model:
+    """The model of a run, loaded once in a process. Raises UserError if this process finds other weights."""
+    key = settings.checkpoint, settings.weights
+    if key not in _held:
+        model = load_model(settings.checkpoint)
+        if weights_checksum(model) != settings.weights:
+            raise UserError(f"{model.trained.path}: has other weights here than where the command was started")
+        hold_model(settings, model)
+    return _held[key]
 
 
 def stage_recording(settings: StagingSettings, listed: ListedRecording) -> StagedRecording:
-    """Stage the chosen nights of a file. An exception becomes the error of the result."""
+    """Stage the chosen nights of a file. An exception becomes the error of the result, but for one of `model_of`."""
+    model = model_of(settings)
     result, started = StagedRecording(listed.name), time.perf_counter()
     if settings.threads is not None:
         _set_up_process(settings)
@@ -87,7 +97,7 @@ def stage_recording(settings: StagingSettings, listed: ListedRecording) -> Stage
     try:
         if settings.tables:  # before the file is read: one that changes meanwhile is staged again
             made = _made(settings, listed)
-        failed = _stage_nights(settings, listed, made, result)
+        failed = _stage_nights(settings, listed, model, made, result)
         result.error = "; ".join(failed)
     except Exception as error:  # whatever a damaged file raises, it is the result of this file alone
         if settings.debug:
@@ -132,7 +142,7 @@ def reason_of(error: Exception) -> str:
 
 def _made(settings: StagingSettings, listed: ListedRecording) -> StagedWith:
     state = file_state(listed.path)
-    return StagedWith(weights_of(settings.checkpoint), settings.options_text(listed), state, checksum_of(listed.path))
+    return StagedWith(settings.weights, settings.options_text(listed), state, checksum_of(listed.path))
 
 
 def _origin(listed: ListedRecording, night: int, made: StagedWith) -> Row:
@@ -140,10 +150,10 @@ def _origin(listed: ListedRecording, night: int, made: StagedWith) -> Row:
 
 
 def _stage_nights(
-    settings: StagingSettings, listed: ListedRecording, made: StagedWith, result: StagedRecording
+    settings: StagingSettings, listed: ListedRecording, model: Model, made: StagedWith, result: StagedRecording
 ) -> list[str]:
     """Stage each chosen night of a file; returns why some of several were not. Raises what the only one raises."""
-    model, failed = model_of(settings.checkpoint), []
+    failed = []
     for night in chosen_nights(listed.path, model.trained.inputs, listed.options, settings.nights):
         try:
             _stage_night(settings, listed, night, model, made, result)

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 
 from sleepkd import merge, predict
+from sleepkd.checkpoints.shipped import shipped_checkpoint
+from sleepkd.checkpoints.temperature import write_temperature
 from sleepkd.errors import UserError
+from sleepkd.prediction.recorded import ReadingOptions
 from sleepkd.prediction.stage_file import StagedRecording, StagingSettings, stage_recording
 from sleepkd.prediction.work_list import ListedRecording
 
@@ -120,6 +123,23 @@ def test_what_is_done_is_kept_and_what_has_changed_is_staged_again(
     assert run(out, copies, "--abstain-below", 0.5) == 1 and staged == ["0", "1", "2", "page"]
     with pytest.raises(UserError, match="the tables hold another file of the name 2"):
         run(out, nights)
+
+
+def test_other_weights_stage_again_and_a_process_that_finds_others_refuses(
+    nights: Path, tmp_path: Path, staged: list[str]
+) -> None:
+    checkpoint, out, path = tmp_path / "best.pt", tmp_path / "out", nights / "0.csv"
+    checkpoint.write_bytes(shipped_checkpoint().read_bytes())
+    assert run(out, path, "--checkpoint", checkpoint) == 0
+    (before,) = table(out / "nights.csv")
+    write_temperature(checkpoint, {"temperature": 2.0})
+    assert run(out, path, "--checkpoint", checkpoint) == 0 and staged == ["0", "0"]
+    (after,) = table(out / "nights.csv")
+    assert after["weights"] != before["weights"]
+    assert float(after["mean_confidence"]) < float(before["mean_confidence"]) - 0.05
+    settings = StagingSettings(checkpoint, before["weights"], tables=True)
+    with pytest.raises(UserError, match="has other weights here than where the command was started"):
+        stage_recording(settings, ListedRecording("0", path, ReadingOptions()))
 
 
 def test_shards_and_merge_hold_what_one_run_holds(nights: Path, tmp_path: Path, staged: list[str]) -> None:
