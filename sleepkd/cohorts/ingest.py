@@ -165,9 +165,10 @@ def _condition(
     store_rate = options.settings.rate_hz if options.settings.resample == "whole_night" else None
     signals, infos = {}, {}
     for name in list(recording.signals):
-        rate_hz = SIGNAL_KINDS[name].rate_hz or store_rate
+        kind = SIGNAL_KINDS[name]
+        rate_hz = kind.rate_hz or store_rate
         signal, where = recording.signals.pop(name), f"{files.path}: {name}"
-        signals[name], infos[name] = stored_signal(signal, rate_hz, span, recording.gaps, polarity[name], where)
+        signals[name], infos[name] = stored_signal(signal, kind, rate_hz, span, recording.gaps, polarity[name], where)
     return signals, infos
 
 
