@@ -55,10 +55,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _prepare(args: argparse.Namespace, cohort: Cohort) -> int:
     on_request = _on_request(args, cohort)
-    if cohort.format == NONE and args.no_beats:
+    if cohort.format == NONE and args.no_beats and not on_request:
         raise UserError(f"--no-beats: cohort {cohort.name} has nothing but heartbeats")
     if not args.no_beats and any(SIGNAL_KINDS[name].has_heartbeats for name in cohort.signals):
         require_extra("sleepecg", "prepare", "sleepkd prepare without --no-beats")
+    if not args.no_beats and cohort.pulse_beats:
+        require_extra("neurokit2", "ppg", f"heartbeats from the PPG of {cohort.name} (else --no-beats)")
     found = _share(find_recordings(cohort, args.raw), args.shard)
     settings = StoreSettings(cohort.name, args.rate, args.resample)
     create_store(args.out, settings)
@@ -80,7 +82,8 @@ def _prepare(args: argparse.Namespace, cohort: Cohort) -> int:
 def _on_request(args: argparse.Namespace, cohort: Cohort) -> tuple[str, ...]:
     """The kinds that --signals names. Raises UserError for a kind of which the dataset YAML has no derivation."""
     for name in args.signals:
-        if name not in cohort.signals:
+        known = {*cohort.signals, *cohort.sensor_files, *(x for s in cohort.subsets.values() for x in s.signals)}
+        if name not in known:
             raise UserError(f"--signals {name}: cohort {cohort.name} has no derivation of it; add signals.{name}")
     return (*args.signals, *(EOG_EMG if args.eog_emg else ()))
 

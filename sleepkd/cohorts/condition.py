@@ -1,5 +1,4 @@
-"""Conditioning of a signal before it is stored: band limits, resampling, missing samples, polarity, statistics, int16.
-"""
+"""Conditioning of a signal before it is stored: band, resampling, missing samples, polarity, statistics, int16."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -76,8 +75,6 @@ def conditioned(signal: DerivedSignal, kind: SignalKind, rate_hz: float | None, 
     rate_hz: None keeps the recorded rate. Raises UserError for a signal without any sample in the valid range.
     """
     rate = rate_hz or signal.rate_hz
-    if kind.stored_as == "counts":
-        return counts_at_rate(np.where(missing_samples(signal, kind), np.nan, signal.samples), signal.rate_hz, rate)
     if not kind.keeps_missing:
         limited = band_limited(signal.samples, signal.rate_hz, kind)
         return limited if rate_hz is None else resample_night(limited, signal.rate_hz, rate_hz)
@@ -85,6 +82,8 @@ def conditioned(signal: DerivedSignal, kind: SignalKind, rate_hz: float | None, 
     if missing.all():
         valid = "" if kind.valid is None else f" from {kind.valid[0]:g} to {kind.valid[1]:g} {kind.unit}"
         raise UserError(f"{where}: {signal.derivation} has no value{valid}")
+    if kind.stored_as == "counts":
+        return counts_at_rate(np.where(missing, np.nan, signal.samples), signal.rate_hz, rate)
     samples = signal.samples.copy()
     draw_lines(samples, missing)
     samples = band_limited(samples, signal.rate_hz, kind)
@@ -109,19 +108,22 @@ def band_limited(samples: np.ndarray, rate_hz: float, kind: SignalKind) -> np.nd
     return np.asarray(sosfiltfilt(band, samples, padlen=min(len(samples) - 1, round(10 * rate_hz))))
 
 
-def counts_at_rate(counts: np.ndarray, rate_hz: float, target_hz: float) -> np.ndarray:
+def counts_at_rate(
+    counts: np.ndarray, rate_hz: float, target_hz: float, first_s: float = 0.0, seconds: float | None = None
+) -> np.ndarray:
     """Counts (samples,) at another rate: the mean over each new interval, weighted by time; NaN is missing.
 
-    A new interval is missing if less than half of it was measured.
+    first_s: when the first count begins. seconds: of the result from 0 s; None ends it with the counts. A new interval
+    is missing if less than half of it was measured.
     """
     known = np.isfinite(counts)
-    edges = np.arange(len(counts) + 1) / rate_hz
-    new = np.arange(round(len(counts) / rate_hz * target_hz) + 1) / target_hz
+    edges = first_s + np.arange(len(counts) + 1) / rate_hz
+    end_s = edges[-1] if seconds is None else seconds
+    new = np.arange(round(end_s * target_hz) + 1) / target_hz
     total = np.interp(new, edges, np.concatenate([[0], np.cumsum(np.where(known, counts, 0.0))]) / rate_hz)
-    measured = np.interp(new, edges, np.concatenate([[0], np.cumsum(known)]) / rate_hz)
-    seconds = np.diff(measured)
-    enough = seconds >= 0.5 / target_hz - 1e-9
-    return np.where(enough, np.diff(total) / np.where(enough, seconds, 1.0), np.nan)
+    measured = np.diff(np.interp(new, edges, np.concatenate([[0], np.cumsum(known)]) / rate_hz))
+    enough = measured >= 0.5 / target_hz - 1e-9
+    return np.where(enough, np.diff(total) / np.where(enough, measured, 1.0), np.nan)
 
 
 def _known(samples: np.ndarray, kind: SignalKind) -> np.ndarray:
