@@ -7,7 +7,7 @@ import numpy as np
 from scipy.signal import butter, sosfiltfilt
 
 from sleepkd.cohorts.sensors.count_table import PER_SECONDS
-from sleepkd.cohorts.sensors.number_table import timed_values
+from sleepkd.cohorts.sensors.number_table import beginning, timed_values
 from sleepkd.cohorts.sensors.sensor_layout import SensorLayout, SensorReading
 from sleepkd.errors import UserError
 
@@ -60,8 +60,8 @@ def read_acceleration(path: Path, layout: AccelerationLayout) -> SensorReading:
     counts = np.where(share >= LEAST_SHARE, counts, np.nan) * (PER_SECONDS / COUNT_SECONDS)
     if not np.isfinite(counts).any():
         raise UserError(f"{path}: holds less than {COUNT_SECONDS} s of acceleration")
-    start = read.clock.start(0.0)
-    return SensorReading(counts, 1 / COUNT_SECONDS, float(seconds[0]), f"counts of {layout.z}", start)
+    first_s, start = beginning(read.clock, float(seconds[0]))
+    return SensorReading(counts, 1 / COUNT_SECONDS, first_s, f"counts of {layout.z}", start)
 
 
 def activity_counts(z: np.ndarray) -> np.ndarray:

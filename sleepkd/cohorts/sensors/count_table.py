@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from sleepkd.cohorts.remarks import WARNING
-from sleepkd.cohorts.sensors.number_table import timed_values
+from sleepkd.cohorts.sensors.number_table import beginning, timed_values
 from sleepkd.cohorts.sensors.sensor_layout import SensorLayout, SensorReading
 from sleepkd.errors import UserError
 
@@ -57,5 +57,5 @@ def read_counts(path: Path, layout: CountTableLayout) -> SensorReading:
     samples = np.where(rows > 0, total / np.maximum(rows, 1), np.nan) * (PER_SECONDS / layout.epoch_seconds)
     twice = len(row) - len(np.unique(row))
     remarks = (f"{WARNING}{path.name}: {twice} intervals have two counts, their mean is used",) if twice else ()
-    start = read.clock.start(0.0)
-    return SensorReading(samples, 1 / layout.epoch_seconds, float(seconds[0]), layout.column, start, remarks)
+    first_s, start = beginning(read.clock, float(seconds[0]))
+    return SensorReading(samples, 1 / layout.epoch_seconds, first_s, layout.column, start, remarks)

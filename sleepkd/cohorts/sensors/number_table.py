@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sleepkd.cohorts.beats.time_cells import ClockTimes, clock_times, numeric_times
+from sleepkd.cohorts.clock import Start
 from sleepkd.cohorts.signals.sample_times import LONGEST_SECONDS
 from sleepkd.cohorts.text import column_index, read_lines, read_table, split_cells
 from sleepkd.errors import UserError
@@ -42,6 +43,12 @@ def timed_values(path: Path, time: str, value: str, delimiter: str, has_header: 
     if seconds[-1] - seconds[0] > LONGEST_SECONDS:
         raise UserError(f"{path}: its times span {(seconds[-1] - seconds[0]) / 86400:.0f} days; are they in s?")
     return TimedValues(ClockTimes(seconds, clock.kind, clock.zero, clock.dated, clock.utc), values[order])
+
+
+def beginning(clock: ClockTimes, seconds: float) -> tuple[float, Start | None]:
+    """When a sensor began: s from the zero of the recording, or 0 and the date and time that the file states."""
+    start = clock.start(seconds)
+    return (seconds, None) if start is None else (0.0, start)
 
 
 def _names(path: Path, delimiter: str, has_header: bool) -> tuple[list[str], list[str]]:

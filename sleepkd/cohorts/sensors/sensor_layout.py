@@ -22,8 +22,8 @@ class SensorLayout:
 class SensorReading(NamedTuple):
     """The series of a sensor. samples: (samples,) float64, NaN for a missing one, evenly spaced.
 
-    rate_hz: samples per second. first_s: when the first sample begins, s from the zero of the file's times.
-    name: of its columns. start: date and time of that zero; None: it is the first sample of the recording.
+    rate_hz: samples per second. start: date and time of the zero of its times; None: the recording's first sample.
+    first_s: when the first sample begins, s from that zero. name: of its columns.
     remarks: what is odd, with "WARNING: " before what a person should look at.
     """
 
