@@ -32,7 +32,6 @@ from sleepkd.files import write_bytes_atomically
 
 DEFAULT_SPLIT = "default"
 EXIT_WARNED = 1
-ON_REQUEST = tuple(name for name, kind in SIGNAL_KINDS.items() if kind.on_request)
 EOG_EMG = ("eog", "emg")
 """Kinds that the option --eog-emg of earlier versions stores."""
 
@@ -80,12 +79,20 @@ def _prepare(args: argparse.Namespace, cohort: Cohort) -> int:
 
 
 def _on_request(args: argparse.Namespace, cohort: Cohort) -> tuple[str, ...]:
-    """The kinds that --signals names. Raises UserError for a kind of which the dataset YAML has no derivation."""
+    """The kinds that --signals names. Raises UserError for an unknown one, and for one that the dataset YAML lacks."""
+    kinds = _kinds_on_request()
     for name in args.signals:
+        if name not in kinds:
+            raise UserError(f"--signals {name}: must be one of {', '.join(kinds)}")
         known = {*cohort.signals, *cohort.sensor_files, *(x for s in cohort.subsets.values() for x in s.signals)}
         if name not in known:
             raise UserError(f"--signals {name}: cohort {cohort.name} has no derivation of it; add signals.{name}")
     return (*args.signals, *(EOG_EMG if args.eog_emg else ()))
+
+
+def _kinds_on_request() -> list[str]:
+    """The kinds of signals that are stored only if --signals names them."""
+    return [name for name, kind in SIGNAL_KINDS.items() if kind.on_request]
 
 
 def _share(found: FoundRecordings, shard: tuple[int, int] | None) -> FoundRecordings:
@@ -146,10 +153,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--signals",
         nargs="+",
-        choices=ON_REQUEST,
         default=[],
         metavar="KIND",
-        help=f"kinds of signals to store besides those that are always stored: {', '.join(ON_REQUEST)}",
+        help=f"kinds of signals to store besides those that are always stored: {', '.join(_kinds_on_request())}",
     )
     parser.add_argument(
         "--ecg-polarity",

@@ -85,6 +85,9 @@ class Input(ABC):
 class SignalInput(Input):
     """A sampled signal: float32 (samples,), normalised.
 
+    Missing samples (`recording_info.MISSING`) are 0, which networks take for no signal. Of kinds that keep them, a
+    sample that is there and would be 0 becomes `MEASURED`.
+
     normalisation: robust_night subtracts the median of the night and divides by its interquartile range; robust_scored
     takes both from the scored part of the night; minmax_window scales each segment to [0, 1]; physical subtracts
     `centre` and divides by `scale`, and is the only one that a causal network can use.
@@ -92,9 +95,6 @@ class SignalInput(Input):
     polarity: corrected by the stored polarity (1 for kinds without `has_polarity`), as recorded, or inverted.
     alignment: truncated cuts onsets and rates down to whole numbers, as in the code released with the paper.
     scale, centre: unit and zero of normalisation "physical", in the unit of the stored signal.
-
-    Missing samples (`recording_info.MISSING`) are 0, which networks take for no signal. Of kinds that keep them, a
-    sample that is there and would be 0 becomes `MEASURED`.
     """
 
     normalisation: Normalisation = "robust_night"
