@@ -1,5 +1,6 @@
 """Prepare one recording of a cohort: read its files, condition its signals, write it to the store."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +44,8 @@ class PrepareOptions:
 def ingest(store: Path, options: PrepareOptions, files: RecordingFiles) -> str:
     """Read one recording and write it to the store. Returns remarks in one line. Raises UserError with the problem."""
     recording = _read(options, files)
+    if not recording.signals and recording.beats is None:
+        raise _nothing(files, recording.remarks)
     hypnogram = recording.hypnogram
     if hypnogram is None:
         hypnogram = unscored_hypnogram(recording.seconds, files.epoch_seconds)
@@ -57,8 +60,7 @@ def ingest(store: Path, options: PrepareOptions, files: RecordingFiles) -> str:
         del recording.signals[name]
     signals, infos, lost = _condition(options, files, recording, polarity)
     if not infos and found.times is None and not options.cohort.beats:
-        wanted = " ".join(name for name in SIGNAL_KINDS if name in (*files.derivations, *files.sensor_names))
-        raise UserError(f"{files.path}: {'; '.join(lost) or f'nothing is stored; name signals: --signals {wanted}'}")
+        raise _nothing(files, lost)
     odd += [*lost, *_absent(options, files, infos)]
     facts = [*_signal_names(infos), _label_count(options.cohort, recording, hypnogram), *_check_iqrs(infos)]
     ignored = sum(recording.ignored_annotations.values())
@@ -82,6 +84,13 @@ def ingest(store: Path, options: PrepareOptions, files: RecordingFiles) -> str:
     others = np.stack(list(recording.other_scorings.values())) if recording.other_scorings else None
     write_recording(store, info, signals, hypnogram, found.times, found.quality, others)
     return note
+
+
+def _nothing(files: RecordingFiles, why: Sequence[str]) -> UserError:
+    """The error for a recording of which nothing is stored. why: remarks on what was left out."""
+    wanted = " ".join(name for name in SIGNAL_KINDS if name in (*files.derivations, *files.sensor_names))
+    reasons = ", ".join(why) or f"name signals: --signals {wanted}"
+    return UserError(f"{files.path}: nothing is stored; {reasons}")
 
 
 def _read(options: PrepareOptions, files: RecordingFiles) -> Recording:

@@ -5,6 +5,7 @@ import pytest
 
 from sleepkd.data.recording_info import MISSING
 from sleepkd.data.store import Store
+from sleepkd.errors import UserError
 from tests.cohorts.raw import DREAMS, channel, heartbeats, write_psg
 from tests.cohorts.test_pulse import pulses
 from tests.cohorts.test_recording import prepared
@@ -87,6 +88,59 @@ def test_a_damaged_sensor_file_costs_the_sensor_alone(tmp_path):
     night = prepared(tmp_path / "raw", "--signals", "motion", **settings)
     assert set(night.info.signals) == {"ecg"}
     assert "WARNING: without movement: " in night.info.note and "holds no rows" in night.info.note
+
+
+def test_movement_may_be_a_channel_of_the_recording(tmp_path):
+    """A count every 10 s, of which the third is 6: the mean of two intervals of 5 s each."""
+    counts = np.zeros(SECONDS // 10)
+    counts[2] = 6
+    write_psg(tmp_path / "raw" / "r.edf", [ECG, channel("Activity", counts, 0.1, "")], record_seconds=10)
+    signals = {"ecg": [{"plus": "ECG"}], "motion": [{"plus": "Activity"}]}
+    night = prepared(tmp_path / "raw", "--signals", "motion", files=r"(?P<recording>r)\.edf", signals=signals)
+    info = night.info.signals["motion"]
+    found = night.signal("motion") * info.scale + info.offset
+    np.testing.assert_allclose(found[:8], [0, 0, 0, 0, 6, 6, 0, 0], atol=1e-3)
+    assert "has no unit" not in night.info.note
+
+
+def test_movement_alone_makes_a_recording(tmp_path):
+    (tmp_path / "raw").mkdir()
+    rows = "\n".join(["time,count", *(f"{30 * k},{k % 3}" for k in range(20))])
+    (tmp_path / "raw" / "r_counts.csv").write_text(rows)
+    sensor = {"motion": {"format": "counts", "files": ["{recording}_counts.csv"]}}
+    settings = {"files": r"(?P<recording>r)_counts\.csv", "format": "none", "sensor_files": sensor}
+    night = prepared(tmp_path / "raw", "--signals", "motion", **settings)
+    assert (night.info.seconds, night.info.beats, len(night.hypnogram)) == (600, None, 20)
+    prepared(tmp_path / "raw", "--signals", "motion", "--no-beats", "--overwrite", **settings)
+
+
+def test_nothing_requested_and_nothing_else_is_an_error(tmp_path, capsys):
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "r_counts.csv").write_text("time,count\n0,1\n30,1\n")
+    sensor = {"motion": {"format": "counts", "files": ["{recording}_counts.csv"]}}
+    settings = {"files": r"(?P<recording>r)_counts\.csv", "format": "none", "sensor_files": sensor}
+    with pytest.raises(UserError):
+        prepared(tmp_path / "raw", code=2, **settings)
+    assert "nothing is stored; name signals: --signals motion" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"sensor_files": {"spo2": {"format": "counts"}}},
+            "sensor_files.spo2: is no kind that files",
+        ),
+        ({"sensor_files": {"motion": {"files": ["x"]}}}, r"sensor_files.motion.format: must be one of counts, accel"),
+        ({"sensor_files": {"motion": {"format": "counts", "files": ["{x}"]}}}, "sensor_files.motion.files .*no group"),
+        ({"sensor_files": {"motion": {"format": "counts", "files": ["x"], "z": "z"}}}, "sensor_files.motion.z"),
+        ({"pulse_beats": True}, "pulse_beats: needs a derivation of signals.ppg"),
+    ],
+)
+def test_errors_in_the_yaml_name_the_key(tmp_path, changes, message):
+    settings = {"files": r"(?P<recording>r)\.edf", "signals": {"ecg": [{"plus": "ECG"}]}}
+    with pytest.raises(UserError, match=message):
+        prepared(tmp_path / "raw", **settings | changes)
 
 
 @pytest.mark.skipif(not SLEEP_ACCEL.is_dir(), reason="the real nights (shared/data) are not here")
