@@ -136,7 +136,7 @@ def evaluation_segments(trained: TrainedNetwork, stores: Sequence[str] | None, p
     """
     sources, data = sources_of(trained, stores, part), trained.config.data
     nights = [night for night in open_nights(sources, part) if night.has_labels]
-    segments = Segments(nights, trained.readers, data.whole_nights(), scored_only=False)
+    segments = Segments(nights, trained.readers, data.whole_nights(), scored_only=False, absent=trained.absent)
     if not (segments.table.labels != UNSCORED).any():
         named = " and ".join(source.store for source in sources)
         raise UserError(f"{named}: the {part} recordings hold no scored sleep epoch")
