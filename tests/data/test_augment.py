@@ -14,7 +14,6 @@ from sleepkd.data.nights import open_nights
 from sleepkd.data.segments import Segments
 from sleepkd.data.splits import write_split
 from sleepkd.data.stage_inputs import resolve
-from sleepkd.data.store import Store
 from sleepkd.errors import UserError
 from tests.data.stored import hypnogram, made_store
 
@@ -216,7 +215,7 @@ def test_an_input_is_kept_where_it_alone_has_signal(tmp_path: Path) -> None:
     ecg[: len(ecg) // 2] = 0  # an electrode off
     night = hypnogram(30.0 * np.arange(20))
     made_store(tmp_path / "s", {"a": night}, {"ecg": ecg, "emg": ecg[::-1].copy()}, 32.0)
-    write_split(Store(tmp_path / "s"), "default", {"train": ("a",), "validation": (), "test": ()}, "")
+    write_split(tmp_path / "s" / "splits" / "default", {"train": ("a",), "validation": (), "test": ()}, "")
     changed = segments(tmp_path / "s", ("ecg", "emg"), drop_input=1.0)
     assert len(changed) == 2
     for changed.epoch in range(8):
