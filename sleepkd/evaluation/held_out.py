@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from sleepkd.checkpoints.checkpoint import Checkpoint, read_checkpoint
-from sleepkd.checkpoints.trained import TrainedNetwork, checkpoint_of
+from sleepkd.checkpoints.trained import NETWORK, TrainedNetwork, checkpoint_of
 from sleepkd.data.data_settings import Source
 from sleepkd.data.hypnogram import UNSCORED
 from sleepkd.data.nights import ALL, open_nights
@@ -57,17 +59,21 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class EvaluationNights:
-    """The nights that a network is evaluated on. description: the part of which split of which store, in words."""
+    """The nights that a network is evaluated on.
+
+    description: the part of which split of which store, in words. absent: lines about inputs that some nights lack.
+    """
 
     checkpoint: Path
     segments: Segments
     held_out: HeldOut
     description: str
+    absent: Sequence[str] = ()
 
     @property
     def lines(self) -> list[str]:
         """What to print before they are scored."""
-        lines, trained_on = [f"scored: {self.description}"], len(self.held_out.training_nights)
+        lines, trained_on = [f"scored: {self.description}", *self.absent], len(self.held_out.training_nights)
         if trained_on:
             lines.append(f"NOT HELD OUT: {self.checkpoint} was trained on {trained_on} of these recordings")
         if self.held_out.unknown:
@@ -106,7 +112,18 @@ def evaluation_nights(
     splits = [source.store if part == ALL else f"split {source.split} of {source.store}" for source in sources]
     count = f"all {len(segments.nights)}" if part == ALL else f"{len(segments.nights)} {part}"
     description = f"{count} recordings of {' and '.join(splits)}"
-    return EvaluationNights(trained.path, segments, held_out, description)
+    return EvaluationNights(trained.path, segments, held_out, description, _absent(trained, segments))
+
+
+def _absent(trained: TrainedNetwork, segments: Segments) -> list[str]:
+    """A line for each input of a network that some nights lack."""
+    untrained = "" if trained.learnt_absence else "; it was trained without data.augment.drop_input"
+    total = len(np.unique(segments.table.night))
+    return [
+        f"{trained.path}: input {name} is absent from {total - count} of {total} recordings{untrained}"
+        for name, count in segments.nights_with(NETWORK).items()
+        if count < total
+    ]
 
 
 def sources_of(trained: TrainedNetwork, stores: Sequence[str] | None, part: str) -> tuple[Source, ...]:

@@ -1,4 +1,4 @@
-"""Nights that lack inputs: zeros in their place, refusals, silent teachers, gaps of a signal, signals that end early."""
+"""Nights that lack inputs: zeros in their place, refusals, silent teachers, gaps and early ends of one signal."""
 
 import json
 from pathlib import Path
