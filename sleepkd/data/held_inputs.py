@@ -7,7 +7,7 @@ all of their inputs. A teacher is silent on a night that it cannot read: losses 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sleepkd.data.inputs import Input, InputSpec
+from sleepkd.data.inputs import InputSpec
 from sleepkd.data.store import Night
 from sleepkd.errors import UserError
 
@@ -66,8 +66,3 @@ def lengths_s(night: Night, held: Mapping[str, InputSpec], absent: AbsentInputs)
         ends = [item.seconds(name, night) for name, item in spec.items()]
         found.append(max(ends) if reader in absent.may_lack else min(ends))
     return found
-
-
-def needed_inputs(held: Mapping[str, InputSpec], absent: AbsentInputs) -> list[tuple[str, Input]]:
-    """The inputs of readers that need all of them."""
-    return [pair for reader, spec in held.items() if reader not in absent.may_lack for pair in spec.items()]

@@ -17,7 +17,7 @@ from scipy.signal import resample
 from sleepkd.data import beats as heartbeats
 from sleepkd.data.augment import Augment
 from sleepkd.data.data_settings import Alignment, DataConfig, Normalisation, Polarity
-from sleepkd.data.recording_info import SignalInfo, clear_of
+from sleepkd.data.recording_info import SignalInfo
 from sleepkd.data.signal_kinds import SignalKind
 from sleepkd.data.store import Night
 from sleepkd.errors import UserError
@@ -59,11 +59,6 @@ class Input(ABC):
     @abstractmethod
     def seconds(self, name: str, night: Night) -> float:
         """Length of the signal in a night, s."""
-
-    def gaps(self, name: str, night: Night) -> Sequence[tuple[float, float]]:
-        """(start, end), s, in which a night lacks this signal alone; it is read as 0 there."""
-        info = night.info.signals.get(name)
-        return info.gaps if info else ()
 
     @abstractmethod
     def usable(self, name: str, night: Night, onset_s: np.ndarray, lead_s: np.ndarray, seconds: float) -> np.ndarray:
@@ -152,27 +147,15 @@ class SignalInput(Input):
         return info.samples / info.rate_hz
 
     def usable(self, name: str, night: Night, onset_s: np.ndarray, lead_s: np.ndarray, seconds: float) -> np.ndarray:
-        """(N,) bool: whether all samples of a segment are stored, and none lies in a gap of the signal."""
-        info, start_s = night.info.signals[name], onset_s + lead_s
+        """(N,) bool: whether all samples of a segment are stored."""
+        info = night.info.signals[name]
         first = self._first_sample(info, onset_s, lead_s)
-        stored = (first >= 0) & (first + round(seconds * info.rate_hz) <= info.samples)
-        return stored & clear_of(info.gaps, start_s, start_s + seconds)
+        return (first >= 0) & (first + round(seconds * info.rate_hz) <= info.samples)
 
     def read(
         self, name: str, nights: Sequence[Night], onset_s: np.ndarray, lead_s: np.ndarray, seconds: float
     ) -> np.ndarray:
-        """Normalised segments: float32 (M, samples), 0 in gaps, before the first and after the last stored sample."""
-        x = self._read(name, nights, onset_s, lead_s, seconds)
-        for m, night in enumerate(nights):
-            for gap_s in self.gaps(name, night):
-                first, last = np.clip((np.array(gap_s) - onset_s[m] - lead_s[m]) * self.rate, 0, x.shape[-1])
-                x[m, int(np.floor(first)) : int(np.ceil(last))] = 0
-        return x
-
-    def _read(
-        self, name: str, nights: Sequence[Night], onset_s: np.ndarray, lead_s: np.ndarray, seconds: float
-    ) -> np.ndarray:
-        """Normalised segments, gaps of the signal included."""
+        """Normalised segments: float32 (M, samples), 0 before the first and after the last stored sample."""
         infos = [night.info.signals[name] for night in nights]
         samples = round(seconds * self.rate)
         lengths = np.array([round(seconds * info.rate_hz) for info in infos])

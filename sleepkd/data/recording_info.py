@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,7 +18,6 @@ class SignalInfo:
     scored_median, scored_iqr: the same over the scored part of the night; None for a night without labels.
     polarity: -1 where the recorded signal is inverted; applied when the signal is read.
     digest: of the recorded samples; recordings that share one are the same night. "" in older stores.
-    gaps: (start, end), s, in which this signal alone is absent, as with an electrode off; it is read as 0 there.
     """
 
     derivation: str
@@ -35,7 +33,6 @@ class SignalInfo:
     scored_iqr: float | None = None
     polarity: int = 1
     digest: str = ""
-    gaps: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -93,15 +90,10 @@ class RecordingInfo:
 
     def clear_of_gaps(self, start_s: np.ndarray, end_s: np.ndarray) -> np.ndarray:
         """Bool, of the shape of start_s: whether the time from start_s to end_s holds no gap."""
-        return clear_of(self.gaps, start_s, end_s)
-
-
-def clear_of(gaps: Iterable[tuple[float, float]], start_s: np.ndarray, end_s: np.ndarray) -> np.ndarray:
-    """Bool, of the shape of start_s: whether the time from start_s to end_s overlaps none of the gaps (start, end)."""
-    clear = np.ones(np.broadcast(start_s, end_s).shape, dtype=bool)
-    for begin, end in gaps:
-        clear &= (end_s <= begin + 1e-6) | (start_s >= end - 1e-6)
-    return clear
+        clear = np.ones(np.broadcast(start_s, end_s).shape, dtype=bool)
+        for begin, end in self.gaps:
+            clear &= (end_s <= begin + 1e-6) | (start_s >= end - 1e-6)
+        return clear
 
 
 def digest(samples: np.ndarray) -> str:
@@ -117,16 +109,8 @@ def to_json(info: RecordingInfo) -> str:
 def from_json(content: dict[str, Any]) -> RecordingInfo:
     """The recording of a parsed recording.json. Raises KeyError, TypeError or AttributeError where it is damaged."""
     content = dict(content)
-    content["signals"] = {name: _signal(signal) for name, signal in content["signals"].items()}
+    content["signals"] = {name: SignalInfo(**signal) for name, signal in content["signals"].items()}
     content["beats"] = BeatsInfo(**content["beats"]) if content.get("beats") else None
     content["other_scorings"] = tuple(content.get("other_scorings", ()))
-    content["gaps"] = _gaps(content)
+    content["gaps"] = tuple((float(start), float(end)) for start, end in content.get("gaps", ()))
     return RecordingInfo(**content)
-
-
-def _signal(content: dict[str, Any]) -> SignalInfo:
-    return SignalInfo(**content | {"gaps": _gaps(content)})
-
-
-def _gaps(content: dict[str, Any]) -> tuple[tuple[float, float], ...]:
-    return tuple((float(start), float(end)) for start, end in content.get("gaps", ()))

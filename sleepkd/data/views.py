@@ -15,10 +15,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sleepkd.data.data_settings import DataConfig
-from sleepkd.data.held_inputs import AbsentInputs, lengths_s, needed_inputs
+from sleepkd.data.held_inputs import AbsentInputs, lengths_s
 from sleepkd.data.hypnogram import EPOCH_SECONDS, UNSCORED, Hypnogram, merge_labels
 from sleepkd.data.inputs import InputSpec
-from sleepkd.data.recording_info import clear_of
 from sleepkd.data.store import Night
 
 TOKEN_SECONDS = 10.0
@@ -165,8 +164,7 @@ def _night(
     starts = start + TOKEN_SECONDS * tokens * np.arange(count)
     token_starts = starts[:, None] + TOKEN_SECONDS * np.arange(tokens)
     mask = (token_starts > -1e-6) & (token_starts + TOKEN_SECONDS < seconds + 1e-6)
-    gaps = [gap for name, item in needed_inputs(held, absent) for gap in item.gaps(name, night)]
-    mask &= clear_of([*night.info.gaps, *gaps], token_starts, token_starts + TOKEN_SECONDS)
+    mask &= night.info.clear_of_gaps(token_starts, token_starts + TOKEN_SECONDS)
 
     first = np.rint((hypnogram.onset_s - start) / TOKEN_SECONDS).astype(np.int64)  # token from the start of the night
     length = np.rint(hypnogram.duration_s / TOKEN_SECONDS).astype(np.int64)

@@ -124,13 +124,13 @@ class YasaTeacher(ExternalTeacher):
         overlaps, NaN if there are none. All NaN for a night without EEG.
         Raises UserError where the EEG is too slow, too short, or has no unit.
         """
+        if "eeg" not in night.info.signals:
+            return np.full((len(night.hypnogram), 5), np.nan, dtype=np.float32)
         import mne
         import yasa
         from sklearn.exceptions import InconsistentVersionWarning
 
         infos = {name: night.info.signals[name] for name in ("eeg", "eog", "emg") if name in night.info.signals}
-        if "eeg" not in infos:
-            return np.full((len(night.hypnogram), 5), np.nan, dtype=np.float32)
         eeg = infos["eeg"]
         _require_eeg(
             eeg.rate_hz > MIN_YASA_HZ, night, f"its EEG has {eeg.rate_hz:g} samples per second, too few for YASA"

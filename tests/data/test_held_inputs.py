@@ -1,4 +1,4 @@
-"""Nights that lack inputs: zeros in their place, refusals, silent teachers, gaps and early ends of one signal."""
+"""Nights that lack inputs: zeros in their place, refusals, silent teachers, signals that end early."""
 
 import json
 from pathlib import Path
@@ -90,26 +90,11 @@ def made(path: Path, **changed: object) -> Path:
     return path
 
 
-def read_made(path: Path, may_lack: bool, view: str = "night") -> Segments:
-    data = DataConfig(view=view, clip=1e6)
+def read_made(path: Path, may_lack: bool) -> Segments:
+    data = DataConfig(view="night")
     spec = resolve({"ecg": {}, "emg": {}}, data, RATE)
     absent = AbsentInputs(frozenset({"student"} if may_lack else ()))
     return Segments(open_nights((Source(str(path)),), "all"), {"student": spec}, data, absent=absent)
-
-
-def test_a_gap_of_one_signal_is_zero_or_masked_for_a_network_that_needs_it(tmp_path: Path) -> None:
-    path = made(tmp_path / "s", gaps=[[65, 122.5], [580, 700]])
-    segments = read_made(path, may_lack=True)
-    batch = segments[np.array([0])]
-    ecg, emg = (batch.inputs["student"][name][0, 0] for name in ("ecg", "emg"))
-    time = np.arange(600 * RATE) / RATE
-    expected = (time < 65) | (time >= 122.5) & (time < 580)
-    assert np.array_equal(ecg.numpy() != 0, expected) and (emg != 0).all() and batch.mask.all()
-    needed = read_made(path, may_lack=False).table
-    assert np.flatnonzero(~needed.mask[0]).tolist() == [*range(6, 13), 58, 59]
-    assert needed.sleep_epoch[0][needed.present[0]].tolist() == [0, 1, *range(5, 19)]
-    epochs = read_made(path, may_lack=False, view="epochs").table
-    assert epochs.sleep_epoch[:, 0].tolist() == [0, 1, *range(5, 19)]
 
 
 def test_a_signal_that_ends_early_is_absent_from_there_on(tmp_path: Path) -> None:
