@@ -12,6 +12,7 @@ import numpy as np
 from sleepkd.data.averaged_rate import averaged_beats, draw_device
 from sleepkd.data.beats import RELATIVE
 from sleepkd.data.data_settings import AugmentConfig
+from sleepkd.data.sinus_arrhythmia import with_sinus_arrhythmia
 
 MAX_DROPOUT = 0.25
 """Longest electrode dropout, as a share of the segment."""
@@ -46,8 +47,11 @@ class Augment:
             x_S[first : first + length] = 0
         return x_S
 
-    def beats(self, beats: np.ndarray, start_s: float, seconds: float) -> np.ndarray:
-        """The heartbeats around a segment, s, with some dropped and some added, or as a random device averages them."""
+    def beats(self, beats: np.ndarray, start_s: float, seconds: float, averaged: bool = False) -> np.ndarray:
+        """The heartbeats around a segment, s, with some dropped and some added, or as a random device averages them.
+
+        averaged: whether they were made of an averaged heart rate; then they may get a sinus arrhythmia.
+        """
         settings, rng = self.settings, self.rng
         # Without the key nothing is drawn, so that the other draws stay the same.
         device = draw_device(rng) if settings.averaged and rng.random() < settings.averaged else None
@@ -58,7 +62,11 @@ class Augment:
         count = rng.poisson(settings.added_beats * len(near)) if len(near) > 1 else 0
         added = rng.uniform(near[0], near[-1], count) if count else np.zeros(0)
         detected = np.sort(np.concatenate([kept, added]))
-        return averaged_beats(detected, device, rng) if device else detected
+        if device:
+            return averaged_beats(detected, device, rng)
+        if averaged and settings.sinus_arrhythmia and rng.random() < settings.sinus_arrhythmia:
+            return with_sinus_arrhythmia(detected, rng)
+        return detected
 
     def series(self, x_3S: np.ndarray) -> np.ndarray:
         """The series of `beats.beat_series` (3, samples), with all RR intervals scaled by one factor, in place."""

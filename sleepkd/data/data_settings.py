@@ -55,6 +55,8 @@ class AugmentConfig:
     being equally likely; or {input: probability} for each, drawn independently and again if none would be left.
     averaged: probability that the heartbeats are read as an averaged heart rate of a random device, see
     `averaged_rate.draw_device`; beats are dropped and added first.
+    sinus_arrhythmia: probability that heartbeats made of an averaged heart rate vary from beat to beat as measured ones
+    do, see `sinus_arrhythmia.py`; not where `averaged` averages them again.
     """
 
     inversion: float = 0.0
@@ -66,6 +68,7 @@ class AugmentConfig:
     rr_scale: float = 0.0
     drop_input: Annotated[float | dict[str, float], chance_or_chances] = 0.0
     averaged: float = 0.0
+    sinus_arrhythmia: float = 0.0
 
     @property
     def drops_inputs(self) -> bool:
@@ -79,16 +82,16 @@ class AugmentConfig:
 
     def check(self) -> None:
         """Raise UserError naming the key of an impossible value."""
-        chances = ("inversion", "electrode_dropout", "dropped_beats", "drop_input", "averaged")
-        by_input = self.drop_input if isinstance(self.drop_input, dict) else {}
-        for name, chance in by_input.items():
-            key = f"data.augment.drop_input.{name}"
-            require(0 <= chance < 1, key, f"must be at least 0 and below 1, is {chance:g}")
-        for item in (item for item in fields(self) if not (by_input and item.name == "drop_input")):
-            value, upper = getattr(self, item.name), 1 if item.name in chances else math.inf
-            allowed = "from 0 to 1" if item.name in chances else "0 or more"
-            fits = 0 <= value <= upper and value < math.inf
-            require(fits, f"data.augment.{item.name}", f"must be {allowed}, is {value}")
+        chances = ("inversion", "electrode_dropout", "dropped_beats", "drop_input", "averaged", "sinus_arrhythmia")
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        if isinstance(self.drop_input, dict):
+            del values["drop_input"]
+            for name, chance in self.drop_input.items():
+                key = f"data.augment.drop_input.{name}"
+                require(0 <= chance < 1, key, f"must be at least 0 and below 1, is {chance:g}")
+        for name, value in values.items():
+            upper, allowed = (1, "from 0 to 1") if name in chances else (math.inf, "0 or more")
+            require(0 <= value <= upper and value < math.inf, f"data.augment.{name}", f"must be {allowed}, is {value}")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from tests.data.stored import hypnogram, made_store
 
 ALL = {
     "inversion": 0.5, "gain": 0.3, "noise": 0.2, "electrode_dropout": 0.5, "dropped_beats": 0.1, "added_beats": 0.1,
-    "rr_scale": 0.2, "drop_input": 0.5, "averaged": 0.5,
+    "rr_scale": 0.2, "drop_input": 0.5, "averaged": 0.5, "sinus_arrhythmia": 0.5,
 }  # fmt: skip
 SIGNAL = np.random.default_rng(0).normal(size=2000).astype(np.float32)
 SIGNAL[500:600] = 0
