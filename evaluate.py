@@ -47,7 +47,8 @@ def main() -> int:
         check_subsets(run.trained for run in runs)
 
     def nights_of(trained: TrainedNetwork, part: str) -> EvaluationNights:
-        return evaluation_nights(trained, args.store, part, args.allow_training_nights)
+        reference = trained.path not in {run.trained.path for run in runs}  # is shown on the nights that it can read
+        return evaluation_nights(trained, args.store, part, args.allow_training_nights, reference)
 
     references = {} if args.only_scores else references_of(sides, args.teacher, args.baseline, bool(args.compare))
     networks = networks_of(sides, references)

@@ -154,7 +154,8 @@ def test_subsets_of_inputs_are_scored_and_what_each_adds(
     gains = [added[name]["kappa"] - kappa["beats"][name] for name in added if name not in (first, second)]
     assert found["adds"]["ecg"]["kappa"]["value"] == pytest.approx(np.mean(gains))
     assert found["adds"]["ecg"]["recordings"] == 4
-    assert "  ECG + heartbeats: kappa " in printed and "  ECG adds " in printed and printed.count("adds") == 2
+    assert "  ECG + heartbeats: kappa " in printed and "  added to the others by ECG: " in printed
+    assert printed.count("added to the others by") == 2
 
 
 def test_subsets_of_one_input_are_refused(teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,3 +164,17 @@ def test_subsets_of_one_input_are_refused(teacher: Path, tmp_path: Path, monkeyp
     with pytest.raises(UserError, match="--subsets: needs a network that takes any of its inputs"):
         evaluate.main()
     assert not any(tmp_path.iterdir())
+
+
+def test_a_teacher_is_shown_on_the_nights_that_it_can_read(mixed: Path, teacher: Path, tmp_path: Path) -> None:
+    trained = load_trained(teacher)
+    with pytest.raises(UserError, match="holds no eeg"):
+        evaluation_nights(trained, [str(mixed)], "train", allow_training_nights=True)
+    nights = evaluation_nights(trained, [str(mixed)], "train", allow_training_nights=True, only_readable=True)
+    training = read_split(Store(mixed), "default").parts["train"]
+    assert nights.segments.names == [name for name in training if name != training[2]]
+    assert nights.description.startswith("3 train recordings of") and "hold the inputs of" in nights.description
+    every = {name: ["eeg"] for name in Store(mixed).recordings if name != training[2]}
+    nowhere = without_inputs(mixed, tmp_path / "nowhere", every).path
+    with pytest.raises(UserError, match="none of the recordings holds its inputs"):
+        evaluation_nights(trained, [str(nowhere)], "train", allow_training_nights=True, only_readable=True)

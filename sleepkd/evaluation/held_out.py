@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +11,7 @@ import numpy as np
 from sleepkd.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from sleepkd.checkpoints.trained import NETWORK, TrainedNetwork, checkpoint_of
 from sleepkd.data.data_settings import Source
+from sleepkd.data.held_inputs import held_inputs
 from sleepkd.data.hypnogram import UNSCORED
 from sleepkd.data.nights import ALL, open_nights
 from sleepkd.data.segments import Segments
@@ -100,18 +101,26 @@ class KnownNights:
 
 
 def evaluation_nights(
-    trained: TrainedNetwork, stores: Sequence[str] | None, part: str, allow_training_nights: bool = False
+    trained: TrainedNetwork,
+    stores: Sequence[str] | None,
+    part: str,
+    allow_training_nights: bool = False,
+    only_readable: bool = False,
 ) -> EvaluationNights:
     """The nights to evaluate a network on, and whether each is held out from training.
 
-    stores: see `sources_of`. part: train, validation, test or all. Raises UserError: no labelled night; a training
-    night of the network, its teacher or a network it started from, unless allow_training_nights.
+    stores: see `sources_of`. part: train, validation, test or all. only_readable: leave out nights that lack inputs of
+    the network. Raises UserError: no labelled night; a training night of the network, its teacher or a network it
+    started from, unless allow_training_nights.
     """
-    segments, sources = evaluation_segments(trained, stores, part), sources_of(trained, stores, part)
+    segments = evaluation_segments(trained, stores, part, only_readable)
+    sources = sources_of(trained, stores, part)
     held_out = held_out_nights(trained, segments, allow_training_nights)
     splits = [source.store if part == ALL else f"split {source.split} of {source.store}" for source in sources]
     count = f"all {len(segments.nights)}" if part == ALL else f"{len(segments.nights)} {part}"
     description = f"{count} recordings of {' and '.join(splits)}"
+    if only_readable and len(segments.nights) < sum(night.has_labels for night in open_nights(sources, part)):
+        description += f", those that hold the inputs of {trained.path}"
     return EvaluationNights(trained.path, segments, held_out, description, _absent(trained, segments))
 
 
@@ -146,13 +155,25 @@ def sources_of(trained: TrainedNetwork, stores: Sequence[str] | None, part: str)
     return tuple(found)
 
 
-def evaluation_segments(trained: TrainedNetwork, stores: Sequence[str] | None, part: str) -> Segments:
+def evaluation_segments(
+    trained: TrainedNetwork, stores: Sequence[str] | None, part: str, only_readable: bool = False
+) -> Segments:
     """The labelled nights of one part of the splits, as whole nights, with the inputs that a network was trained on.
 
-    stores: see `sources_of`. Raises UserError where no sleep epoch has a label.
+    stores: see `sources_of`. only_readable: leave out nights that lack inputs of the network. Raises UserError where no
+    sleep epoch has a label, or no night is left.
     """
     sources, data = sources_of(trained, stores, part), trained.config.data
     nights = [night for night in open_nights(sources, part) if night.has_labels]
+    if only_readable:
+        may_be_left_out = replace(trained.absent, may_be_silent=frozenset(trained.readers))
+        readable = [night for night in nights if held_inputs(night, trained.readers, may_be_left_out)]
+        if nights and not readable:
+            raise UserError(
+                f"{trained.path}: none of the recordings holds its inputs ({', '.join(trained.inputs)}); --only-scores "
+                "evaluates without teacher and baseline"
+            )
+        nights = readable
     segments = Segments(nights, trained.readers, data.whole_nights(), scored_only=False, absent=trained.absent)
     if not (segments.table.labels != UNSCORED).any():
         named = " and ".join(source.store for source in sources)

@@ -108,8 +108,8 @@ def subset_lines(found: Mapping[str, Any]) -> list[str]:
         lines.append(f"  {describe_inputs(row['inputs'])}: {kappa}, {row['recordings']} nights")
     for name, of_input in found["adds"].items():
         lines.append(
-            f"  {describe_inputs([name])} adds {interval(of_input['kappa'], sign=True)} to the other inputs, Wilcoxon "
-            f"p {number(of_input['wilcoxon_p'])}; of {of_input['recordings']} nights {of_input['better']} better, "
+            f"  added to the others by {describe_inputs([name])}: {interval(of_input['kappa'], sign=True)}, Wilcoxon p "
+            f"{number(of_input['wilcoxon_p'])}; of {of_input['recordings']} nights {of_input['better']} better, "
             f"{of_input['worse']} worse"
         )
     return lines
