@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from sleepkd.checkpoints.shipped import SHIPPED as SHIPPED  # scripts find it here
-from sleepkd.checkpoints.shipped import find_shipped, shipped_networks
 from sleepkd.checkpoints.shipped import shipped_checkpoint as shipped_checkpoint
+from sleepkd.checkpoints.shipped import shipped_networks
 from sleepkd.checkpoints.temperature import read_temperature, temperature_path
 from sleepkd.checkpoints.trained import TrainedNetwork, load_trained
+from sleepkd.checkpoints.weights_by_name import find_checkpoint
 from sleepkd.cohorts.recording import Recording
 from sleepkd.data.store import Night
-from sleepkd.errors import UserError
 from sleepkd.prediction.arrays import checked_beats
 from sleepkd.prediction.card import CARD_FILE, ModelCard, read_card
 from sleepkd.prediction.in_memory import GivenSignal, recording_in_memory
@@ -107,7 +107,8 @@ class Model:
 def load_model(checkpoint: str | Path | None = None) -> Model:
     """The model of a checkpoint; without one, the network that ships with sleepkd. Raises UserError: no such file.
 
-    If several ship, `Model.best_for` chooses for each recording; a named one stages every recording.
+    checkpoint: as `find_checkpoint` takes it. If several networks ship, `Model.best_for` chooses for each recording; a
+    named one stages every recording.
     """
     if checkpoint is None:
         default, *others = map(_load, shipped_networks())
@@ -116,11 +117,7 @@ def load_model(checkpoint: str | Path | None = None) -> Model:
 
 
 def _load(checkpoint: str | Path) -> Model:
-    path = Path(checkpoint)
-    if not path.is_file():
-        path = find_shipped(str(path)) or path
-    if not path.is_file():
-        raise UserError(f"{path}: no such checkpoint")
+    path = find_checkpoint(checkpoint)
     trained = load_trained(path)
     temperature = read_temperature(path) if temperature_path(path).is_file() else 1.0
     return Model(trained, temperature, read_card(path.with_name(CARD_FILE)))
