@@ -34,7 +34,7 @@ ARGUMENTS = {
     "--channel": "channel=",
     "--column": "channel=",
     "--fs HZ": "fs=",
-    "--fs": "fs=",
+    "--fs": "fs",
     "--beats": "predict_beats",
 }
 """The argument in Python for an option of `sleepkd predict`."""

@@ -56,6 +56,19 @@ class PredictedNight(tuple[list[str], np.ndarray]):
 
     staged: the stages as numbers, and the signal quality. recording: the opened recording, with its heartbeats.
     judged: what the recording was taken for, and the kappa on such input. about: sentences on the network.
+
+    >>> import numpy as np, pandas as pd, sleepkd
+    >>> times = pd.date_range("2026-01-31 23:00", periods=720, freq="5s")
+    >>> heart_rate = pd.Series(60 + 5 * np.sin(np.arange(720) / 9), times, name="heart rate")
+    >>> night = sleepkd.load().predict(heart_rate)
+    >>> night.start
+    datetime.datetime(2026, 1, 31, 23, 0)
+    >>> night.hypnogram.n_epochs
+    119
+    >>> night.statistics()["TIB"]  # minutes in bed
+    59.5
+    >>> night.to_annotations().orig_time
+    datetime.datetime(2026, 1, 31, 23, 0, tzinfo=datetime.timezone.utc)
     """
 
     staged: StagedNight

@@ -52,21 +52,20 @@ def sleep_regularity(nights: Sequence[SleepRecord]) -> SleepRegularity:
     rest on a week or more; of fewer nights, the index is of little use.
     Raises UserError for nights without a date and time, that overlap, or of which no two follow each other.
     """
-    times = [night.sleep_times for night in nights]
-    if any(night.start is None for night in times):
+    dated = [(night.start, night.asleep) for night in (x.sleep_times for x in nights) if night.start is not None]
+    if len(dated) < len(nights):
         raise UserError("sleep regularity: a night has no date and time of its start")
-    ordered = sorted((night.start, night.asleep) for night in times if night.start is not None) if times else []
-    if len(ordered) < 2:
+    if len(dated) < 2:
         raise UserError("sleep regularity: needs two nights or more")
+    ordered = sorted(dated, key=lambda night: night[0])
     first = ordered[0][0]
     starts = [round((start - first).total_seconds() / STEP_S) for start, _ in ordered]
     states = np.full(starts[-1] + len(ordered[-1][1]), np.nan)
     end = 0
     for at, (start, asleep) in zip(starts, ordered, strict=True):
         if at < end:
-            raise UserError(
-                f"sleep regularity: two nights overlap at {start:%Y-%m-%d %H:%M}; give the nights of one person once"
-            )
+            moment = f"{start:%Y-%m-%d %H:%M}"
+            raise UserError(f"sleep regularity: two nights overlap at {moment}; give each night of one person once")
         if at - end < DAY_S / STEP_S:
             states[end:at] = 0.0
         end = at + len(asleep)
