@@ -112,7 +112,9 @@ def signals_of_frame(frame: "pd.DataFrame", fs: float | None) -> SignalsInMemory
     seconds, rate_hz = index_seconds(frame), None if fs is None else checked_rate(fs)
     if seconds is None:
         if rate_hz is None:
-            raise UserError(f"{PATH}: has no index of times; give fs, samples per second")
+            raise UserError(
+                f"{PATH}: has no index of times; give fs, samples per second, or set_index a column of times"
+            )
         times = None
     else:
         known = isinstance(frame.index, pd.DatetimeIndex | pd.TimedeltaIndex) or _unit(frame.index)

@@ -18,6 +18,7 @@ from sleepkd.data.signal_kinds import SIGNAL_KINDS
 from sleepkd.errors import UserError
 from sleepkd.prediction.arrays import checked_rate, checked_samples
 from sleepkd.prediction.channel_choice import chosen_channel
+from sleepkd.prediction.chosen_nights import chosen_nights, nights_of, part_of
 from sleepkd.prediction.frames import as_frame, beats_of_frame, frame_holds_beats, signals_of_frame
 from sleepkd.prediction.recorded import ReadingOptions, read_file, recording_of_signal, signal_to_read
 from sleepkd.prediction.signals_in_memory import SignalsInMemory, signals_of_raw, signals_of_record
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import wfdb
 
-GivenSignal: TypeAlias = Union[  # what a name within quotes allows
+GivenSignal: TypeAlias = Union[  # not `|`, which takes no names in quotes
     np.ndarray, Sequence[float], "mne.io.BaseRaw", "wfdb.Record", "pd.DataFrame", "pd.Series", str, Path
 ]
 ARGUMENTS = {
@@ -36,6 +37,7 @@ ARGUMENTS = {
     "--fs HZ": "fs=",
     "--fs": "fs",
     "--beats": "predict_beats",
+    "--nights whole": "predict",
 }
 """The argument in Python for an option of `sleepkd predict`."""
 SAME_RATE = 1e-3
@@ -66,6 +68,22 @@ def recording_in_memory(given: GivenSignal, inputs: InputSpec, fs: float | None 
         if channel:
             raise UserError(f"channel {channel}: an array has no names of channels; give the samples of one")
         return _of_array(given, inputs, fs)
+
+
+def nights_in_memory(
+    given: GivenSignal, inputs: InputSpec, fs: float | None = None, channel: str = ""
+) -> list[Recording]:
+    """The nights of what a program hands over, in order of time, as `sleepkd predict --nights all` finds them.
+
+    Raises UserError as `recording_in_memory` does, and for more than 16 h without a night.
+    """
+    with _words_of_python():
+        if isinstance(given, str | Path):
+            nights = chosen_nights(Path(given), inputs, ReadingOptions(channel, fs), "all")
+            return [night.recording for night in nights]
+        recording = recording_in_memory(given, inputs, fs, channel)
+        spans = nights_of(recording)
+        return [recording] if spans is None else [part_of(recording, span) for span in spans]
 
 
 def _is_a(given: Any, module: str, *names: str) -> bool:

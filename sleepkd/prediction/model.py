@@ -15,9 +15,10 @@ from sleepkd.checkpoints.trained import TrainedNetwork, load_trained
 from sleepkd.checkpoints.weights_by_name import find_checkpoint
 from sleepkd.cohorts.recording import Recording
 from sleepkd.data.store import Night
+from sleepkd.errors import UserError
 from sleepkd.prediction.arrays import checked_beats
 from sleepkd.prediction.card import CARD_FILE, ModelCard, read_card
-from sleepkd.prediction.in_memory import GivenSignal, recording_in_memory
+from sleepkd.prediction.in_memory import GivenSignal, nights_in_memory, recording_in_memory
 from sleepkd.prediction.judged import GivenInput, JudgedInput, given_input, judged_input
 from sleepkd.prediction.predicted_night import PredictedNight
 from sleepkd.prediction.recorded import opened, recording_of_beats
@@ -68,8 +69,8 @@ class Model:
         channel: of several, as `sleepkd predict --channel` takes it; "" takes the ECG with the best heartbeats. Of
         other signals, several that fit are an error.
 
-        The recording is staged whole. A sleep epoch without usable heartbeats is "unscored"; so is one of an EEG in a
-        gap, its probabilities NaN. Warns of a low or unknown kappa on such input.
+        The recording is staged whole; see `predict_nights` for days. A sleep epoch without usable heartbeats is
+        "unscored"; so is one of an EEG in a gap, its probabilities NaN. Warns of a low or unknown kappa on such input.
         Raises UserError for a signal that is not an ECG, is shorter than ten minutes or longer than 14 days, or has
         another shape or dtype; for a rate that is no number, too low, or not that of the recording; for a channel that
         does not exist.
@@ -85,6 +86,25 @@ class Model:
         since 1970), before 0 s, NaN, in ms, or RR intervals.
         """
         return self._staged(recording_of_beats(Path("the beats"), checked_beats(times)))
+
+    def predict_nights(self, signal: GivenSignal, fs: float | None = None, channel: str = "") -> list[PredictedNight]:
+        """The nights of a recording of days, each staged as `predict` does, in order of time; for `sleep_regularity`.
+
+        Nights are found in more than 16 h of heartbeats, heart rate or ECG, as `sleepkd predict --nights all` finds
+        them; a shorter recording is one night. Warns of a night that cannot be staged, and leaves it out.
+        Raises UserError as `predict` does, and if there is no night.
+        """
+        staged, problems = [], []
+        for recording in nights_in_memory(signal, self.trained.inputs, fs, channel):
+            try:
+                staged.append(self._staged(recording))
+            except UserError as error:
+                problems.append(str(error))
+        if not staged:
+            raise UserError(problems[0])
+        for problem in problems:
+            warnings.warn(f"a night is left out: {problem}", stacklevel=2)
+        return staged
 
     def _staged(self, recording: Recording) -> PredictedNight:
         given = given_input(recording)

@@ -12,8 +12,8 @@ from sleepkd.evaluation.pages import page
 from sleepkd.evaluation.pictures.drawing import Picture, new_figure
 from sleepkd.evaluation.scores.sleep_medicine import REM_LATENCY
 from sleepkd.evaluation.scores.summary import json_safe
-from sleepkd.files import write_bytes_atomically, write_text_atomically
-from sleepkd.prediction.hypnogram_files import date_note, hypnogram_edf
+from sleepkd.files import write_text_atomically
+from sleepkd.prediction.hypnogram_files import date_note
 from sleepkd.prediction.judged import JudgedInput
 from sleepkd.prediction.night_figure import draw_night, figure_size
 from sleepkd.prediction.predicted_night import PredictedNight
@@ -66,7 +66,7 @@ def write_night(
     for file in TEXT_FILES:
         night.to_csv(folder / file)
     night.to_bids(folder / "hypnogram")
-    write_bytes_atomically(folder / "hypnogram.edf", hypnogram_edf(staged, recording.start))
+    night.to_edf(folder / "hypnogram.edf")
     summary = {"recording": name, **judged.facts, **summary_of(night), **about}
     if note := date_note(recording.start):
         summary["date_note"] = note

@@ -15,12 +15,13 @@ from sleepkd.errors import UserError
 from sleepkd.evaluation.pictures.drawing import STYLE, require_figures
 from sleepkd.evaluation.scores.sleep_medicine import REM_LATENCY
 from sleepkd.extras import require_extra
-from sleepkd.files import write_text_atomically
+from sleepkd.files import write_bytes_atomically, write_text_atomically
 from sleepkd.prediction.hypnogram_files import (
     EDF_STAGES,
     bids_events,
     bids_sidecar,
     hypnogram_csv,
+    hypnogram_edf,
     luna_annotations,
     luna_epochs,
     usleep_stages,
@@ -221,6 +222,14 @@ class PredictedNight(tuple[list[str], np.ndarray]):
             raise UserError(f"{path}: must end with .csv, {', '.join(FORMATS)}")
         write_text_atomically(path, text)
         return path
+
+    def to_edf(self, path: str | Path) -> Path:
+        """Write an EDF+ file of annotations "Sleep stage W" …, with date and time. Returns the path.
+
+        Raises UserError if edfio is not installed.
+        """
+        write_bytes_atomically(path, hypnogram_edf(self.staged, self.recording.start))
+        return Path(path)
 
     @property
     def lost(self) -> np.ndarray | None:

@@ -1,9 +1,11 @@
 """What Model.predict takes besides arrays, and the words of its messages."""
 
+import datetime as dt
 from pathlib import Path
 
 import mne
 import numpy as np
+import pandas as pd
 import pytest
 import wfdb
 
@@ -11,6 +13,7 @@ import sleepkd
 from sleepkd.data.inputs import SignalInput
 from sleepkd.errors import UserError
 from sleepkd.prediction.in_memory import recording_in_memory
+from sleepkd.prediction.regularity import sleep_regularity
 
 EEG = {"eeg": SignalInput(rate=64)}
 
@@ -48,3 +51,25 @@ def test_of_several_eegs_none_is_taken_unasked_and_gaps_are_gaps() -> None:
 def test_what_is_refused(given: object, more: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         sleepkd.load().predict(given, **more)
+
+
+def test_the_nights_of_days_are_staged_each_and_their_regularity_is_known() -> None:
+    times = pd.date_range("2024-03-01 12:00", "2024-03-03 12:00", freq="30s")
+    asleep = (times.hour >= 23) | (times.hour < 7)
+    rate = np.where(asleep, 55, 80) + np.random.default_rng(0).normal(0, 2, len(times))
+    series = pd.Series(rate, times, name="heart rate")
+    nights = sleepkd.load().predict_nights(series)
+    assert [night.start.day for night in nights] == [1, 2]
+    for night in nights:
+        end = night.start + dt.timedelta(seconds=30 * len(night.stages))
+        assert 21 <= night.start.hour <= 23 and 7 <= end.hour <= 8
+    assert sleep_regularity(nights).nights == 2
+    (one,) = sleepkd.load().predict_nights(series[asleep][:900])
+    assert len(one.stages) == 898  # the last heartbeat is less than 899 * 30 s after the first
+
+
+def test_days_without_a_night_are_refused_in_the_words_of_python() -> None:
+    times = pd.date_range("2024-03-01 12:00", periods=20 * 120, freq="30s")
+    rate = pd.Series(80.0, times, name="hr").where((np.arange(len(times)) // 120) % 5 == 0)
+    with pytest.raises(UserError, match=r"holds no night.*; predict stages all of it"):
+        sleepkd.load().predict_nights(rate)

@@ -5,6 +5,7 @@ import json
 import pickle
 from pathlib import Path
 
+import mne
 import numpy as np
 import pandas as pd
 import pytest
@@ -59,6 +60,13 @@ def test_annotations_have_the_time_of_the_recording() -> None:
     assert list(marks.onset) == [30 * k + START.offset_s for k in range(12)] and set(marks.duration) == {30.0}
     assert [text.removeprefix("Sleep stage ") for text in marks.description] == list("WW?2233?RR2W")
     assert night_of(LETTERS, Start(None, dt.time(23))).to_annotations().orig_time is None
+
+
+def test_its_edf_is_read_back_by_mne_at_the_same_times(tmp_path: Path) -> None:
+    night = night_of(LETTERS)
+    found = mne.read_annotations(night.to_edf(tmp_path / "night.edf"))
+    expected = [(30 * k + 0.75, letter) for k, letter in enumerate("WW?2233?RR2W") if LETTERS[k] != "-"]
+    assert [(onset, text[-1]) for onset, text in zip(found.onset, found.description, strict=True)] == expected
 
 
 def test_bids_events_are_read_back_by_pandas_and_described(tmp_path: Path) -> None:
