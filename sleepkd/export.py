@@ -164,7 +164,7 @@ def model_card(model: Model, file_line: str, metrics: Path | None) -> str:
         f"Classes: {', '.join(CLASS_NAMES[config.data.classes])}. Temperature: {model.temperature:g}.",
         "\n".join(f"- Input `{name}`: {_listed(asdict(item))}" for name, item in inputs.items()),
         "## Training",
-        f"Stores: {', '.join(source.store for source in config.data.sources)}; stage `{config.stage.name}`, "
+        f"Stores: {', '.join(Path(source.store).name for source in config.data.sources)}; stage `{config.stage.name}`, "
         f"teacher {config.stage.teacher or 'none'}; {config.train.epochs} training epochs, seed {config.train.seed}.",
         "## Scores",
     ]

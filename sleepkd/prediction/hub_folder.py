@@ -36,7 +36,8 @@ def write_hub_folder(model: Model, folder: Path, body: str) -> str:
     `sleepkd.load` reads the folder, and the Hub's `upload_folder` takes it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = replace(model.trained.checkpoint, training={})
+    trained = model.trained.checkpoint
+    checkpoint = replace(trained, config=without_folders(trained.config), training={})
     if find_spec("safetensors") is not None:
         weights = folder / "model.safetensors"
         save_safetensors(weights, checkpoint)
@@ -53,6 +54,15 @@ def write_hub_folder(model: Model, folder: Path, body: str) -> str:
     write_text_atomically(folder / "README.md", f"---\n{metadata}---\n\n{body.rstrip()}\n\n## Usage\n\n{USAGE}\n")
     size = weights.stat().st_size / 1e6
     return f"{weights}: {size:.2f} MB; {folder / 'README.md'}"
+
+
+def without_folders(settings: Any) -> Any:
+    """Settings whose absolute paths are names alone: the folders of a person's machine are not published."""
+    if isinstance(settings, dict):
+        return {key: without_folders(value) for key, value in settings.items()}
+    if isinstance(settings, list | tuple):
+        return [without_folders(value) for value in settings]
+    return Path(settings).name if isinstance(settings, str) and Path(settings).is_absolute() else settings
 
 
 def _config(model: Model) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """sleepkd export --format hub: a README that YAML reads, and weights that give the same network."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,11 +60,20 @@ def test_a_damaged_file_of_safetensors_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_fitted_temperature_travels_with_the_weights(tmp_path: Path) -> None:
-    from dataclasses import replace
-
     model = replace(sleepkd.load("night"), temperature=1.5)
     hub_folder.write_hub_folder(model, tmp_path, "# night")
     assert sleepkd.load(tmp_path).temperature == 1.5
+
+
+def test_folders_of_a_machine_are_not_published(tmp_path: Path) -> None:
+    trained = sleepkd.load("night").trained
+    config = {**trained.checkpoint.config, "runs_root": "/home/someone/runs"}
+    config["data"] = {**config["data"], "nights": [{"store": "/home/someone/stores/mine"}, {"store": "theirs"}]}
+    own = replace(trained, checkpoint=replace(trained.checkpoint, config=config))
+    hub_folder.write_hub_folder(replace(sleepkd.load("night"), trained=own), tmp_path, "# night")
+    assert not any(b"someone" in file.read_bytes() for file in tmp_path.iterdir())
+    found = sleepkd.load(tmp_path).trained.config
+    assert str(found.runs_root) == "runs" and [source.store for source in found.data.sources] == ["mine", "theirs"]
 
 
 def test_inputs_cannot_be_left_out() -> None:
