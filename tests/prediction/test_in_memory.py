@@ -69,7 +69,7 @@ def test_the_nights_of_days_are_staged_each_and_their_regularity_is_known() -> N
 
 
 def test_days_without_a_night_are_refused_in_the_words_of_python() -> None:
-    times = pd.date_range("2024-03-01 12:00", periods=20 * 120, freq="30s")
-    rate = pd.Series(80.0, times, name="hr").where((np.arange(len(times)) // 120) % 5 == 0)
+    hour = pd.date_range("2024-03-01 12:00", periods=120, freq="30s")
+    rate = pd.Series(80.0, hour.append(hour + pd.Timedelta(days=1)), name="hr")  # of two workouts
     with pytest.raises(UserError, match=r"holds no night.*; predict stages all of it"):
         sleepkd.load().predict_nights(rate)
