@@ -67,7 +67,7 @@ def write_night(
         night.to_csv(folder / file)
     night.to_bids(folder / "hypnogram")
     night.to_edf(folder / "hypnogram.edf")
-    summary = {"recording": name, **judged.facts, **summary_of(night), **about}
+    summary = {"recording": name, **judged.facts, **summary_of(staged), **about}
     if note := date_note(recording.start):
         summary["date_note"] = note
         print_beside(f"{name}: {note}")
@@ -80,18 +80,17 @@ def write_night(
     return NightReport(folder.name, summary, judged, picture, when, recording.night.folder, night.sleep_times)
 
 
-def summary_of(night: PredictedNight) -> dict[str, Any]:
+def summary_of(staged: StagedNight) -> dict[str, Any]:
     """Sleep epochs by stage, shares of the stages, mean confidence, and sleep statistics."""
-    staged = night.staged
     scored = staged.stages != UNSCORED
     confidence = staged.predicted.probabilities.max(axis=1)[scored]
     return {
         "sleep_epochs": len(scored),
         "staged": int(scored.sum()),
         "stages": {name: int((staged.stages == k).sum()) for k, name in enumerate(staged.class_names)},
-        "stage_shares": night.stage_shares(),
+        "stage_shares": staged.stage_shares(),
         "mean_confidence": float(confidence.mean()) if len(confidence) else None,
-        "sleep_statistics": night.statistics(),
+        "sleep_statistics": staged.statistics(),
     }
 
 

@@ -13,7 +13,6 @@ from sleepkd.cohorts.clock import moment_of
 from sleepkd.data.hypnogram import EPOCH_SECONDS, UNSCORED_NAME
 from sleepkd.errors import UserError
 from sleepkd.evaluation.pictures.drawing import STYLE, require_figures
-from sleepkd.evaluation.scores.sleep_medicine import REM_LATENCY
 from sleepkd.extras import require_extra
 from sleepkd.files import write_bytes_atomically, write_text_atomically
 from sleepkd.prediction.hypnogram_files import (
@@ -155,18 +154,12 @@ class PredictedNight(tuple[list[str], np.ndarray]):
         )
 
     def statistics(self) -> dict[str, float]:
-        """YASA's sleep statistics of the whole recording, and "REM latency": from sleep onset to the first REM, min.
-
-        NaN where undefined, as REM latency without REM. %REM and others are shares of the total sleep time.
-        Raises UserError if YASA is not installed.
-        """
-        found = {name: float(value) for name, value in self.hypnogram.sleep_statistics().items()}
-        return found | {REM_LATENCY: found["Lat_REM"] - found["SOL"]}
+        """YASA's sleep statistics, and REM latency from sleep onset, as `StagedNight.statistics`."""
+        return self.staged.statistics()
 
     def stage_shares(self) -> dict[str, float]:
         """The share of each stage in the staged sleep epochs, 0 to 1; {} if none was staged."""
-        staged = [stage for stage in self.stages if stage != UNSCORED_NAME]
-        return {name: staged.count(name) / len(staged) for name in self.class_names} if staged else {}
+        return self.staged.stage_shares()
 
     @property
     def sleep_times(self) -> SleepTimes:

@@ -15,6 +15,7 @@ from sleepkd.errors import UserError
 from sleepkd.evaluation.inference import predict_nights
 from sleepkd.evaluation.scores.calibration import temperature_scaled_night
 from sleepkd.evaluation.scores.night_predictions import NightPredictions
+from sleepkd.evaluation.scores.sleep_medicine import REM_LATENCY, hypnograms
 from sleepkd.prediction.ecg_check import USABLE
 
 MIN_USABLE_SHARE = 0.2
@@ -53,6 +54,21 @@ class StagedNight:
     def as_scored(self) -> NightPredictions:
         """The night with its predicted stages as labels, for functions that describe scored nights."""
         return replace(self.predicted, labels=self.stages)
+
+    def stage_shares(self) -> dict[str, float]:
+        """The share of each class in the staged sleep epochs, 0 to 1; {} if none was staged."""
+        staged = self.stages[self.stages != UNSCORED]
+        return {name: float((staged == k).mean()) for k, name in enumerate(self.class_names)} if len(staged) else {}
+
+    def statistics(self) -> dict[str, float]:
+        """YASA's sleep statistics, from the first sleep epoch that is not in a gap to the last, and "REM latency".
+
+        That is the time from sleep onset to the first REM, min. NaN where undefined, as REM latency without REM.
+        %REM and others are shares of the total sleep time. Raises UserError if YASA is not installed.
+        """
+        _, predicted = hypnograms(self.as_scored(), self.class_names)
+        found = {name: float(value) for name, value in predicted.sleep_statistics().items()}
+        return found | {REM_LATENCY: found["Lat_REM"] - found["SOL"]}
 
     def table(self, epochs: Hypnogram) -> StageTable:
         """The stages of all sleep epochs of the recording; those in gaps were not predicted."""

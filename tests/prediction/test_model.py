@@ -11,7 +11,18 @@ night = sleepkd.load().predict_beats(np.cumsum(np.random.default_rng(0).normal(0
 assert len(night.stages) > 20
 print(*sorted({name.split('.')[0] for name in sys.modules}))
 """
-HEAVY = {"edfio", "mne", "yasa", "pandas", "wfdb", "matplotlib", "sklearn", "sleepecg", "huggingface_hub", "safetensors"}
+HEAVY = {
+    "edfio",
+    "mne",
+    "yasa",
+    "pandas",
+    "wfdb",
+    "matplotlib",
+    "sklearn",
+    "sleepecg",
+    "huggingface_hub",
+    "safetensors",
+}
 
 
 def test_heartbeats_are_staged_without_heavy_packages() -> None:

@@ -43,12 +43,12 @@ def test_the_hypnogram_of_yasa_has_stages_probabilities_and_times() -> None:
     assert utc.start == dt.datetime(2024, 1, 31, 23, tzinfo=dt.UTC) == utc.hypnogram.start
 
 
-def test_statistics_are_of_the_whole_recording() -> None:
+def test_statistics_and_shares_are_those_of_its_stages() -> None:
     night = night_of(LETTERS)
     found = night.statistics()
     assert (found["TIB"], found["TST"], found["SOL"]) == (6.0, 3.5, 1.5)
     assert found["Lat_REM"] == 4.0 and found["REM latency"] == 2.5
-    assert night.stage_shares() == {"W": 0.3, "light": 0.3, "deep": 0.2, "REM": 0.2}
+    assert night.stage_shares() == pytest.approx({"W": 0.3, "light": 0.3, "deep": 0.2, "REM": 0.2})
     awake = night_of("WWWW")
     assert np.isnan(awake.statistics()["REM latency"]) and awake.statistics()["TST"] == 0
     assert night_of("??").stage_shares() == {}
