@@ -130,7 +130,8 @@ def _write_metadata_json(path: Path, metadata: dict[str, str]) -> None:
 def _validation_nights(trained: TrainedNetwork, store: str) -> Segments:
     """The first labelled validation nights of a store."""
     nights = [night for night in open_nights((Source(store),), "validation") if night.has_labels][:CALIBRATION_NIGHTS]
-    return Segments(nights, trained.readers, trained.config.data.whole_nights(), scored_only=False)
+    data = trained.config.data.whole_nights()
+    return Segments(nights, trained.readers, data, scored_only=False, absent=trained.absent)
 
 
 def _kappa_and_seconds(path: Path, segments: Segments) -> tuple[float, float]:

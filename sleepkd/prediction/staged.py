@@ -96,7 +96,12 @@ def stage_night(
         raise UserError(f"{night.folder}: holds none of the network's inputs: {', '.join(trained.inputs)}")
     network = trained.with_inputs(seen) if len(seen) < len(trained.inputs) else trained
     segments = Segments(
-        [night], network.readers, trained.config.data.whole_nights(), scored_only=False, unlabelled=True
+        [night],
+        network.readers,
+        trained.config.data.whole_nights(),
+        scored_only=False,
+        unlabelled=True,
+        absent=network.absent,
     )
     (predicted,) = predict_nights(network, segments, Processes("cpu"), 1)
     if temperature != 1.0:
