@@ -72,7 +72,7 @@ class StageConfig:
     start_from: a stage, a checkpoint or shipped, whose weights the student starts from, or one per module, for example
     {encoders.ecg: night_ecg}. A module with another path there follows a colon: {encoders.ecg.bottom: ecg_base:bottom}.
     With a checkpoint or shipped, `model`, `data.classes`, `data.view` and `stage.inputs` are those of the checkpoint
-    unless they are set; inputs that the training nights do not hold are left out.
+    unless they are set; inputs that no training night holds are left out.
     """
 
     name: str = ""

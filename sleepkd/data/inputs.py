@@ -301,7 +301,7 @@ class BeatsInput(Input):
 
     def read_augmented(self, name: str, night: Night, start_s: float, seconds: float, augment: Augment) -> np.ndarray:
         """One segment of augmented heartbeats, with RR intervals scaled: float32 (3, samples)."""
-        beats = augment.beats(night.beats(), start_s, seconds)
+        beats = augment.beats(night.beats(), start_s, seconds, averaged=night.cadence_s() > 0)
         return augment.series(self._series(night, beats, start_s, seconds))
 
     def _series(self, night: Night, beats: np.ndarray, start_s: float, seconds: float) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Read `stage.inputs` of a config, or the inputs of a checkpoint, as the `InputSpec` of a network."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sleepkd.config import from_dict, require
@@ -68,9 +68,9 @@ def resolve(settings: InputSettings, data: DataConfig, rate_hz: float) -> InputS
     return spec
 
 
-def describe_inputs(spec: InputSpec) -> str:
-    """The inputs of a network in print, for example "ECG + heartbeats"."""
-    return " + ".join(SIGNAL_KINDS[name].label for name in spec)
+def describe_inputs(names: Iterable[str]) -> str:
+    """Inputs of a network in print, for example "ECG + heartbeats"."""
+    return " + ".join(SIGNAL_KINDS[name].label for name in names)
 
 
 def _by_name(values: Any, key: str) -> Mapping[str, Any]:
