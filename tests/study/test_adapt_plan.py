@@ -25,8 +25,8 @@ def test_larger_numbers_of_own_nights_contain_smaller_ones_and_share_their_test_
     drawn = draw_own(opened, (1, 2, 4), 0)
     before: set[str] = set()
     for number, parts in drawn.items():
-        own = {*parts["train"], *parts["validation"]}
-        assert before < own and len(own) == number and len(parts["validation"]) == (number > 1)
+        own = {*parts["train"]}
+        assert before < own and len(own) == number and parts["validation"] == ()
         assert len(parts["test"]) == 2 and parts["test"] == drawn[4]["test"] and not own & set(parts["test"])
         before = own
     assert len({draw_own(opened, (1,), seed)[1]["train"] for seed in range(8)}) > 2
