@@ -10,7 +10,9 @@ import torch
 
 from launch import tiny_night
 from scripts import adapt_study
+from sleepkd import prepare, simulate
 from sleepkd.checkpoints.checkpoint import save_checkpoint
+from sleepkd.checkpoints.shipped import shipped_checkpoint
 from sleepkd.checkpoints.trained import untrained
 from sleepkd.data.store import Store
 from sleepkd.errors import UserError
@@ -92,3 +94,16 @@ def test_the_study_writes_its_table_and_resumes(
     save_checkpoint(tmp_path / "start.pt", checkpoint)
     with pytest.raises(UserError, match=r"start\.pt: it, its teacher .* was trained on 1 of the 6 recordings to score"):
         adapt_study.main(command)
+
+
+@pytest.mark.slow
+def test_two_own_nights_of_another_device_improve_the_network_that_ships(tmp_path: Path) -> None:
+    """Simulated nights as a heart rate averaged over 60 s, which it stages poorly."""
+    raw, mine, out = tmp_path / "raw", tmp_path / "mine", tmp_path / "out"
+    device = ["--channels", "beats", "--device", "band", "--apnea", "0"]
+    simulate.main(["--out", str(raw), "--nights", "5", "--hours", "6", "--seed", "3", *device])
+    prepare.main(["--dataset", "simulated_rate", "--raw", str(raw), "--out", str(mine)])
+    start = ["--checkpoint", str(shipped_checkpoint()), "--store", str(mine), "--out", str(out)]
+    assert adapt_study.main([*start, "--numbers", "2", "--seeds", "0", "--draws", "100"]) == 0
+    found = json.loads((out / "adapt.json").read_text())["own_nights"]["2"]
+    assert found["gain"]["kappa"]["value"] > 0.1 and found["worse"] == 0 and found["nights"] == 3
