@@ -53,6 +53,7 @@ class AdaptStudy:
     def _overrides(self, group: RunGroup, split: Path) -> list[str]:
         return [
             *self.settings,
+            "train.validate_every=0",  # all own nights train
             f"stage.start_from={self.checkpoint}",
             f"stage.teacher={self.checkpoint}",
             f"data.store={self.store.path}",
