@@ -177,6 +177,8 @@ def train(config: Config, processes: Processes) -> int:
                 if record_validation(settings, position, score):
                     best = network_checkpoint(config, stage.inputs, state.evaluated, position, scores=result, **seen)
                     directory.save_best(best)
+            elif average and not validation and position.epoch == settings.epochs:
+                directory.save_best(network_checkpoint(config, stage.inputs, state.evaluated, position, **seen))
         position.seconds += log.seconds_since_last()
         training = state.state()
         directory.save_last(

@@ -150,7 +150,8 @@ class TrainConfig:
     plateau_patience: validations without a better score before a reduction.
     plateau_factor: the factor of a reduction.
     stop_patience: validations without a better score before training stops; 0 never stops early.
-    ema_decay: above 0, a moving average of the student's weights is validated and saved as best.pt.
+    ema_decay: above 0, a moving average of the student's weights is validated and saved as best.pt. Without validation,
+    best.pt is the average after the last training epoch.
     clip_norm: largest gradient norm; 0 does not clip.
     precision: auto is bf16 on a CUDA device that supports it, else fp32. Losses are computed in float32 or float64.
     compile: compile student and teacher with torch.compile.

@@ -87,7 +87,8 @@ def without_empty_validation(config: Config, processes: Processes) -> Config:
         return config
     if processes.is_first:
         splits = " and ".join(f"{source.split} of {source.store}" for source in config.data.sources)
-        print(f"no validation: split {splits} lists no validation night; last.pt will be the result", flush=True)
+        result = "best.pt, the moving average," if config.train.ema_decay else "last.pt"
+        print(f"no validation: split {splits} lists no validation night; {result} will be the result", flush=True)
     return replace(config, train=replace(config.train, validate_every=0))
 
 
