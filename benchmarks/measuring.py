@@ -49,7 +49,15 @@ class BareUpdate:
         self.stage = build_stage(config, nights[0].rate_hz)
         self.stage.to(self._processes.device, signal_dtype(config))
         uses_unlabelled = self.stage.objective.uses_unlabelled
-        segments = Segments(nights, self.stage.readers, config.data, uses_unlabelled, STUDENT, config.train.seed)
+        segments = Segments(
+            nights,
+            self.stage.readers,
+            config.data,
+            uses_unlabelled,
+            STUDENT,
+            config.train.seed,
+            absent=self.stage.absent,
+        )
         self.stage.objective.fit(segments.table.labels)
         rows = np.arange(min(config.train.batch_size, len(segments)))
         self._table, self._batch = segments.table.take(rows), self._on_device(segments[rows])

@@ -30,7 +30,7 @@ READ_RAW_FILES = {"inspection", "prediction"}
 SCRIPTS = {"train_ddp", "evaluate", "examples", "scripts", "benchmarks"}
 HEAVY = {
     "h5py", "mne", "edfio", "wfdb", "yasa", "sklearn", "sleepecg", "matplotlib", "pandas", "numba", "onnx",
-    "onnxruntime",
+    "onnxruntime", "neurokit2",
 }  # fmt: skip
 
 

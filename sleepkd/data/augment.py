@@ -4,6 +4,7 @@ Random draws depend on (seed, training epoch, segment) alone: they are the same 
 resume.
 """
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,8 +74,15 @@ class Augment:
         x_3S[0] += np.float32(shift) * (x_3S != 0).any(axis=0)
         return x_3S
 
-    def dropped_input(self, names: list[str]) -> str | None:
-        """The name of the input that is left out of the segment, if any."""
-        if self.rng.random() >= self.settings.drop_input:
-            return None
-        return names[self.rng.integers(len(names))]
+    def dropped_inputs(self, names: Sequence[str]) -> Collection[str]:
+        """Those of the inputs of a segment that are left out, by `data.augment.drop_input`; never all."""
+        chances, rng = self.settings.drop_input, self.rng
+        if isinstance(chances, dict):
+            chance_N = np.array([chances.get(name, 0.0) for name in names])
+            while (out_N := rng.random(len(names)) < chance_N).all():
+                pass
+            return [name for name, out in zip(names, out_N, strict=True) if out]
+        if rng.random() >= chances or len(names) < 2:
+            return ()
+        number = 1 + int(rng.integers(2 ** len(names) - 2))  # its bits are the inputs left out: not none, not all
+        return [name for bit, name in enumerate(names) if number >> bit & 1]

@@ -160,7 +160,9 @@ def opened_night(recording: Recording, inputs: InputSpec, start_s: float = 0.0) 
         item = inputs.get(name)
         if isinstance(item, SignalInput):
             rate_hz = float(item.rate or 0.0)
-            maps[f"{name}.npy"], infos[name] = stored_signal(signal, rate_hz, None, recording.gaps, polarity, where)
+            maps[f"{name}.npy"], infos[name] = stored_signal(
+                signal, SIGNAL_KINDS[name], rate_hz, None, recording.gaps, polarity, where
+            )
     beats = None
     if times is not None:
         median_s = median_interval(times)
