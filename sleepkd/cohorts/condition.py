@@ -143,6 +143,12 @@ def _without_gaps(
     return samples[first:last][recorded[first:last]]
 
 
+LARGEST_MATRIX = 1 << 18
+"""Of the weights of `_filtered`, in numbers: more is no faster than `resample_poly`."""
+BLOCKS_AT_A_TIME = 1024
+"""So that the rows of a product take some MB."""
+
+
 def resample_night(samples: np.ndarray, rate_hz: float, target_hz: float) -> np.ndarray:
     """A whole signal (samples,) at another rate; sample k lies at k / target_hz seconds, as before at k / rate_hz.
 
@@ -160,8 +166,33 @@ def resample_night(samples: np.ndarray, rate_hz: float, target_hz: float) -> np.
     taps, beta = kaiserord(60, 0.1 * nyquist)
     lowpass = firwin(taps | 1, 0.95 * nyquist, window=("kaiser", beta))
     middle = np.median(samples)  # an offset would carry the filter's ripple
-    # Beyond its ends the signal is held constant, because a drop to zero would ring.
-    return middle + resample_poly(samples - middle, ratio.numerator, ratio.denominator, window=lowpass, padtype="edge")
+    return middle + _filtered(samples - middle, ratio, lowpass)
+
+
+def _filtered(samples: np.ndarray, ratio: Fraction, lowpass: np.ndarray) -> np.ndarray:
+    """`resample_poly` with the filter `lowpass`, (taps,) odd; beyond its ends the signal is held, or it would ring.
+
+    For ratios of small numbers, it is a matrix product, with the same result up to rounding, several times as fast.
+    """
+    up, down = ratio.numerator, ratio.denominator
+    half, count = len(lowpass) // 2, -(-len(samples) * up // down)
+    before = half // up + 1  # samples that the first output needs before the first sample
+    periods = max(1, 2 * before // down)  # of the pattern of phases, in a block
+    rows, width = periods * up, periods * down + 2 * before + 1
+    if rows * width > LARGEST_MATRIX:
+        return np.asarray(resample_poly(samples, up, down, window=lowpass, padtype="edge"))
+    # Output k lies at sample k * down / up: the weight of sample j is up * lowpass[half + k * down - j * up].
+    taps = half + np.arange(rows)[:, None] * down - (np.arange(width)[None] - before) * up
+    weights = np.where((taps >= 0) & (taps < len(lowpass)), up * lowpass[np.clip(taps, 0, len(lowpass) - 1)], 0.0)
+    blocks = -(-count // rows)
+    after = max(0, blocks * periods * down + before + 1 - len(samples))
+    padded = np.concatenate([np.full(before, samples[0]), samples, np.full(after, samples[-1])])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, width)[:: periods * down][:blocks]
+    found = np.empty((blocks, rows))
+    for first in range(0, blocks, BLOCKS_AT_A_TIME):
+        some = slice(first, first + BLOCKS_AT_A_TIME)
+        np.matmul(windows[some], weights.T, out=found[some])
+    return found.ravel()[:count]
 
 
 def detect_polarity(ecg: np.ndarray, rate_hz: float) -> int:
