@@ -62,6 +62,13 @@ def simulate_night(
     population = (population or Population()).scaled()
     subject = draw_subject(seed, number, subset, population)
     states = simulate_states(generator(seed, number, "hypnogram"), subject, hours)
+    return night_of_states(seed, number, subject, states, population)
+
+
+def night_of_states(
+    seed: int, number: int, subject: Subject, states: np.ndarray, population: Population
+) -> SimulatedNight:
+    """The night of a subject with these true sleep stages (n,): simulates its events."""
     rng = generator(seed, number, "events")
     apneas = _apneas(rng, states, subject)
     spontaneous_arousals = poisson_onsets(rng, AROUSAL_GAIN[states] * subject.arousal_rate)
@@ -116,8 +123,8 @@ def position_changes(night: SimulatedNight) -> np.ndarray:
 
 
 def _apneas(rng: np.random.Generator, states: np.ndarray, subject: Subject) -> np.ndarray:
-    """Apneas of 12 to 30 s in trains, one every 40 to 60 s (Guilleminault et al. 1984, Lancet 1:126)."""
-    train_apneas_per_hour, train_minutes = 60.0, 8.0
+    """Apneas of 10 to 24 s in trains, one every 22 to 50 s (Guilleminault et al. 1984, Lancet 1:126)."""
+    train_apneas_per_hour, train_minutes = 100.0, 8.0
     trains_per_hour = subject.apnea_index * APNEA_GAIN[states] / (train_apneas_per_hour * train_minutes / 60)
     events: list[tuple[float, float]] = []
     previous_end = 0.0
@@ -126,9 +133,9 @@ def _apneas(rng: np.random.Generator, states: np.ndarray, subject: Subject) -> n
         onset = max(start, previous_end)
         end = start + 60 * rng.exponential(train_minutes)
         while onset < min(end, last) and states[int(onset / STATE_SECONDS)] != W:
-            duration = rng.uniform(12, 30)
+            duration = rng.uniform(10, 24)
             events.append((onset, duration))
-            onset += duration + rng.uniform(22, 38)
+            onset += duration + rng.uniform(12, 26)
         previous_end = onset
     return np.array(events).reshape(-1, 2)
 
