@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.signal import fftconvolve
+from scipy.signal import oaconvolve
 
 from sleepkd.simulation.noise import band_noise, slow_noise, smooth
 from sleepkd.simulation.simulated_night import SimulatedNight, inside_events, poisson_onsets, position_changes
@@ -85,7 +85,7 @@ def _breathing(night: SimulatedNight, states: np.ndarray) -> tuple[np.ndarray, n
     wander = slow_noise(rng, len(states), GRID_RATE, 4.0) * smooth(
         np.array(night.subject.autonomic.breath_spread)[states], GRID_RATE, 8
     )
-    drift = 0.04 * slow_noise(rng, len(states), GRID_RATE, 600)
+    drift = 0.04 * _wander(rng, len(states), 600)
     rate = night.subject.respiratory_rate / 60 * smooth(BREATH_RATE[states], GRID_RATE, 10) * np.exp(wander + drift)
     depth = smooth(BREATH_DEPTH[states], GRID_RATE, 10) * np.exp(
         wander + 0.15 * slow_noise(rng, len(states), GRID_RATE, 20)
@@ -105,14 +105,14 @@ def _rr_intervals(
 
     def amplitude(by_state: tuple[float, ...] | np.ndarray, minutes: float) -> np.ndarray:
         # On the grid; it drifts within `minutes` and within 15 times as long.
-        fast, slow = (slow_noise(rng, samples, GRID_RATE, 60 * constant) for constant in (minutes, 15 * minutes))
+        fast, slow = (_wander(rng, samples, 60 * constant) for constant in (minutes, 15 * minutes))
         wander = np.exp(population.variability_drift * (0.8 * fast + 0.6 * slow))
         return smooth(np.array(by_state)[states], GRID_RATE, 10) * wander
 
     elapsed = np.linspace(-0.5, 0.5, samples)
     trend = autonomic.trend * elapsed * night.duration / 3600 + NIGHT_CURVE * (4 * elapsed**2 - 1 / 3)
-    drift = population.heart_rate_drift * slow_noise(rng, samples, GRID_RATE, 3600)
-    slow = smooth(np.array(autonomic.slow)[states], GRID_RATE, 10) * slow_noise(rng, samples, GRID_RATE, SLOW_SECONDS)
+    drift = population.heart_rate_drift * _wander(rng, samples, 3600)
+    slow = smooth(np.array(autonomic.slow)[states], GRID_RATE, 10) * _wander(rng, samples, SLOW_SECONDS)
     position = smooth(_position_effect(night, samples), GRID_RATE, 15)
     level = smooth(np.array(autonomic.level)[states], GRID_RATE, 15)
     # Heart rate falls during an apnea and rises when breathing resumes (Guilleminault et al. 1984, Lancet 1:126).
@@ -120,13 +120,20 @@ def _rr_intervals(
     events = _arousal_response(night, samples) - apnea_fall
     heart_rate = subject.resting_heart_rate * np.exp(trend + drift + position + level + slow + events)
     vlf = np.array(autonomic.fast) / np.sqrt(1 + LF_OVER_VLF**2)
+    lf = LF_OVER_VLF[states] * band_noise(rng, samples, GRID_RATE, 0.06, 0.13)
     variation = (
         amplitude(autonomic.hf_ms, 2) * subject.hrv_gain / 1000 * np.sqrt(2) * breathing
-        + amplitude(vlf * LF_OVER_VLF, 2) * band_noise(rng, samples, GRID_RATE, 0.06, 0.13)
-        + amplitude(vlf, 5) * band_noise(rng, samples, GRID_RATE, 0.008, 0.04)
+        + amplitude(vlf, 4) * (band_noise(rng, samples, GRID_RATE, 0.008, 0.04) + lf)
     )
     # Variability decreases as heart rate rises (Monfredi et al. 2014, Hypertension 64:1334).
     return np.clip(60 / heart_rate + variation * (60 / heart_rate) ** 1.5, 0.35, 2.2)
+
+
+def _wander(rng: np.random.Generator, samples: int, time_constant: float) -> np.ndarray:
+    """`slow_noise` (samples,) of a minute or longer, drawn at a fifteenth of its time constant and interpolated."""
+    step = time_constant / 15
+    coarse = slow_noise(rng, int(samples / GRID_RATE / step) + 2, 1 / step, time_constant)
+    return np.interp(np.arange(samples) / GRID_RATE, step * np.arange(len(coarse)), coarse)
 
 
 def _position_effect(night: SimulatedNight, samples: int) -> np.ndarray:
@@ -156,7 +163,7 @@ def _arousal_response(night: SimulatedNight, samples: int) -> np.ndarray:
             np.add.at(impulses, onsets, gain * by_stage * rng.gamma(GAIN_SHAPE, 1 / GAIN_SHAPE, len(onsets)))
         delay = np.arange(0, 12 * peak, 1 / GRID_RATE) / peak
         kernel = delay**2 * np.exp(2 * (1 - delay)) - 0.1 * np.exp(-(((delay - 4.8) / 1.6) ** 2))
-        return np.asarray(fftconvolve(impulses, kernel)[:samples])
+        return np.asarray(oaconvolve(impulses, kernel)[:samples])
 
     short = [(arousals[~awakening], 1.0), (limbs, LIMB_MOVEMENT_RESPONSE), (movements[~moving_awake], 1.0)]
     waking = autonomic.waking / max(autonomic.gain[W], 1e-9)
