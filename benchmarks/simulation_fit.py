@@ -36,7 +36,10 @@ BEGIN, END = "<!-- heart rate -->", "<!-- end of heart rate -->"
 FIT_SEED, CHECK_SEED = 11, 12
 FIT_NIGHTS, CHECK_NIGHTS, ROUNDS = 60, 120, 12
 SLOWEST_STEP, SPREAD_STEP = 0.3, 0.5
-LARGEST_SPREAD, LARGEST_GAIN = 0.9, 0.6
+LARGEST_SPREAD, LARGEST_GAIN = 0.7, 0.6
+SMALLEST = {"sd_without_30min_mean": 0.03, "step_5s": 0.004}
+"""Of the gain and of the fast fluctuations: every sleep stage keeps some of both."""
+SLOW_RANGE = 0.004, 0.06
 SPREAD_TOLERANCE = 1 / 3
 
 Facts = Mapping[str, np.ndarray]
@@ -126,9 +129,9 @@ def moved(effects: AutonomicEffects, target: Facts, found: Facts, step: float) -
                 new.append(value + step * 0.8 * float(target[name][2] - found[name][2]))
             elif update == "follow":
                 change = float(np.clip(target[name][2] - found[name][2], -0.3, 0.3))
-                new.append(float(np.clip(value * np.exp(1.2 * step * change), 0.004, 0.15)))
+                new.append(float(np.clip(value * np.exp(1.2 * step * change), *SLOW_RANGE)))
             elif update == "multiply":
-                new.append(float(np.clip(value * ratio(name), 0.002, LARGEST_GAIN)))
+                new.append(float(np.clip(value * ratio(name), SMALLEST[quantity], LARGEST_GAIN)))
             else:
                 spread = value * spread_ratio(name, relative=update == "relative spread")
                 new.append(float(np.clip(spread, 0.004, LARGEST_SPREAD)))
