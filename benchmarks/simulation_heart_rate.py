@@ -85,7 +85,9 @@ def quantities(night: StagedHeartRate) -> dict[str, float]:
         if pairs.sum() >= MIN_STEPS:
             both = np.corrcoef(detrended[MINUTE:][pairs], detrended[:-MINUTE][pairs])
             found[f"{name}.autocorrelation_60s"] = float(both[0, 1])
-    means = np.array([x[known & (labels == code)].mean() if (known & (labels == code)).any() else 0 for code in range(5)])
+    means = np.array(
+        [x[known & (labels == code)].mean() if (known & (labels == code)).any() else 0 for code in range(5)]
+    )
     found["share_of_variance_by_stage"] = float(means[labels[known]].var() / x[known].var())
     nrem = np.flatnonzero(known & ((labels == 2) | (labels == 3)))
     if len(nrem) >= MIN_STEPS:

@@ -121,9 +121,8 @@ def _rr_intervals(
     heart_rate = subject.resting_heart_rate * np.exp(trend + drift + position + level + slow + events)
     vlf = np.array(autonomic.fast) / np.sqrt(1 + LF_OVER_VLF**2)
     lf = LF_OVER_VLF[states] * band_noise(rng, samples, GRID_RATE, 0.06, 0.13)
-    variation = (
-        amplitude(autonomic.hf_ms, 2) * subject.hrv_gain / 1000 * np.sqrt(2) * breathing
-        + amplitude(vlf, 4) * (band_noise(rng, samples, GRID_RATE, 0.008, 0.04) + lf)
+    variation = amplitude(autonomic.hf_ms, 2) * subject.hrv_gain / 1000 * np.sqrt(2) * breathing + amplitude(vlf, 4) * (
+        band_noise(rng, samples, GRID_RATE, 0.008, 0.04) + lf
     )
     # Variability decreases as heart rate rises (Monfredi et al. 2014, Hypertension 64:1334).
     return np.clip(60 / heart_rate + variation * (60 / heart_rate) ** 1.5, 0.35, 2.2)

@@ -51,7 +51,7 @@ def write_half_real(
 ) -> list[Path]:
     """Write a half-real recording for every labelled night of a store that has heartbeats; return the PSG files.
 
-    out: a new or empty folder; it gets a folder per subject with `PSG.edf`, `Base.edf`, and `Beats.csv` or, for nights
+    out: a new or empty folder; it gets a folder per scoring standard and subject with `PSG.edf`, `Base.edf`, and `Beats.csv` or, for nights
     of an averaged heart rate, `Rate.csv`. Datasets simulated_on_beats and simulated_on_rate read them.
     channels: "full", or "needed", the EEG and ECG that staging uses. rate: sampling rate in Hz.
     The signals of a night depend on the seed and on its place in the store.
@@ -83,7 +83,9 @@ def _write_night(
     rhythm = _real_rhythm(beats, simulate_cardiac_rhythm(night)) if measured else None
     recording = PlannedRecording(number, SUBSET, name, REFERENCE, EARLOBE)
     _path(out, real, "").parent.mkdir(parents=True, exist_ok=True)
-    edf_file(night, name, list(edf_signals(night, rhythm, recording, channels, rate))).write(_path(out, real, "PSG.edf"))
+    edf_file(night, name, list(edf_signals(night, rhythm, recording, channels, rate))).write(
+        _path(out, real, "PSG.edf")
+    )
     annotations = [
         EdfAnnotation(float(onset), float(duration), f"Sleep stage {LABEL_TEXTS[int(label)]}")
         for onset, duration, label in zip(hypnogram.onset_s, hypnogram.duration_s, hypnogram.labels, strict=True)
@@ -127,4 +129,6 @@ def _real_rhythm(beats: np.ndarray, simulated: CardiacRhythm) -> CardiacRhythm:
 
 
 def _path(out: Path, night: Night, file: str) -> Path:
-    return out / night.info.subject / f"{night.info.recording} {file}"
+    # The folder names what the dataset YAML has to know: the scoring standard and the length of sleep epochs.
+    length = float(np.median(night.hypnogram.duration_s))
+    return out / f"{night.info.standard}_{length:g}s" / night.info.subject / f"{night.info.recording} {file}"

@@ -12,39 +12,7 @@ from sleepkd.simulation.cardiac import (
     simulate_cardiac_rhythm,
 )
 from sleepkd.simulation.simulated_night import inside_events
-from sleepkd.simulation.sleep_architecture import N1, N2, REM, S3, S4, STATE_SECONDS, W
-
-# 25th and 75th percentile of heart rate over the night's median and of RMSSD in ms, from
-# ../shared/data/autonomic_by_stage.json (MIT-BIH Polysomnographic Database, ODC-BY 1.0). test_benchmark.py tests the
-# other measures of that table, which need spectra over minutes.
-QUARTILES = {
-    W: ((0.960, 1.073), (18.9, 38.7)),
-    N1: ((0.920, 1.038), (30.4, 56.1)),
-    N2: ((0.928, 1.024), (28.7, 60.3)),
-    S3: ((0.959, 1.025), (22.0, 39.1)),
-    REM: ((0.962, 1.058), (17.1, 46.6)),
-}
-
-
-def by_30_s(one, cardiac):
-    """State (S3 for N3), heart rate over the night's median, and RMSSD in ms, of every 30 s in one state (k, 3)."""
-    intervals = np.diff(cardiac.beats)
-    rows = []
-    for i in range(0, len(one.states) - 3, 3):
-        states = np.where(one.states[i : i + 3] == S4, S3, one.states[i : i + 3])
-        span = slice(*np.searchsorted(cardiac.beats, [i * STATE_SECONDS, (i + 3) * STATE_SECONDS]))
-        if len(set(states)) == 1 and (cardiac.kinds[span] == NORMAL).all():
-            rr = intervals[span]
-            rows.append((states[0], np.median(intervals) / rr.mean(), 1000 * np.sqrt(np.mean(np.diff(rr) ** 2))))
-    return np.array(rows)
-
-
-def test_medians_of_heart_rate_and_rmssd_lie_inside_the_measured_quartiles():
-    rows = np.concatenate([by_30_s(night(k), rhythm(k)) for k in range(15)])
-    for state, bounds in QUARTILES.items():
-        medians = np.median(rows[rows[:, 0] == state, 1:], axis=0)
-        for median, (low, high) in zip(medians, bounds, strict=True):
-            assert low <= median <= high, (state, median, low, high)
+from sleepkd.simulation.sleep_architecture import REM, S3, S4
 
 
 def test_rr_intervals_are_physiological_and_follow_the_resting_heart_rate():
