@@ -1,4 +1,4 @@
-"""Heart rate by sleep stage: the quantities of `../shared/data/heart_by_stage.json`, of real and of simulated nights."""
+"""Heart rate by sleep stage: the quantities of `../shared/data/heart_by_stage.json` for real and simulated nights."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ BETA_BLOCKER_FACTOR = 0.5
 
 @dataclass(frozen=True)
 class AutonomicEffects:
-    """One group's effects on the logarithm of heart rate: the mean and the spread (standard deviation) over its sleepers.
+    """One group's effects on the logarithm of heart rate: mean and spread (standard deviation) over its sleepers.
 
     By sleep stage W, N1, N2, N3, REM (5,) each. The spread of `level` adds to the mean; that of the others is of the
     logarithm.
@@ -57,11 +58,12 @@ class AutonomicEffects:
 
 def read_effects(path: Path = TABLES) -> dict[str, AutonomicEffects]:
     """The effects of both groups, `HEALTHY` and `APNEA`, from a file that `write_effects` wrote."""
-    groups = json.loads(path.read_text(encoding="utf-8"))
-    return {
-        name: AutonomicEffects(**{k: tuple(v) if isinstance(v, list) else v for k, v in group.items()})
-        for name, group in groups.items()
-    }
+    groups: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    effects = {}
+    for name, group in groups.items():
+        values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in group.items()}
+        effects[name] = AutonomicEffects(**values)
+    return effects
 
 
 def write_effects(effects: dict[str, AutonomicEffects], path: Path = TABLES) -> None:

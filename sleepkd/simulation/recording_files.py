@@ -1,4 +1,4 @@
-"""Files of simulated recordings: EDF+ signals, heartbeats, participants.tsv, and folders that are complete or absent."""
+"""Files of simulated recordings: EDF+ signals, heartbeats, participants.tsv; a folder is complete or absent."""
 
 import datetime
 import os
@@ -98,8 +98,10 @@ def edf_signals(
         for chin in ("Chin1", "Chin2"):
             emg = simulate_emg(night, chin, rate) + hum
             yield _edf_signal(emg, rate, f"EMG {chin}", "uV")
+    if rhythm is None:
+        return
     unit = recording.ecg_unit
-    for lead in recording.leads(channels) if rhythm else ():
+    for lead in recording.leads(channels):
         ecg = simulate_ecg(night, rhythm, rate, lead) * np.float32(1000 if unit == "uV" else 1)
         yield _edf_signal(ecg, rate, f"ECG {lead}", unit)
 

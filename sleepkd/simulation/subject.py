@@ -19,7 +19,7 @@ AGE_BY_SUBSET = {
     "SS5": (30.0, 8.0, 20, 59),
 }
 # Time in deep and in REM sleep, length of awakenings and fragmentation of sleep, and their spread over sleepers
-# (standard deviation of the logarithm), of healthy sleepers and of those with apnea: tuned until the shares of the sleep
+# (standard deviation of the logarithm), of healthy sleepers and of those with apnea: tuned until the shares of sleep
 # stages are those of `sleep_accel` and of `slpdb` in `../shared/data/heart_by_stage.json`.
 ARCHITECTURE = {
     HEALTHY: {"deep": (1.15, 0.45), "rem": (0.97, 0.3), "wake": (0.85, 0.45), "fragmentation": (1.0, 0.25)},

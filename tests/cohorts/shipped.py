@@ -228,14 +228,14 @@ def simulated_on_beats(raw: Path) -> None:
     folder = raw / "aasm_30s" / "7"
     edf(folder / "7 PSG.edf", ("EEG C3-LER",), ("ECG ECGI",))
     annotated(folder / "7 Base.edf", tuple(f"Sleep stage {x}" for x in "W123R"))
-    text(folder / "7 Beats.csv", "\n".join(["time", *(f"{beat:.4f}" for beat in np.arange(0.5, SECONDS, 0.9))]))
+    text(folder / "7 Beats.csv", "\n".join(["time", *(f"{beat:.4f}" for beat in np.arange(0.5, SECONDS, 1.0))]))
 
 
 def simulated_on_rate(raw: Path) -> None:
     folder = raw / "aasm_30s" / "7"
     edf(folder / "7 PSG.edf", ("EEG C3-LER",), ())
     annotated(folder / "7 Base.edf", tuple(f"Sleep stage {x}" for x in "W123R"))
-    text(folder / "7 Rate.csv", "\n".join(["time,heart_rate", *(f"{time},66" for time in range(0, SECONDS, 5))]))
+    text(folder / "7 Rate.csv", "\n".join(["time,heart_rate", *(f"{time},60" for time in range(0, SECONDS, 5))]))
 
 
 WRITE = {
@@ -257,6 +257,8 @@ BEATS_ALONE = {
     "apnea_ecg",
     "simulated_beats",
     "simulated_rate",
+    "simulated_on_beats",
+    "simulated_on_rate",
     "sleep_accel",
     "bidsleep",
     "table_of_beats",

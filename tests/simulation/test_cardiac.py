@@ -81,7 +81,11 @@ def mean_heart_rate(beats, low, high):
 
 
 def test_apnea_suspends_breathing_and_lowers_heart_rate_which_rises_at_its_end():
-    apneic = next(night(k) for k in range(60) if night(k).subject.apnea_index > 20 and len(night(k).apneas) > 30)
+    apneic = next(
+        one
+        for one in (night(k, apnea_share=1.0) for k in range(60))
+        if one.subject.apnea_index > 20 and len(one.apneas) > 30
+    )
     cardiac = simulate_cardiac_rhythm(apneic)
     without_apnea = simulate_cardiac_rhythm(replace(apneic, apneas=np.empty((0, 2))))
     during, recovery, breathing = [], [], []
