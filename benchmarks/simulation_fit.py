@@ -34,8 +34,8 @@ HOURS = {HEALTHY: 8.0, APNEA: 5.0}
 """Length of a night: about that of the real ones."""
 BEGIN, END = "<!-- heart rate -->", "<!-- end of heart rate -->"
 FIT_SEED, CHECK_SEED = 11, 12
-FIT_NIGHTS, CHECK_NIGHTS, ROUNDS = 60, 120, 12
-SLOWEST_STEP, SPREAD_STEP = 0.3, 0.5
+FIT_NIGHTS, CHECK_NIGHTS, ROUNDS = 120, 120, 6
+SLOWEST_STEP, SPREAD_STEP = 0.25, 0.4
 LARGEST_SPREAD, LARGEST_GAIN = 0.7, 0.6
 SMALLEST = {"sd_without_30min_mean": (0.04, 0.07, 0.08, 0.04, 0.06), "step_5s": (0.004,) * 5}
 """Of the gain and of the fast fluctuations by sleep stage. Fluctuations could stand for arousals in all quantities, but
@@ -101,7 +101,7 @@ def _night(effects: Effects, group: str, seed: int, planned: tuple[int, str]) ->
 def fit(pool: ProcessPoolExecutor, facts: Mapping[str, Facts], effects: Effects, rounds: int) -> Effects:
     """The tables of both groups after so many rounds: each moves every parameter towards its quantity's target."""
     for k in range(rounds):
-        step = max(SLOWEST_STEP, 1 / np.sqrt(1 + k))
+        step = max(SLOWEST_STEP, 0.7 / (1 + k))
         for group in facts:
             found = measure(pool, effects, group, FIT_SEED, FIT_NIGHTS)
             effects = effects | {group: moved(effects[group], facts[group], found, step)}

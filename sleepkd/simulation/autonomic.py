@@ -18,7 +18,7 @@ STAGE_OF_STATE = np.array([0, 1, 2, 3, 3, 4])
 # By state W, N1, N2, S3, S4, REM: standard deviation in ms of the high-frequency (breathing) part of the RR interval at
 # 60 beats per minute. It is averaged out of a watch's heart rate. Tuned on the RMSSD of the MIT-BIH Polysomnographic
 # Database (ODC-BY 1.0).
-HF_MS = np.array([16.0, 32.0, 30.0, 27.0, 26.0, 17.0])
+HF_MS = np.array([18.0, 34.0, 29.0, 24.0, 23.0, 21.0])
 # Standard deviation of the logarithm of the breathing rate from breath to breath: low in deep sleep, high in REM sleep
 # and wake (Cabiddu et al. 2012, Front Physiol 3:45).
 BREATH_SPREAD = np.array([0.15, 0.10, 0.06, 0.04, 0.03, 0.13])

@@ -1,8 +1,8 @@
 """Half-real nights: the real heartbeats and labels of a prepared store, with simulated EEG, EOG, EMG and ECG.
 
 Real: the heartbeats or the averaged heart rate, the hypnogram, and how they belong together. Simulated: the EEG, EOG
-and EMG of that hypnogram, each sleep epoch as its label says, and the shape of the ECG around the real beats. Nothing in
-the simulated signals but the sleep stage follows the real sleeper: not the arousals, the movements or the breathing.
+and EMG of that hypnogram, each sleep epoch as its label says, and the shape of the ECG around the real beats. Nothing
+in the simulated signals but the sleep stage follows the real sleeper: not the arousals, movements or breathing.
 """
 
 from functools import partial
@@ -52,7 +52,8 @@ def write_half_real(
     """Write a half-real recording for every labelled night of a store that has heartbeats; return the PSG files.
 
     out: a new or empty folder; it gets a folder per scoring standard and subject with `PSG.edf`, `Base.edf`, and
-    `Beats.csv` or, for nights of an averaged heart rate, `Rate.csv`. Datasets simulated_on_beats and simulated_on_rate read them.
+    `Beats.csv` or, for nights of an averaged heart rate, `Rate.csv`. Datasets
+    simulated_on_beats and simulated_on_rate read them.
     channels: "full", or "needed", the EEG and ECG that staging uses. rate: sampling rate in Hz.
     The signals of a night depend on the seed and on its place in the store.
     Raises UserError: no labelled night with heartbeats, or as in `write_cohort`.

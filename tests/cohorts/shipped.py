@@ -257,8 +257,6 @@ BEATS_ALONE = {
     "apnea_ecg",
     "simulated_beats",
     "simulated_rate",
-    "simulated_on_beats",
-    "simulated_on_rate",
     "sleep_accel",
     "bidsleep",
     "table_of_beats",

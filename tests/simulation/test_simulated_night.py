@@ -42,7 +42,7 @@ def test_subjects_differ_and_have_the_ages_of_their_subset():
 def test_apneas_occur_in_subjects_with_apnea_and_in_sleep_only():
     rates = {True: [], False: []}
     for number in range(40):
-        one = night(number, 4.0)
+        one = night(number, 4.0, apnea_share=0.5)
         asleep = (one.states != W).sum() * STATE_SECONDS / 3600
         rates[one.subject.apnea_index > 5].append(len(one.apneas) / asleep)
         onsets = one.apneas[:, 0] if len(one.apneas) else np.array([])
