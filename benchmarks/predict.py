@@ -19,7 +19,7 @@ import torch
 from edfio import Edf, EdfSignal
 
 from benchmarks.measuring import anonymous_mb, timed
-from sleepkd.cohorts.beats.detect import detect_beats
+from sleepkd.cohorts.ecg.detect import detect_beats
 from sleepkd.cohorts.signals import open_signals
 from sleepkd.errors import run_command
 from sleepkd.prediction.model import load_model

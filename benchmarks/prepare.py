@@ -23,8 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sleepkd.cohorts.beats.detect import detect_beats
 from sleepkd.cohorts.condition import resample_night
+from sleepkd.cohorts.ecg.detect import detect_beats
 from sleepkd.cohorts.find import RecordingFiles, find_recordings
 from sleepkd.cohorts.layout import load_cohort
 from sleepkd.cohorts.pairing import check_pairing

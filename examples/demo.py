@@ -91,6 +91,7 @@ def show(rows: list[dict], minutes: float) -> None:
         print(f"  {path}")
     print(f"  {next(RUNS.glob(f'results/{BEST}/hypnograms/*.png'))} and the other nights")
     print(f"  tensorboard --logdir {RUNS}")
+    print("  docs/figures/real_night.png: a real night of a watch, staged by the network that ships (README)")
     print(f"  {RUNS / 'table.json'}")
 
 

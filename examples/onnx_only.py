@@ -1,16 +1,17 @@
 """Sleep staging with an exported ONNX model: an EDF file or heartbeats in, a hypnogram out. Does not need sleepkd.
 
     python onnx_only.py model.onnx night.edf > hypnogram.csv
-    python onnx_only.py model.onnx beats.csv > hypnogram.csv     # a heartbeat per line, s
+    python onnx_only.py model.onnx beats.csv > hypnogram.csv     # RR intervals, or a heartbeat per line
 
 Requires numpy, scipy and onnxruntime; copy this file and the model to the machine that stages. R peaks are detected by
-a simple rule; if a device reports its heartbeats, use those.
+a simple rule; if a device reports its heartbeats, use those. Sleep epochs without usable heartbeats are "unscored".
 """
 
 import argparse
 import json
 import re
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,11 @@ import onnxruntime
 from scipy.signal import butter, find_peaks, resample_poly, sosfiltfilt
 
 EPOCH_SECONDS = 30.0
+INTERVAL, TIME = r"rr|r-r|ibi|nn|pp", r"time|t\b|phone timestamp|unix|seconds|beat"
+RATE = r"hr|heart.?rate|bpm|pulse"
+MISSING, DATE = r"(na|nan|n/a|null|none|-)?", r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d.*"
+SLOWEST_HZ = 50
+GAP_S, SHORTEST_S, LONGEST_S, USABLE = 2.5, 600.0, 36 * 3600.0, 0.5
 
 
 def main() -> None:
@@ -35,8 +41,13 @@ def main() -> None:
         ecg = ecg * polarity(ecg, rate)
         beats, seconds = r_peaks(ecg, rate), len(ecg) / rate
     else:
-        beats = np.sort(np.loadtxt(args.recording, ndmin=1))
+        try:
+            beats = read_beats(args.recording.read_bytes().decode("utf-8-sig"))
+        except (ValueError, OSError) as error:
+            sys.exit(f"error: {args.recording}: {error}")
         seconds = float(beats[-1])
+    if not SHORTEST_S <= seconds <= LONGEST_S:
+        sys.exit(f"error: {args.recording}: lasts {seconds / 3600:.2f} h: give one night, of 10 min to 36 h")
     tokens = 3 * int(np.ceil(seconds / EPOCH_SECONDS - 1e-9))
     inputs = {}
     for name, spec in json.loads(metadata["inputs"]).items():
@@ -56,13 +67,135 @@ def main() -> None:
     p /= p.sum(axis=1, keepdims=True)
     names = json.loads(metadata["classes"])
     print("onset,stage," + ",".join(f"p_{name}" for name in names))
-    for k, row in enumerate(p):
-        print(f"{EPOCH_SECONDS * k:g},{names[row.argmax()]}," + ",".join(f"{x:.4f}" for x in row))
+    for k, (row, share) in enumerate(zip(p, quality(beats, whole), strict=True)):
+        stage = names[row.argmax()] if share >= USABLE else "unscored"
+        print(f"{EPOCH_SECONDS * k:g},{stage}," + ",".join(f"{x:.4f}" for x in row))
+
+
+def read_beats(text: str) -> np.ndarray:
+    """Times of heartbeats (beats,), s from the first, from the text of a CSV.
+
+    RR intervals (ms or s), perhaps with the time at which each ends, or beat times. Raises ValueError for other columns
+    and units. The rules of reader_cases.json.
+    """
+    names, rows = read_table(text)
+    rr, time, rate = ([k for k, name in enumerate(names) if re.match(p, name)] for p in (INTERVAL, TIME, RATE))
+    if len(rr) > 1:
+        raise ValueError(f"several columns of RR intervals: {', '.join(names[k] for k in rr)}")
+    if names and not rr and (rate or not time):
+        why = "holds a heart rate, not heartbeats: use sleepkd predict" if rate else "no column is named rr or time"
+        raise ValueError(f"{why} ({', '.join(names)})")
+    if not names:
+        wide, first = max(len(cells) for _, cells in rows), column(rows, 0)
+        rises = len(first) > 2 and bool((np.diff(first) > 0).all())
+        if wide > 2 or (wide == 2 and not rises):
+            raise ValueError(f"{wide} columns without names: name them; with decimal commas, separate them by ;")
+        rr, time = ([1], [0]) if wide == 2 else ([], [0]) if rises else ([0], [])
+    if not rr:
+        times = column(rows, time[0])
+        if len(times) < 3 or (np.diff(times) <= 0).any():
+            raise ValueError("the beat times do not rise")
+        beats = (times - times[0]) * unit_of(np.diff(times))
+    elif not time:
+        intervals = column(rows, rr[0])
+        beats = np.concatenate([[0.0], np.cumsum(intervals * unit_of(intervals))])
+    else:
+        known = [not any(re.fullmatch(MISSING, cell(row, k), re.I) for k in (rr[0], time[0])) for row in rows]
+        full = [row for row, is_known in zip(rows, known, strict=True) if is_known]
+        intervals, after_missing = column(full, rr[0]), ~np.array([True, *known[:-1]])[known]
+        beats = place(intervals * unit_of(intervals), column(full, time[0]), after_missing)
+    if beats[-1] > LONGEST_S:
+        raise ValueError(f"lasts {beats[-1] / 3600:.0f} h: give one night, and times in s or ms")
+    return beats
+
+
+Row = tuple[int, list[str]]
+
+
+def read_table(text: str) -> tuple[list[str], list[Row]]:
+    """Names of columns (small letters; [] without), and rows with their line numbers."""
+    if "\0" in text:
+        raise ValueError("is no text in UTF-8")
+    lines = [(k, line.strip()) for k, line in enumerate(re.split(r"\r\n|\n|\r", text), 1)]
+    lines = [(k, line) for k, line in lines if line and not line.startswith("#")]
+    stated = re.fullmatch(r'"?sep=(.)"?', lines[0][1], re.IGNORECASE) if lines else None
+    lines = lines[1:] if stated else lines
+    if not lines:
+        raise ValueError("the file is empty")
+    mark = stated[1] if stated else next((m for m in "\t;," if m in lines[0][1]), ",")
+    rows = [(k, [part.strip().strip('"').strip() for part in line.split(mark)]) for k, line in lines]
+    if mark != ",":
+        rows = [(k, [re.sub(r"^([-+]?\d*),(\d+)$", r"\1.\2", part) for part in cells]) for k, cells in rows]
+    no_name = f"{MISSING}|{DATE}|[-+.\\d]+(e[-+]?\\d+)?"
+    if not any(re.search("[a-z]", part, re.I) and not re.fullmatch(no_name, part, re.I) for part in rows[0][1]):
+        return [], rows
+    names = [name.lower() for name in rows[0][1]]
+    if not rows[1:]:
+        raise ValueError("the file holds names of columns and nothing else")
+    for k, cells in rows[1:]:
+        if any(cells[len(names) :]):
+            raise ValueError(f"line {k}: {len(cells)} cells, but {len(names)} columns: decimal commas? Separate by ;")
+    return names, rows[1:]
+
+
+def cell(row: Row, k: int) -> str:
+    """A cell, "" where the row is shorter."""
+    return row[1][k] if k < len(row[1]) else ""
+
+
+def column(rows: list[Row], k: int) -> np.ndarray:
+    """A column as numbers; dates as s since 1970."""
+    values = []
+    for row in rows:
+        text = cell(row, k)
+        try:
+            if re.fullmatch(DATE, text):
+                moment = datetime.fromisoformat(re.sub(r" (?=[-+])", "", text))
+                values.append((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+            else:
+                values.append(float(text))
+        except ValueError:
+            values.append(np.nan)
+        if not np.isfinite(values[-1]):
+            raise ValueError(f"line {row[0]}: {text or 'a blank'} is not a number")
+    return np.array(values)
+
+
+def unit_of(intervals: np.ndarray) -> float:
+    """1 for RR intervals in s, 0.001 for ms."""
+    usual = float(np.median(intervals))
+    if not (0.2 <= usual <= 3 or 200 <= usual <= 3000):
+        raise ValueError(f"the intervals have a median of {usual:g}: no RR intervals in s or ms")
+    return 1.0 if usual <= 3 else 1e-3
+
+
+def place(intervals: np.ndarray, times: np.ndarray, after_missing: np.ndarray) -> np.ndarray:
+    """Beats of RR intervals (s) that end at times: they follow one another, unless the times show a gap.
+
+    after_missing: whether the row before held no interval.
+    """
+    steps = np.diff(times)
+    if (steps < 0).any():
+        raise ValueError(f"times go back at row {int(np.argmax(steps < 0)) + 2} of the data: sort them")
+    ratios = (steps / intervals[1:])[steps > 0]
+    unit = 1000.0 ** max(0, round(np.log10(np.median(ratios)) / 3)) if len(ratios) else 1.0  # s, ms, us or ns
+    beats: list[float] = []
+    ends = np.flatnonzero(np.diff(times, append=np.inf) > 0)  # of packets, whose intervals have one time
+    for first, last in zip([0, *(ends[:-1] + 1)], ends, strict=True):
+        packet, end = intervals[first : last + 1], (times[last] - times[0]) / unit
+        if not beats or after_missing[first] or abs(end - (beats[-1] + packet.sum())) > GAP_S:
+            if beats and end - packet.sum() < beats[-1]:
+                raise ValueError(f"the intervals before row {last + 1} of the data last longer than their times")
+            beats.append(end - packet.sum())
+        beats.extend(beats[-1] + np.cumsum(packet))
+    return np.array(beats) - beats[0]
 
 
 def read_ecg(path: Path) -> tuple[np.ndarray, float]:
     """The first channel named ECG or EKG of an EDF file, in the file's unit, and its samples per second."""
     raw = path.read_bytes()
+    if raw[192:197] == b"EDF+D":
+        sys.exit(f"error: {path}: may be interrupted (EDF+D), which is not read here: use sleepkd predict")
     count = int(raw[252:256])
 
     def field(start: int, width: int) -> list[str]:
@@ -71,15 +204,17 @@ def read_ecg(path: Path) -> tuple[np.ndarray, float]:
 
     labels, in_record = field(0, 16), np.array(field(216, 8), dtype=int)
     low, high, least, most = (np.array(field(start, 8), dtype=float) for start in (104, 112, 120, 128))
-    k = next((i for i, label in enumerate(labels) if re.search("ECG|EKG", label, re.IGNORECASE)), -1)
+    rates = in_record / float(raw[244:252])
+    named = [i for i, label in enumerate(labels) if re.search("ECG|EKG", label, re.IGNORECASE)]
+    k = next((i for i in named if rates[i] >= SLOWEST_HZ), -1)  # "ECG HR" at 1 Hz is no ECG
     if k < 0:
-        sys.exit(f"error: {path}: no channel named ECG or EKG: {', '.join(labels)}")
+        sys.exit(f"error: {path}: no channel named ECG or EKG of {SLOWEST_HZ} Hz or more: {', '.join(labels)}")
     data = np.frombuffer(raw[int(raw[184:192]) :], dtype="<i2")
     records = data[: len(data) // in_record.sum() * in_record.sum()].reshape(-1, in_record.sum())
     first = in_record[:k].sum()
     digital = records[:, first : first + in_record[k]].ravel().astype(float)
     physical = (digital - least[k]) * (high[k] - low[k]) / (most[k] - least[k]) + low[k]
-    return physical, in_record[k] / float(raw[244:252])
+    return physical, float(rates[k])
 
 
 def band(ecg: np.ndarray, rate: float, low: float, high: float) -> np.ndarray:
@@ -119,18 +254,31 @@ def scaled(ecg: np.ndarray, rate: float, wanted: float, clip: float, samples: in
     return np.pad(x, (0, max(0, samples - len(x))))[:samples].astype(np.float32)
 
 
-def beat_series(beats: np.ndarray, rate: float, samples: int) -> np.ndarray:
-    """Heartbeats as an input (3, samples): log RR interval relative to the night's median, its fast part, and quality.
-
-    Quality is 1 within a plausible interval (0.3 to 2 s, within 20 % of the median of its 11 neighbours), else 0.
-    """
+def plausible_intervals(beats: np.ndarray) -> np.ndarray:
+    """Which RR intervals are plausible: 0.3 to 2 s, within 20 % of the median of their 11 neighbours."""
     intervals = np.diff(beats)
     possible = (intervals >= 0.3) & (intervals <= 2.0)
     padded = np.pad(np.where(possible, intervals, np.nan), 5, constant_values=np.nan)
     with np.errstate(invalid="ignore"):
         around = np.lib.stride_tricks.sliding_window_view(padded, 11)
         usual = np.array([np.nanmedian(row) if np.isfinite(row).any() else np.nan for row in around])
-        plausible = possible & (np.abs(intervals - usual) <= 0.2 * usual)
+        return possible & (np.abs(intervals - usual) <= 0.2 * usual)
+
+
+def quality(beats: np.ndarray, epochs: int) -> np.ndarray:
+    """The share (epochs,) of each sleep epoch that lies within plausible RR intervals."""
+    covered = np.concatenate([[0.0], np.cumsum(plausible_intervals(beats) * np.diff(beats))])
+    return np.diff(np.interp(EPOCH_SECONDS * np.arange(epochs + 1), beats, covered)) / EPOCH_SECONDS
+
+
+def beat_series(beats: np.ndarray, rate: float, samples: int) -> np.ndarray:
+    """Heartbeats as an input (3, samples): log RR interval relative to the night's median, its fast part, and quality.
+
+    Quality is 1 within a plausible interval, else 0.
+    """
+    intervals, plausible = np.diff(beats), plausible_intervals(beats)
+    if not plausible.any():
+        sys.exit("error: no physiologically plausible RR interval")
     series, half = np.zeros((3, samples), np.float32), round(12.5 * rate)
     t = np.arange(-half, samples + half) / rate
     middles = (beats[:-1] + beats[1:])[plausible] / 2

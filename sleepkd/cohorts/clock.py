@@ -1,7 +1,7 @@
 """When the files of a night begin, and the time between the start of signals and scoring."""
 
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from typing import Literal
 
 from sleepkd.cohorts.remarks import WARNING
@@ -17,11 +17,33 @@ class Start:
     """When a file begins by its header. date, time: None if the header does not state them.
 
     offset_s: delay of the first sample after that time. EDF+ counts annotations from the time of the header.
+    zone: "UTC" for a time that counts from 1970 or states UTC; "" for the clock of the place.
     """
 
     date: date | None
     time: time | None
     offset_s: float = 0.0
+    zone: str = ""
+
+
+def start_of(moment: datetime) -> Start:
+    """A local date and time as the start of a file."""
+    return Start(moment.date(), moment.replace(microsecond=0).time(), moment.microsecond / 1e6)
+
+
+def moment_of(start: Start | None) -> datetime | None:
+    """The local date and time of the first sample, to the millisecond; None if the date or the time is unknown."""
+    if start is None or start.date is None or start.time is None:
+        return None
+    return datetime.combine(start.date, start.time) + timedelta(milliseconds=round(1000 * start.offset_s))
+
+
+def start_later(start: Start | None, seconds: float) -> Start | None:
+    """The start of what begins so many whole seconds later; the date or the time stays unknown."""
+    if start is None or start.time is None:
+        return start
+    moment = datetime.combine(start.date or date(2000, 1, 1), start.time) + timedelta(seconds=seconds)
+    return Start(start.date and moment.date(), moment.time(), start.offset_s, start.zone)
 
 
 def seconds_between(signals: Start | None, scoring: Start | None, clock: Clock, names: str) -> tuple[float, str]:
@@ -49,7 +71,8 @@ def seconds_between(signals: Start | None, scoring: Start | None, clock: Clock, 
             "dates were changed, set scoring.clock: time_of_day; if the scoring counts from the first sample, set "
             "scoring.clock: first_sample"
         )
-    return shift - signals.offset_s, ""
+    hour = f"{WARNING}{names} begin exactly one hour apart: is the clock of one in summer time?"
+    return shift - signals.offset_s, hour if abs(shift) == 3600 else ""
 
 
 def _seconds(first_day: date, first: time, second_day: date, second: time) -> float:

@@ -115,8 +115,8 @@ def _scoring_files(pattern: str, named: list[Path], seen: _FolderContent) -> tup
     for signals in named[:MOST]:
         recording = _recording_name(pattern, signals)
         for path in seen.others:
-            if recording in path.name:
-                template = path.name.replace(recording, "{recording}")
+            template = re.sub(re.escape(recording), "{recording}", path.name, flags=re.IGNORECASE)
+            if template != path.name:
                 if path.parent != signals.parent:
                     template = f"{path.parent.name}/{template}"
                 templates[template] += 1

@@ -4,8 +4,9 @@ import fnmatch
 import glob
 import os
 import re
+import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,10 +92,13 @@ def find_recordings(cohort: Cohort, raw: Path) -> FoundRecordings:
     if not raw.is_dir():
         raise UserError(f"{raw}: no such folder")
     files: dict[str, list[RecordingFiles]] = {}
+    spelled: dict[str, str] = {}
     for path in sorted(files_below(raw)):
         name = path.relative_to(raw).as_posix() if "/" in cohort.files else path.name
         if match := re.fullmatch(cohort.files, name, re.IGNORECASE):
             recording = _recording_files(cohort, raw, path, match.groupdict())
+            subject = spelled.setdefault(recording.subject.lower(), recording.subject)
+            recording = replace(recording, subject=subject)  # S01 and s01 are one person, of one split
             files.setdefault(recording.recording.lower(), []).append(recording)
     if not files:
         raise UserError(f"{raw}: no file here or below is named like {cohort.files}")
@@ -125,15 +129,26 @@ def files_below(raw: Path) -> Iterator[Path]:
 
 
 def _matching(folder: Path, pattern: str) -> list[Path]:
-    """Files and links that fit a pattern in a folder: the one of exactly this name, else in any capitals."""
-    parent, name = os.path.split(pattern)
+    """Files and links that fit a pattern in a folder: those of exactly this name, else in any capitals and accents."""
+    found = [folder]
+    for part in Path(pattern).parts:
+        found = [path / name for path in found for name in _fitting(path, part)]
+    return found
+
+
+def _fitting(folder: Path, pattern: str) -> list[str]:
+    """The names in a folder that fit one part of a pattern."""
     try:
-        names = sorted(os.listdir(folder / _unescaped(parent)))
+        names = [".", "..", *sorted(os.listdir(folder))]
     except OSError:
         return []
-    exact = [found for found in names if found == _unescaped(name)]
-    fitting = exact or [found for found in names if fnmatch.fnmatchcase(found.lower(), name.lower())]
-    return [folder / _unescaped(parent) / found for found in fitting]
+    exact = [name for name in names if name == _unescaped(pattern)]
+    return exact or [name for name in names[2:] if fnmatch.fnmatchcase(_plain(name), _plain(pattern))]
+
+
+def _plain(name: str) -> str:
+    """A name in small letters. Some systems write an accent as a character of its own."""
+    return unicodedata.normalize("NFC", name).lower()
 
 
 def _unescaped(pattern: str) -> str:

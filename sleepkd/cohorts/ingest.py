@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sleepkd.cohorts.beats.detect import FoundBeats, check_beats, find_beats
 from sleepkd.cohorts.condition import detect_polarity, stored_signal
+from sleepkd.cohorts.ecg.detect import FoundBeats, check_beats, find_beats
 from sleepkd.cohorts.find import RecordingFiles
 from sleepkd.cohorts.layout import NONE, Cohort
 from sleepkd.cohorts.pairing import SCORED_SIGNAL, check_pairing

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from sleepkd.cohorts.beats.detect import ENOUGH_BEATS, SLOWEST_HZ, detect_beats, plausible_share
 from sleepkd.cohorts.condition import detect_polarity
+from sleepkd.cohorts.ecg.detect import ENOUGH_BEATS, SLOWEST_HZ, detect_beats, plausible_share
 from sleepkd.cohorts.remarks import WARNING
 from sleepkd.data.hypnogram import UNSCORED, Hypnogram
 

@@ -8,8 +8,10 @@ import numpy as np
 
 from sleepkd.cohorts.alignment import align_scoring
 from sleepkd.cohorts.beats import BEATS, BeatLayout
+from sleepkd.cohorts.beats.beat_report import BeatReport
 from sleepkd.cohorts.clock import Start
 from sleepkd.cohorts.labels import LABELS, LabelLayout, ScoredFile
+from sleepkd.cohorts.labels.foreign import foreign_scoring
 from sleepkd.cohorts.remarks import WARNING
 from sleepkd.cohorts.signals import Derivation, DerivedSignal, SignalFile
 from sleepkd.data.hypnogram import UNSCORED, Hypnogram
@@ -38,8 +40,13 @@ class LabelFile:
     others: tuple[Path, ...] = ()
 
     def read(self, path: Path) -> ScoredFile:
-        """One of these files."""
-        return LABELS[self.layout.format].read(path, self.layout, self.epoch_seconds)
+        """One of these files. Raises UserError, naming the program that wrote a file of another format."""
+        try:
+            return LABELS[self.layout.format].read(path, self.layout, self.epoch_seconds)
+        except UserError as error:
+            if written := foreign_scoring(path, self.layout.format):
+                raise UserError(f"{path}: is {written} ({str(error).removeprefix(f'{path}: ')})") from None
+            raise
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,7 @@ class Recording:
     other_scorings: labels (N,) int8 of further scorers for the sleep epochs of the hypnogram, by file name.
     ignored_annotations: texts in the scoring file that are no sleep stages, and how often each occurs.
     start: when the recording starts, if its file states it.
+    beat_report: what the columns of a table of heartbeats were taken for; None for other files.
     gaps: (start, end), s, where nothing was recorded.
     remarks: what is odd, with "WARNING: " before what a person should look at.
     """
@@ -68,6 +76,7 @@ class Recording:
     other_scorings: dict[str, np.ndarray] = field(default_factory=dict)
     ignored_annotations: dict[str, int] = field(default_factory=dict)
     start: Start | None = None
+    beat_report: BeatReport | None = None
     gaps: tuple[tuple[float, float], ...] = ()
     remarks: tuple[str, ...] = ()
 
@@ -86,20 +95,21 @@ def read_recording(
     Raises UserError: a file that cannot be read, a derivation that no channel fits, labels of another night.
     """
     scored = label_file.read(label_file.path) if label_file else None
-    beats, cadence_s = None, 0.0
-    if beat_file:
-        beats, cadence_s = BEATS[beat_file.layout.format].read(beat_file.path, beat_file.layout)
+    read = BEATS[beat_file.layout.format].read(beat_file.path, beat_file.layout) if beat_file else None
+    beats = read.times if read else None
     seconds = signal_file.seconds if signal_file else _end(scored, beats)
     if beats is not None:
         beats = beats[(beats >= 0) & (beats <= seconds)]
-    start = signal_file.start() if signal_file else None
+    start = signal_file.start() if signal_file else read.start if read else None
     remarks = [*signal_file.remarks, *_gap_remarks(signal_file)] if signal_file else []
+    remarks += read.report.notes if read and read.report else ()
     hypnogram, others = None, {}
     if label_file and scored:
-        hypnogram, more = align_scoring(scored, start, seconds, label_file.layout.clock, label_file.path, path)
+        place = start if start is None or not start.zone else None  # a scoring has the clock of the place, not UTC
+        hypnogram, more = align_scoring(scored, place, seconds, label_file.layout.clock, label_file.path, path)
         remarks += more
         for other in label_file.others:
-            others[other.name] = _other_labels(label_file, other, start, seconds, hypnogram, path)
+            others[other.name] = _other_labels(label_file, other, place, seconds, hypnogram, path)
     signals = {}
     if signal_file:
         for name, choices in (derivations or {}).items():
@@ -109,11 +119,12 @@ def read_recording(
         seconds=seconds,
         signals=signals,
         beats=beats,
-        cadence_s=cadence_s,
+        cadence_s=read.cadence_s if read else 0.0,
         hypnogram=hypnogram,
         other_scorings=others,
         ignored_annotations=scored.ignored if scored else {},
-        start=start,
+        start=start or (read.start if read else None),
+        beat_report=read.report if read else None,
         gaps=tuple(signal_file.gaps) if signal_file else (),
         remarks=(*remarks, *(remark for signal in signals.values() for remark in signal.remarks)),
     )

@@ -1,26 +1,32 @@
 """Text files in any encoding and with any line ends, and the tables in them."""
 
 import csv
+import gzip
 import re
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from sleepkd.errors import UserError
 
+GZIP_MARK = b"\x1f\x8b"
+LARGEST_UNZIPPED = 1 << 28
+"""Bytes. A gzip file may hold a thousand times its own size."""
 
-def read_lines(path: Path) -> list[str]:
+
+def read_lines(path: Path, first_bytes: int | None = None) -> list[str]:
     """The lines of a text file in UTF-8, UTF-16 or, if it is neither, Latin-1, without the blank lines at its end.
 
-    Raises UserError for a file that cannot be read or is not text.
+    A gzip file is unpacked, whatever its name. first_bytes: reads only so much, and leaves out the line that it cuts.
+    Raises UserError for a file that cannot be read, is not text, or holds more than `LARGEST_UNZIPPED` bytes unpacked.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    text = _decoded(content)
+    content, is_cut = _content(path, first_bytes)
+    text = decoded(content)
     if "\0" in text:
         raise UserError(f"{path}: is no text")
     lines = re.split(r"\r*\n|\r", text)
+    if is_cut and len(lines) > 1:
+        lines.pop()
     while lines and not lines[-1].strip():
         lines.pop()
     return lines
@@ -95,7 +101,27 @@ def _plain(name: str) -> str:
     return "".join(name.lower().split())
 
 
-def _decoded(content: bytes) -> str:
+def _content(path: Path, first_bytes: int | None) -> tuple[bytes, bool]:
+    """The bytes of a file, unpacked, and whether there are more of them."""
+    try:
+        with path.open("rb") as file:
+            zipped = file.read(2) == GZIP_MARK
+            file.seek(0)
+            most = first_bytes if first_bytes is not None else LARGEST_UNZIPPED if zipped else -1
+            with gzip.open(file) if zipped else file as source:
+                content = source.read(most)
+                is_cut = most >= 0 and bool(source.read(1))
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f"{path}: is a damaged gzip file: {error}") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    if is_cut and first_bytes is None:
+        raise UserError(f"{path}: holds more than {LARGEST_UNZIPPED >> 20} MiB when unpacked")
+    return content, is_cut
+
+
+def decoded(content: bytes) -> str:
+    """The text of bytes in UTF-8, UTF-16 or, if it is neither, Latin-1."""
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return content.decode("utf-16", errors="replace")
     if content[1:2] == b"\0" and content[3:4] == b"\0":  # UTF-16 without its mark

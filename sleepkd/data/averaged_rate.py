@@ -18,6 +18,8 @@ LEAST_PLAUSIBLE = 0.1
 """A rate is missing if a smaller share of its averaging window lies within plausible RR intervals."""
 DROPPED_RUN_S, REPEATED_RUN_S = 60.0, 30.0
 """Mean length of a run of missing and of repeated values: as long as a movement or a loose sensor. Our choice."""
+HIGHEST_RATE = 400.0
+"""Beats per minute. Above it lies no heart rate, only a damaged value, and integrating it would fill the memory."""
 LONGEST_S = 60.0
 """Longest averaging window and cadence that `draw_device` draws; the shortest are 1 s."""
 
@@ -118,14 +120,14 @@ def averaged_rate(
 def beats_of_rate(times: np.ndarray, per_minute: np.ndarray, longest_gap_s: float | None = None) -> np.ndarray:
     """Beats (beats,) of a heart rate (N,) at times (N,), s: one for each whole cycle of its integral.
 
-    Where the rate is missing (NaN, 0) or its times lie farther apart than `longest_gap_s`, no beat is made up, and the
-    cycles start again behind it. None: see `longest_gap`.
+    Where the rate is missing (NaN, 0, above `HIGHEST_RATE`) or its times lie more than `longest_gap_s` apart, no beat is
+    made up, and the cycles start again behind it. None: see `longest_gap`.
     """
     order = np.argsort(times, kind="stable")
     times, per_minute = times[order], per_minute[order]
     steps = np.diff(times)
     longest_gap_s = longest_gap(times) if longest_gap_s is None else longest_gap_s
-    known = np.isfinite(times) & np.isfinite(per_minute) & (per_minute > 0)
+    known = np.isfinite(times) & (per_minute > 0) & (per_minute <= HIGHEST_RATE)  # no NaN
     interrupted = ~known[1:] | ~known[:-1] | (steps > longest_gap_s)
     beats = []
     for run in np.split(np.arange(len(times)), np.flatnonzero(interrupted) + 1):

@@ -52,6 +52,7 @@ class Ensemble(nn.Module):
     def drop_inputs(self, names: Collection[str]) -> None:
         """Remove encoders of all members, in place; see `NightNetwork.drop_inputs`."""
         for member in self.members:
+            assert isinstance(member, NightNetwork)
             member.drop_inputs(names)
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:

@@ -3,16 +3,14 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.signal import butter, sosfiltfilt
 
-from sleepkd.cohorts.beats.detect import detect_beats, plausible_share
 from sleepkd.cohorts.condition import detect_polarity
+from sleepkd.cohorts.ecg.beat_shape import beat_correlations, beat_likeness
+from sleepkd.cohorts.ecg.detect import SLOWEST_HZ, candidate_beats, detect_beats, plausible_share
+from sleepkd.cohorts.ecg.ecg_stretches import qrs_band
 from sleepkd.data.beats import plausible_intervals
 from sleepkd.errors import UserError
 
-QRS_HZ = (5.0, 25.0)
-AROUND_S = 0.12
-"""On either side of an R peak: the QRS complex."""
 LEAST_LIKENESS = 0.75
 """Of the beats of an ECG: 0.90 in a real ECG of 50 Hz, 1.00 in simulated ones; at most 0.69 in the EEGs recorded beside
 the real one, 0.62 in simulated EEG, EOG and EMG, 0.51 in noise."""
@@ -46,19 +44,22 @@ def ecg_beats(ecg: np.ndarray, rate_hz: float, where: str) -> EcgBeats:
 
     where: file and channel, for the message.
     """
+    if rate_hz <= SLOWEST_HZ:
+        raise UserError(f"{where}: {rate_hz:g} Hz is too slow for R peaks (more than {SLOWEST_HZ} Hz): no ECG")
     if not np.ptp(ecg) > 0:
         raise UserError(f"{where}: is constant: no electrode was on")
     if _at_ends(ecg, rate_hz) > AT_ENDS:
         raise UserError(f"{where}: is no ECG: it jumps between few values")
     polarity = detect_polarity(np.concatenate([ecg[stretch] for stretch in _spread(ecg, rate_hz)]), rate_hz)
-    times = detect_beats(ecg, rate_hz, polarity)
+    candidates = candidate_beats(ecg, rate_hz, polarity)
+    times = candidates.kept
     share = plausible_share(times, len(ecg) / rate_hz) if len(times) > 2 else 0.0
     if share < LEAST_SHARE:
         raise UserError(f"{where}: is no ECG, or a poor one: plausible beats in {share:.0%} of it only")
     intervals = np.diff(times)[plausible_intervals(times)]
     if np.std(intervals) < LEAST_VARIATION * np.median(intervals):
         raise UserError(f"{where}: is no ECG: its beats are as regular as a clock's")
-    alike, crest = likeness(ecg, rate_hz, times)
+    alike, crest = likeness(ecg, rate_hz, candidates.times)
     if crest < LEAST_CREST:
         raise UserError(f"{where}: is no ECG: nothing in it stands out as a beat does")
     if alike < LEAST_LIKENESS:
@@ -66,27 +67,32 @@ def ecg_beats(ecg: np.ndarray, rate_hz: float, where: str) -> EcgBeats:
     return EcgBeats(times, polarity, alike)
 
 
+def beats_of_lead(ecg: np.ndarray, rate_hz: float) -> float:
+    """How good the beats of minutes of an ECG (samples,) are, 0 to 1: plausible share times likeness."""
+    if not np.ptp(ecg) > 0:
+        return 0.0
+    times = detect_beats(ecg, rate_hz, detect_polarity(ecg, rate_hz))
+    alike = beat_likeness(qrs_band(ecg, rate_hz), rate_hz, times)
+    return plausible_share(times, len(ecg) / rate_hz) * max(0.0, alike)
+
+
 def likeness(ecg: np.ndarray, rate_hz: float, times: np.ndarray) -> tuple[float, float]:
-    """The median correlation of beats with the median beat of their five minutes, and the crest, from 5 to 25 Hz."""
-    band = butter(2, (QRS_HZ[0], min(QRS_HZ[1], 0.45 * rate_hz)), btype="bandpass", fs=rate_hz, output="sos")
-    half = max(2, round(AROUND_S * rate_hz))
+    """How alike the beats of an ECG are, and the crest, from 5 to 25 Hz.
+
+    Of each five minutes it is the median correlation of beats with the median beat, and of the recording the upper
+    quartile of these: an electrode may have been off for most of the night.
+    """
     found, crests = [], []
     for part in _spread(ecg, rate_hz):
-        start, piece = part.start, ecg[part]
-        if len(piece) < 4 * half or not np.ptp(piece) > 0:
+        start, piece = part.start / rate_hz, ecg[part]
+        if len(piece) < rate_hz or not np.ptp(piece) > 0:
             continue
-        filtered = sosfiltfilt(band, piece)
+        filtered = qrs_band(piece, rate_hz)
         crests.append(np.percentile(np.abs(filtered), 99.5) / max(filtered.std(), 1e-12))
-        centre = np.rint((times - start / rate_hz) * rate_hz).astype(int)
-        centre = centre[(centre >= half) & (centre < len(piece) - half)]
-        if len(centre) < 10:
-            continue
-        beats = filtered[centre[:, None] + np.arange(-half, half + 1)]
-        beats = beats - beats.mean(axis=1, keepdims=True)
-        shape = np.median(beats, axis=0)
-        size = np.linalg.norm(beats, axis=1) * np.linalg.norm(shape)
-        found.append(beats @ shape / np.maximum(size, 1e-12))
-    return (float(np.median(np.concatenate(found))), float(np.median(crests))) if found else (0.0, 0.0)
+        alike = beat_correlations(filtered, rate_hz, times[(times >= start) & (times < start + 300)] - start)
+        if len(alike) >= 10:
+            found.append(np.median(alike))
+    return (float(np.percentile(found, 75)), float(np.median(crests))) if found else (0.0, 0.0)
 
 
 def flat_or_clipped(ecg: np.ndarray, rate_hz: float, onset_s: np.ndarray, duration_s: np.ndarray) -> np.ndarray:
@@ -120,4 +126,6 @@ def _at_ends(signal: np.ndarray, rate_hz: float) -> float:
     live = (high > low)[:, 0]
     pieces, low, high = pieces[live], low[live], high[live]
     margin = 0.02 * (high - low)
+    if not live.any():
+        return 0.0
     return float(np.median(((pieces >= high - margin) | (pieces <= low + margin)).mean(axis=1)))

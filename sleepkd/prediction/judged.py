@@ -17,12 +17,13 @@ thousands of nights reach about 0.3 on the heartbeats of slpdb, so less is a nig
 class GivenInput:
     """What a recording holds. kind: an `InputKind`, or the label of another kind of signal.
 
-    every_s: cadence of an averaged heart rate, s. rate_hz: samples per second of a signal.
+    every_s: cadence of an averaged heart rate, s. rate_hz: samples per second of a signal. channel: its name.
     """
 
     kind: str
     every_s: float | None = None
     rate_hz: float | None = None
+    channel: str = ""
 
     @property
     def text(self) -> str:
@@ -35,7 +36,7 @@ class GivenInput:
 def given_input(recording: Recording) -> GivenInput:
     """The input of a recording: its first signal, else its heartbeats or averaged heart rate."""
     for name, signal in recording.signals.items():
-        return GivenInput(SIGNAL_KINDS[name].label, rate_hz=signal.rate_hz)
+        return GivenInput(SIGNAL_KINDS[name].label, rate_hz=signal.rate_hz, channel=signal.derivation)
     return GivenInput(AVERAGED, recording.cadence_s) if recording.cadence_s else GivenInput(HEARTBEATS)
 
 
@@ -62,14 +63,16 @@ class JudgedInput:
     @property
     def text(self) -> str:
         """The input and the kappa measured on such input, in a line."""
-        return "; ".join(filter(None, [f"input: {self.given.text}", self.measured]))
+        channel = f", channel {self.given.channel}" if self.given.channel else ""
+        return "; ".join(filter(None, [f"input: {self.given.text}{channel}", self.measured]))
 
     @property
     def facts(self) -> dict[str, Any]:
         """Entries of summary.json."""
         names = ("cohort", "input", "every_s", "classes", "nights", "kappa", "low", "high", "real")
         scores = [{name: getattr(score, name) for name in names} for score in self.scores]
-        return {"input": self.given.text, "measured_on_such_input": scores, "warning": self.warning or None}
+        channel = {"channel": self.given.channel} if self.given.channel else {}
+        return {"input": self.given.text, **channel, "measured_on_such_input": scores, "warning": self.warning or None}
 
 
 def judged_input(card: ModelCard, given: GivenInput, reads_ecg: bool = True) -> JudgedInput:

@@ -18,6 +18,7 @@ from sleepkd.data.hypnogram import UNSCORED_NAME
 from sleepkd.data.signal_kinds import SIGNAL_KINDS
 from sleepkd.data.store import Night
 from sleepkd.errors import UserError
+from sleepkd.prediction.arrays import checked_beats, checked_rate, checked_samples
 from sleepkd.prediction.card import CARD_FILE, ModelCard, read_card
 from sleepkd.prediction.judged import GivenInput, JudgedInput, given_input, judged_input
 from sleepkd.prediction.recorded import opened_night, recording_of_beats, recording_of_signal, signal_to_read
@@ -55,34 +56,46 @@ class Model:
     def predict(self, signal: np.ndarray | Sequence[float], fs: float) -> tuple[list[str], np.ndarray]:
         """Sleep stages (N,) and probabilities (N, K) of every 30 s of an ECG.
 
-        signal: (samples,), in mV; in any unit if the network normalises by the night, as the shipped one does. For a
-        network of another signal: that one, in the unit of its kind (EEG: µV). fs: samples per second.
-        A sleep epoch without usable heartbeats is "unscored". Warns of a low or unknown kappa on an ECG.
-        Raises UserError for a signal that is not an ECG, or is shorter than ten minutes.
+        signal: (samples,) or (samples, 1), in mV; in any unit if the network normalises by the night, as the shipped
+        one does. For a network of another signal: that one, in the unit of its kind (EEG: µV). NaN is missing: a second
+        of it or more is a gap. fs: samples per second.
+        A sleep epoch without usable heartbeats is "unscored"; so is one of an EEG in a gap, its probabilities NaN.
+        Warns of a low or unknown kappa on an ECG.
+        Raises UserError for a signal that is not an ECG, is shorter than ten minutes or longer than 14 days, or has
+        another shape or dtype; and for a rate that is no number or too low.
         """
-        name = signal_to_read(self.trained.inputs)
-        kind, samples = SIGNAL_KINDS[name], np.asarray(signal, dtype=np.float64)
-        derived = DerivedSignal(samples, float(fs), kind.label, kind.unit)
-        return self._stages(recording_of_signal(Path("the signal"), name, derived))
+        name, rate_hz = signal_to_read(self.trained.inputs), checked_rate(fs)
+        kind, given = SIGNAL_KINDS[name], checked_samples(signal, rate_hz)
+        derived = DerivedSignal(given.samples, rate_hz, kind.label, kind.unit)
+        # Over NaN an ECG holds no beats, so it is left unscored as if an electrode were off, and as in a stream.
+        gaps = () if kind.has_heartbeats else given.gaps
+        return self._stages(recording_of_signal(Path("the signal"), name, derived, gaps))
 
     def predict_beats(self, times: np.ndarray | Sequence[float]) -> tuple[list[str], np.ndarray]:
         """Sleep stages (N,) and probabilities (N, K) of every 30 s from heartbeats.
 
         times: (beats,), s from the start of the recording, in any order. Beats that were made from an averaged heart
         rate are recognised, if its values are 4 s apart or more. Warns of a low or unknown kappa on such input.
-        Raises UserError for beats without plausible intervals, or of less than ten minutes.
+        Raises UserError for beats without plausible intervals, of less than ten minutes or more than 14 days (as times
+        since 1970), before 0 s, NaN, in ms, or RR intervals.
         """
-        beats = np.unique(np.asarray(times, dtype=np.float64))
-        return self._stages(recording_of_beats(Path("the beats"), beats))
+        return self._stages(recording_of_beats(Path("the beats"), checked_beats(times)))
 
     def _stages(self, recording: Recording) -> tuple[list[str], np.ndarray]:
         given = given_input(recording)
         model = self.best_for(given)
         if warning := model.judged(given).warning:
             warnings.warn(warning, stacklevel=3)
-        staged = model.stage(opened_night(recording, model.trained.inputs))
-        names = [*staged.class_names, UNSCORED_NAME]
-        return [names[k] for k in staged.stages], staged.predicted.probabilities
+        night = opened_night(recording, model.trained.inputs)
+        staged = model.stage(night)
+        names, onset_s = [*staged.class_names, UNSCORED_NAME], night.hypnogram.onset_s
+        rows = np.searchsorted(onset_s, staged.predicted.onset_s)  # those in gaps are not predicted
+        stages = [UNSCORED_NAME] * len(onset_s)
+        probabilities = np.full((len(onset_s), len(staged.class_names)), np.nan, dtype=np.float32)
+        probabilities[rows] = staged.predicted.probabilities
+        for row, stage in zip(rows, staged.stages, strict=True):
+            stages[row] = names[stage]
+        return stages, probabilities
 
     @property
     def about(self) -> list[str]:

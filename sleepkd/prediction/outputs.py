@@ -27,6 +27,7 @@ from sleepkd.palette import FAINT_INK, INK, NEGATIVE, display_order
 from sleepkd.prediction.judged import JudgedInput
 from sleepkd.prediction.recorded import OpenedRecording
 from sleepkd.prediction.staged import StagedNight
+from sleepkd.progress import print_beside
 
 QUALITY_COLUMNS = ("quality", "beats", "flat", "clipped")
 EDF_STAGES = {"W": "W", "N1": "1", "N2": "2", "N3": "3", "REM": "R", "light": "2", "deep": "3", "NREM": "2"}
@@ -40,37 +41,51 @@ STATISTICS = {
 """Sleep statistics in the table of index.html, by YASA's name."""
 
 
+EDF_YEARS = (1985, 2084)
+"""Of a date in the header of an EDF+ file."""
 LINE_LENGTH = 150
 """Letters in a line below night.png."""
 
 
 @dataclass(frozen=True)
 class NightReport:
-    """What index.html shows of a staged night: name, content of summary.json, input and its kappa, and figure."""
+    """What index.html shows of a staged night: name, content of summary.json, input and its kappa, and figure.
+
+    when: its date, and which night of the file it is; "" if unknown.
+    """
 
     name: str
     summary: Mapping[str, Any]
     judged: JudgedInput
     picture: Picture
+    when: str = ""
 
 
 def write_night(
-    folder: Path, staged: StagedNight, recording: OpenedRecording, judged: JudgedInput, about: Mapping[str, Any]
+    folder: Path,
+    staged: StagedNight,
+    recording: OpenedRecording,
+    judged: JudgedInput,
+    about: Mapping[str, Any],
+    when: str = "",
 ) -> NightReport:
     """Write the files of a staged night into its folder.
 
-    judged: the input of the recording. about: further entries of summary.json.
+    judged: the input of the recording. about: further entries of summary.json. when: as in `NightReport`.
     """
     beats = recording.night.beats() if recording.night.info.beats else None
     name = staged.predicted.recording
     write_text_atomically(folder / "hypnogram.csv", hypnogram_csv(staged, beats, recording.lost))
     write_bytes_atomically(folder / "hypnogram.edf", hypnogram_edf(staged, recording.start))
     summary = {"recording": name, **judged.facts, **summary_of(staged), **about}
+    if note := date_note(recording.start):
+        summary["date_note"] = note
+        print_beside(f"{name}: {note}")
     write_text_atomically(folder / "summary.json", json.dumps(json_safe(summary), indent=1) + "\n")
-    night_figure(staged, beats, folder / "night.png", judged)
+    night_figure(staged, beats, folder / "night.png", judged, when)
     rate = ", heart rate" if beats is not None else ""
     caption = f"{name}: hypnogram, stage probabilities{rate}. Gaps in the hypnogram are unscored."
-    return NightReport(folder.name, summary, judged, Picture(folder / "night.png", caption))
+    return NightReport(folder.name, summary, judged, Picture(folder / "night.png", caption), when)
 
 
 def hypnogram_csv(staged: StagedNight, beats: np.ndarray | None = None, lost: np.ndarray | None = None) -> str:
@@ -97,10 +112,12 @@ def hypnogram_csv(staged: StagedNight, beats: np.ndarray | None = None, lost: np
 def hypnogram_edf(staged: StagedNight, start: Start | None) -> bytes:
     """An EDF+ file with annotations "Sleep stage W" …; "Sleep stage ?" for unscored sleep epochs.
 
-    start: date and time of the recording, written into the header if known.
+    start: date and time of the recording, written into the header if known and if EDF+ can hold it: see `date_note`.
     """
     names, night = staged.class_names, staged.predicted
-    offset_s = start.offset_s if start else 0.0  # EDF+ counts from the header's time
+    offset_s = 0.0
+    if start is not None:  # EDF+ counts from the header's time, in whole seconds
+        offset_s = start.offset_s + (start.time.microsecond / 1e6 if start.time else 0.0)
     annotations = [
         edfio.EdfAnnotation(
             float(onset) + offset_s, float(duration), f"Sleep stage {EDF_STAGES[names[k]] if k >= 0 else '?'}"
@@ -109,12 +126,20 @@ def hypnogram_edf(staged: StagedNight, start: Start | None) -> bytes:
     ]
     header: dict[str, Any] = {}
     if start is not None and start.time is not None:
-        header["starttime"] = start.time
-    if start is not None and start.date is not None:
+        header["starttime"] = start.time.replace(microsecond=0)
+    if start is not None and start.date is not None and not date_note(start):
         header["recording"] = edfio.Recording(startdate=start.date)
     content = io.BytesIO()
     edfio.Edf([], annotations=annotations, **header).write(content)
     return content.getvalue()
+
+
+def date_note(start: Start | None) -> str:
+    """Why hypnogram.edf has no date although the recording has one; "" if it has, or the recording has none."""
+    first, last = EDF_YEARS
+    if start is None or start.date is None or first <= start.date.year <= last:
+        return ""
+    return f"hypnogram.edf has no date: EDF+ holds {first} to {last}, the recording is of {start.date}"
 
 
 def summary_of(staged: StagedNight) -> dict[str, Any]:
@@ -136,10 +161,13 @@ def summary_of(staged: StagedNight) -> dict[str, Any]:
     }
 
 
-def night_figure(staged: StagedNight, beats: np.ndarray | None, path: Path, judged: JudgedInput) -> None:
+def night_figure(
+    staged: StagedNight, beats: np.ndarray | None, path: Path, judged: JudgedInput, when: str = ""
+) -> None:
     """Draw hypnogram, stage probabilities and heart rate over hours from the start of the recording, as a PNG.
 
-    beats: (beats,) s; None: the heart rate is not drawn. judged: the input of the recording, which the figure states.
+    beats: (beats,) s; None: the heart rate is not drawn. judged: the input of the recording. when: its date. The figure
+    states both.
     """
     night, order = staged.as_scored(), display_order(staged.class_names)
     rows = 2 if beats is None else 3
@@ -159,7 +187,7 @@ def night_figure(staged: StagedNight, beats: np.ndarray | None, path: Path, judg
         share = f"{(staged.stages != UNSCORED).mean():.0%} of sleep epochs staged"
         axes[0].set_title(night.recording)
         axes[0].set_title(share, fontsize=9.5, fontweight="normal", color=FAINT_INK, loc="right")
-        facts = [judged.text, *([f"WARNING: {judged.warning}"] if judged.warning else [])]
+        facts = [*filter(None, [when]), judged.text, *([f"WARNING: {judged.warning}"] if judged.warning else [])]
         lines = [line for fact in facts for line in textwrap.wrap(fact, LINE_LENGTH)]
         color = NEGATIVE if judged.warning else FAINT_INK
         figure.supxlabel("\n".join(lines), fontsize=9, color=color, x=0.01, ha="left")
@@ -170,18 +198,19 @@ def index_page(nights: Sequence[NightReport], rejected: Mapping[str, str], about
     rows = [
         [
             night.name,
+            str(night.summary.get("start") or ""),
             f"{night.summary['staged']} of {night.summary['sleep_epochs']}",
             *(page.number(night.summary["sleep_statistics"].get(key), 0) for key in STATISTICS),
         ]
         for night in nights
     ]
     body = [page.heading("Staged nights", 1), *(page.paragraph(line, "quiet") for line in about)]
-    body.append(page.table(["night", "sleep epochs staged", *STATISTICS.values()], rows))
+    body.append(page.table(["night", "start", "sleep epochs staged", *STATISTICS.values()], rows))
     if rejected:
         body += [page.heading("Not staged"), page.table(["file", "reason"], list(rejected.items()), (1,))]
     for night in nights:
-        warning = night.judged.warning
-        body += [page.heading(night.name, 3), page.paragraph(f"{night.judged.text}.", "quiet")]
+        warning, text = night.judged.warning, "; ".join(filter(None, [night.when, night.judged.text]))
+        body += [page.heading(night.name, 3), page.paragraph(f"{text}.", "quiet")]
         body += [page.paragraph(f"WARNING: {warning}.", "note")] if warning else []
         body.append(page.pictures([night.picture]))
     return page.page("Staged nights", body)

@@ -1,16 +1,16 @@
 """A recording of any device as an opened night in memory: signals at a network's rates, heartbeats, sleep epochs."""
 
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from sleepkd.cohorts.beats import BEATS, beat_format
+from sleepkd.cohorts.beats import BEATS, BeatLayout, beat_format
 from sleepkd.cohorts.clock import Start
 from sleepkd.cohorts.condition import stored_signal
 from sleepkd.cohorts.recording import BeatFile, Recording, read_recording
-from sleepkd.cohorts.signals import SIGNALS, Derivation, DerivedSignal, SignalFile, open_signals, signal_format
+from sleepkd.cohorts.signals import SIGNALS, DerivedSignal, open_signals, signal_format
 from sleepkd.data.beats import median_interval
 from sleepkd.data.heart_rate_input import beats_cadence
 from sleepkd.data.hypnogram import EPOCH_SECONDS, Hypnogram, unscored_hypnogram
@@ -19,10 +19,13 @@ from sleepkd.data.recording_info import BeatsInfo, RecordingInfo
 from sleepkd.data.signal_kinds import SIGNAL_KINDS
 from sleepkd.data.store import Night
 from sleepkd.errors import UserError
+from sleepkd.prediction.channel_choice import chosen_channel
 from sleepkd.prediction.ecg_check import ecg_beats, flat_or_clipped
 
 LEAST_SECONDS = 600.0
 """A shorter recording is not staged."""
+LONGEST_SECONDS = 14 * 86400.0
+"""A longer recording is not staged: memory grows with its length, and its times are likely wrong."""
 ENDINGS = tuple(
     dict.fromkeys(ending for formats in (SIGNALS, BEATS) for entry in formats.values() for ending in entry.endings)
 )
@@ -33,8 +36,9 @@ ENDINGS = tuple(
 class ReadingOptions:
     """What a user states about recordings.
 
-    channel: name of the channel to read, or a regular expression for it. rate_hz: samples per second of tables without
-    times. beats: the files hold heartbeats. start_s: where the first sleep epoch begins, s from the first sample.
+    channel: of the channel to read, as `chosen_channel` takes it: a name, NAME#2, a number, or a pattern.
+    rate_hz: samples per second of tables without times. beats: the files hold heartbeats.
+    start_s: where the first sleep epoch begins, s from the first sample.
     """
 
     channel: str = ""
@@ -65,19 +69,31 @@ def open_recording(path: Path, inputs: InputSpec, options: ReadingOptions) -> Op
 
 def read_file(path: Path, inputs: InputSpec, options: ReadingOptions) -> Recording:
     """A file's heartbeats, or its signal that a network needs. Raises UserError: an unknown format, no such channel."""
-    form = beat_format(path, options.beats)
+    form = beat_format(path, options.beats, options.channel, options.rate_hz)
     if form is not None:
-        if not any(SIGNAL_KINDS[name].stored_as == "heartbeats" for name in inputs):
-            raise UserError(f"{path}: holds heartbeats, but the network sees {', '.join(inputs)}")
-        layout = BEATS[form].layout(files=(path.name,), format=form)
-        return read_recording(path, beat_file=BeatFile(path, layout))
+        return read_recording(path, beat_file=BeatFile(path, beat_layout(path, form, inputs, options)))
     form = signal_format(path)
     if form is None:
         raise UserError(f"{path}: has no supported format: {', '.join(ENDINGS)}; for heartbeats as text: --beats")
     file = open_signals(path, form, options.rate_hz)
     name = signal_to_read(inputs)
-    label = channel_of(file, options.channel, name)
-    return read_recording(path, file, {name: [Derivation(re.escape(label.strip()))]})
+    return read_recording(path, file, {name: [chosen_channel(file, options.channel, name)]})
+
+
+def beat_layout(path: Path, form: str, inputs: InputSpec, options: ReadingOptions) -> BeatLayout:
+    """The layout of a file of heartbeats with what a user states.
+
+    Raises UserError for an option of no use to it, and for a network that does not read heartbeats.
+    """
+    entry = BEATS[form]
+    if not any(SIGNAL_KINDS[name].stored_as == "heartbeats" for name in inputs):
+        raise UserError(f"{path}: holds heartbeats, but the network sees {', '.join(inputs)}")
+    if entry.takes_column:
+        stated = {"column": options.channel, "rate_hz": options.rate_hz or 0.0}
+        return entry.layout(files=(path.name,), format=form, **stated)
+    if options.channel or options.rate_hz is not None:
+        raise UserError(f"{path}: has no columns or samples to choose: leave out --channel, --column and --fs")
+    return entry.layout(files=(path.name,), format=form)
 
 
 def opened(recording: Recording, inputs: InputSpec, start_s: float = 0.0) -> OpenedRecording:
@@ -96,24 +112,19 @@ def signal_to_read(inputs: InputSpec) -> str:
     return sampled[0] if sampled else next(name for name, kind in SIGNAL_KINDS.items() if kind.has_heartbeats)
 
 
-def channel_of(file: SignalFile, wanted: str, name: str) -> str:
-    """The channel that a user names, else the first that is named like this kind of signal, else the only one."""
-    kind = SIGNAL_KINDS[name]
-    pattern = wanted or kind.channels
-    labels = [label.strip() for label in file.labels]
-    found = [k for k, label in enumerate(labels) if label == wanted]
-    found += [k for k, label in enumerate(labels) if re.fullmatch(pattern, label, re.IGNORECASE)]
-    if found:
-        return file.labels[found[0]]
-    if not wanted and len(labels) == 1:
-        return file.labels[0]
-    problem = f"no channel {wanted}" if wanted else f"no channel that looks like {kind.label}"
-    raise UserError(f"{file.path}: has {problem}; --channel names one of {', '.join(file.labels)}")
+def too_long(seconds: float) -> str:
+    """The reason why a recording is not staged that lasts longer than `LONGEST_SECONDS`."""
+    return (
+        f"lasts {seconds / 3600:.4g} hours from its start, longer than {LONGEST_SECONDS / 86400:.0f} days; are the "
+        "times in s, and from the start of the recording rather than from 1970?"
+    )
 
 
-def recording_of_signal(path: Path, name: str, signal: DerivedSignal) -> Recording:
-    """A recording of one signal. path: its name in messages."""
-    return Recording(path, len(signal.samples) / signal.rate_hz, {name: signal})
+def recording_of_signal(
+    path: Path, name: str, signal: DerivedSignal, gaps: Sequence[tuple[float, float]] = ()
+) -> Recording:
+    """A recording of one signal. path: its name in messages. gaps: (start, end), s, where its values are missing."""
+    return Recording(path, len(signal.samples) / signal.rate_hz, {name: signal}, gaps=tuple(gaps))
 
 
 def recording_of_beats(path: Path, times: np.ndarray) -> Recording:
@@ -133,6 +144,8 @@ def opened_night(recording: Recording, inputs: InputSpec, start_s: float = 0.0) 
     path, seconds = recording.path, recording.seconds
     if not seconds - start_s >= LEAST_SECONDS:
         raise UserError(f"{path}: lasts {max(0.0, seconds - start_s) / 60:.1f} min, too short to be staged")
+    if not seconds <= LONGEST_SECONDS:
+        raise UserError(f"{path}: {too_long(seconds)}")
     times, rate_hz, infos = recording.beats, 0.0, {}
     maps: dict[str, np.ndarray] = {}
     for name, signal in recording.signals.items():

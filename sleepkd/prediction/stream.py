@@ -6,13 +6,15 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from sleepkd.cohorts.beats.detect import BLOCK_SECONDS, MARGIN_SECONDS, SLOWEST_HZ, detect_in_block
+from sleepkd.cohorts.ecg.detect import BLOCK_SECONDS, MARGIN_SECONDS, SLOWEST_HZ, candidates_in_block
 from sleepkd.data.beats import NEIGHBOURS, SLOW_SECONDS, beat_quality, causal_beat_series
 from sleepkd.data.hypnogram import CLASS_NAMES, EPOCH_SECONDS, UNSCORED_NAME
 from sleepkd.data.views import TOKEN_SECONDS, TOKENS_PER_30_S
 from sleepkd.errors import UserError
+from sleepkd.prediction.arrays import checked_beats, checked_rate, numbers_of
 from sleepkd.prediction.ecg_check import USABLE
 from sleepkd.prediction.model import Model
+from sleepkd.prediction.recorded import LONGEST_SECONDS, too_long
 
 
 class StagedSleepEpoch(NamedTuple):
@@ -46,19 +48,35 @@ class BeatStream:
         self._lookahead_tokens = round(60 * settings.lookahead_minutes / TOKEN_SECONDS)
         self._beats = np.zeros(0)
         self._next = 0  # the number of the next sleep epoch
+        self._last = 0.0  # the time of the last beat, s
 
     def feed(self, times: Sequence[float] | np.ndarray, until_s: float | None = None) -> list[StagedSleepEpoch]:
         """Add heartbeats, and return the sleep epochs that have ended since the last call.
 
-        times: (beats,), s from the start of the night, rising from call to call. until_s: the time up to which all
-        beats are known, by default that of the last one. Raises UserError for a beat before the last one.
+        times: (beats,), s from the start of the night, in any order; each counts once. until_s: the time up to which
+        all beats are known, by default that of the last one. Raises UserError for a beat that comes after the sleep
+        epoch which it belongs to was staged, before 0 s, or after 14 days (as times since 1970).
         """
-        times = np.asarray(times, dtype=np.float64)
-        if len(times) and len(self._beats) and times[0] <= self._beats[-1]:
-            raise UserError(f"a beat at {times[0]:g} s comes after one at {self._beats[-1]:g} s; feed them in order")
-        self._beats = np.concatenate([self._beats, times])
-        now = until_s if until_s is not None else float(self._beats[-1]) if len(self._beats) else 0.0
-        return list(self._ended(now))
+        times = checked_beats(times)
+        until = float(times[-1]) if len(times) else 0.0
+        if until_s is not None:
+            until = float(until_s)
+            if not until <= LONGEST_SECONDS:
+                raise UserError(f"until_s: {too_long(until)}" if until > 0 else "until_s: is no number")
+        times = times[~np.isin(times, self._beats)]
+        if len(times) and times[0] <= self._staged_until:
+            raise UserError(
+                f"a beat at {times[0]:g} s comes after one at {self._last:g} s, when the sleep epoch that it belongs "
+                "to was staged; feed beats in order"
+            )
+        self._beats = np.union1d(self._beats, times)
+        self._last = max([self._last, until, *times[-1:]])
+        return list(self._ended(until if until_s is not None else self._last))
+
+    @property
+    def _staged_until(self) -> float:
+        """The time, s, up to which beats were needed for the sleep epochs that were staged."""
+        return EPOCH_SECONDS * self._next + TOKEN_SECONDS * self._lookahead_tokens if self._next else -1.0
 
     def _ended(self, now: float) -> Iterator[StagedSleepEpoch]:
         while EPOCH_SECONDS * (self._next + 1) + TOKEN_SECONDS * self._lookahead_tokens <= now + 1e-9:
@@ -92,10 +110,14 @@ class EcgStream:
     seconds, so stages arrive ten at a time, up to five minutes late, and six minutes of ECG are kept. If a device
     reports its heartbeats, feed those to `BeatStream` instead, without that delay.
     fs: samples per second. polarity: 1 for R waves that point up, -1 for down; it is not detected while recording.
-    Raises UserError for an ECG too slow for R peaks, or a network that `BeatStream` rejects.
+    NaN is missing. Raises UserError for an ECG too slow for R peaks, another polarity, or a network that `BeatStream`
+    rejects.
     """
 
     def __init__(self, model: Model, fs: float, polarity: int = 1):
+        fs = checked_rate(fs)
+        if polarity not in (1, -1):
+            raise UserError(f"polarity: must be 1 or -1, not {polarity!r}")
         if not fs > SLOWEST_HZ:
             raise UserError(f"fs: an ECG of {fs:g} Hz is too slow for R peaks")
         self._stream = BeatStream(model)
@@ -105,8 +127,11 @@ class EcgStream:
         self._first = self._start = 0  # of what is kept, and of the next block, samples
 
     def feed(self, samples: Sequence[float] | np.ndarray) -> list[StagedSleepEpoch]:
-        """Add samples (samples,) of the ECG, and return the sleep epochs whose heartbeats are known since."""
-        self._kept = np.concatenate([self._kept, self._polarity * np.asarray(samples, dtype=np.float64)])
+        """Add samples (samples,) of the ECG, and return the sleep epochs whose heartbeats are known since.
+
+        Raises UserError for another shape or dtype.
+        """
+        self._kept = np.concatenate([self._kept, self._polarity * numbers_of(samples, "the signal")])
         stages = []
         while self._first + len(self._kept) >= self._start + self._block + self._margin:
             stages += self._stage_block()
@@ -123,7 +148,7 @@ class EcgStream:
         """The stages that the heartbeats of one more block complete. Samples before the next margin are dropped."""
         kept = self._kept[: self._start + self._block + self._margin - self._first]
         start, end = self._start, min(self._start + self._block, self._first + len(kept))
-        beats = self._first / self._rate_hz + detect_in_block(kept, self._rate_hz)
+        beats = self._first / self._rate_hz + candidates_in_block(kept, self._rate_hz).kept
         beats = beats[(beats >= start / self._rate_hz) & (beats < end / self._rate_hz)]
         self._start = start + self._block
         dropped = max(0, self._start - self._margin - self._first)

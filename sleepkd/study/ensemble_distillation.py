@@ -180,10 +180,12 @@ def pseudo_label_name(excluded: Excluded, seeds: Sequence[int]) -> str:
 
 
 def ensemble_predictions(networks: Sequence[TrainedNetwork], nights: Sequence[Night]) -> list[NightPredictions]:
-    """The nights with the geometric mean of the networks' probabilities, normalised."""
-    if not nights:
-        return []
-    by_network = [network_predictions(network, nights) for network in networks]
+    """The nights as the geometric mean of the networks' probabilities stages them, see `geometric_mean`."""
+    return geometric_mean([network_predictions(network, nights) for network in networks]) if nights else []
+
+
+def geometric_mean(by_network: Sequence[Sequence[NightPredictions]]) -> list[NightPredictions]:
+    """The same nights, predicted by several networks, with the geometric mean of their probabilities, normalised."""
     mean = []
     for found in zip(*by_network, strict=True):
         logits_NK = np.mean([logits_of(night) for night in found], axis=0)

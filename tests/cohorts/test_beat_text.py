@@ -11,7 +11,6 @@ from sleepkd.errors import UserError
 
 drawn = np.random.default_rng(1)
 RR = np.round(drawn.normal(0.95, 0.04, 1500), 3)
-RECORD = '<Record type="HKQuantityTypeIdentifierHeartRate" startDate="{} +0100" value="{}"/>'
 BEATS = np.concatenate([[0.0], np.cumsum(RR)])
 
 
@@ -110,20 +109,6 @@ def test_times_of_heart_rates_in_s_or_ms(tmp_path: Path, names: list[str], caden
     np.testing.assert_allclose(found, np.arange(7201), atol=1e-6)
 
 
-def test_the_last_night_of_an_export_of_apple_health(tmp_path: Path) -> None:
-    lines = ["<HealthData>"]
-    for day, rate in ((1, 60), (2, 50)):
-        start = datetime.datetime(2024, 3, day, 22, 0)
-        for k in range(480):
-            moment = start + datetime.timedelta(minutes=k)
-            lines.append(RECORD.format(f"{moment:%Y-%m-%d %H:%M:%S}", rate))
-    lines.append(RECORD.format("2024-03-03 17:00:00", 90))
-    path = written(tmp_path / "export.xml", [*lines, "</HealthData>"])
-    found = read_beats(path)
-    assert found[-1] == pytest.approx(8 * 3600, abs=90)
-    np.testing.assert_allclose(np.diff(found), 60 / 50, rtol=1e-3)
-
-
 @pytest.mark.parametrize(
     ("file", "lines", "message"),
     [
@@ -132,8 +117,6 @@ def test_the_last_night_of_an_export_of_apple_health(tmp_path: Path) -> None:
         ("c.csv", ["rr,note", "0.9,a", ",b", "0.8,c"], "has a blank interval and no times"),
         ("d.csv", ["colour", "1", "2"], "none of its columns is one of beats: colour"),
         ("e.csv", ["rr", "0.9", "fast"], "line 3: 'fast' is no number"),
-        ("f.xml", ["<a>"], "is no export of Apple Health"),
-        ("g.xml", ["<a></a>"], "holds no heart rate"),
         ("h.csv", [], "is empty"),
         ("i.csv", ["time", "yesterday", "today"], "is no time"),
     ],

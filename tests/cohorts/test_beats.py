@@ -8,7 +8,7 @@ import wfdb
 
 from sleepkd.cohorts.beats import BEATS, BeatLayout
 from sleepkd.cohorts.beats.beat_table import BeatTableLayout, read_beat_table
-from sleepkd.cohorts.beats.detect import detect_beats
+from sleepkd.cohorts.ecg.detect import detect_beats
 from sleepkd.data.beats import median_interval
 from sleepkd.errors import UserError
 from tests.cohorts.raw import heartbeats
@@ -60,7 +60,7 @@ def test_beat_times_in_a_column(tmp_path, delimiter):
         ("s,t\n0.5,1\n", "seconds", "has no column seconds; it has s, t"),
         ("", "s", "is empty"),
         ("# nothing\n", "", "holds no beat"),
-        ("0.5\ninf\n", "", "holds a beat at no time"),
+        ("0.5\ninf\n", "", "line 2: 'inf' is no number"),
         (b"0\x00\x01", "", "is no text"),
         (None, "", "cannot be read: No such file"),
     ],

@@ -74,6 +74,11 @@ def test_contradicting_dates_are_refused_unless_scoring_clock_is_set():
     assert between(signals, scoring, "first_sample") == (0, "")
 
 
+def test_files_that_begin_one_hour_apart_are_warned_of():
+    shift, remark = between(Start(NIGHT, time(22)), Start(NIGHT, time(23)))
+    assert shift == 3600 and remark.startswith("WARNING: a and b begin exactly one hour apart") and "summer" in remark
+
+
 def test_a_missing_time_of_day_is_warned_of():
     shift, remark = between(Start(NIGHT, None, 2.0), Start(NIGHT, time(22)))
     assert shift == -2.0

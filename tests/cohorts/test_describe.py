@@ -31,6 +31,15 @@ def test_the_described_folder_can_be_prepared(tmp_path, capsys):
     assert Store(store.path).recordings == ["01-03-0001", "01-03-0002"]
 
 
+def test_a_scoring_in_other_capitals_is_found(tmp_path):
+    night(tmp_path, "01-03-0001")
+    (psg,) = tmp_path.glob("* PSG.edf")
+    (scoring,) = tmp_path.glob("* Base.edf")
+    psg.rename(tmp_path / "Sub01 PSG.edf")
+    scoring.rename(tmp_path / "SUB01 Base.edf")
+    assert "files: ['{recording} Base.edf']" in describe(tmp_path)
+
+
 def test_epochs_of_20_s_special_characters_and_a_damaged_file(tmp_path):
     channels = [channel("C3 (left)", noise(), 256), channel("M2", noise(), 256), channel("ekg", noise(), 256)]
     write_psg(tmp_path / "a+1.edf", channels)

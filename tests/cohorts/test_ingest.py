@@ -9,8 +9,8 @@ import wfdb
 import yaml
 
 from sleepkd import prepare
-from sleepkd.cohorts.beats import detect
 from sleepkd.cohorts.condition import night_statistics
+from sleepkd.cohorts.ecg import detect
 from sleepkd.data.beats import beat_quality, median_interval
 from sleepkd.data.hypnogram import UNSCORED
 from sleepkd.data.splits import read_split
@@ -226,7 +226,7 @@ def test_a_recording_whose_ecg_has_no_beats_is_kept(tmp_path, capsys):
 def test_an_ecg_of_noise_is_warned_of(tmp_path):
     night(tmp_path / "raw", ecg=noise(1.0))
     note = notes(run(tmp_path))["s1"]
-    assert "WARNING: beats are plausible in" in note and "of the night only, check the ECG" in note
+    assert "WARNING: no plausible beats in the ECG, so none are stored" in note
 
 
 def test_a_recording_is_kept_if_the_detector_fails(tmp_path, monkeypatch):

@@ -115,6 +115,22 @@ def test_names_match_in_any_capitals_and_by_wildcards(tmp_path):
         first.scoring_file()
 
 
+def test_folders_of_scorings_match_in_any_capitals_and_accents(tmp_path):
+    scoring = {"files": ["annotations/éveil/{recording}.eeg"], "labels": {"W": "W"}}
+    cohort = load_cohort(dataset(tmp_path, files=r"(?P<recording>s\dn\d)\.edf", scoring=scoring))
+    raw, folder = tmp_path / "raw", "Annotations/E\u0301VEIL"  # an accent of its own, as macOS has it
+    touch(raw, "edfs/S1n1.edf", f"{folder}/s1N1.EEG", "edfs/s2n1.edf")
+    (first,) = (r for r in find_recordings(cohort, raw).recordings if r.recording == "S1n1")
+    assert first.scoring_file() == raw / folder / "s1N1.EEG"
+
+
+def test_a_subject_in_other_capitals_is_the_same_one(tmp_path):
+    cohort = load_cohort(dataset(tmp_path, files=r"(?P<recording>(?P<who>s\d)n\d)\.edf", subject="{who}"))
+    touch(tmp_path / "raw", "S1n1.edf", "s1n2.edf", "s2n1.edf")
+    found = find_recordings(cohort, tmp_path / "raw").recordings
+    assert [r.subject for r in found] == ["S1", "S1", "s2"]
+
+
 def test_a_folder_without_recordings_is_refused(tmp_path):
     with pytest.raises(UserError, match="none: no such folder"):
         find_recordings(MASS, tmp_path / "none")
@@ -230,7 +246,7 @@ VALUES = {"files": ["x"], "labels": {"0": "W"}, "format": "values"}
         ({"beats": {"files": ["x"]}}, r"lab\.yaml: beats\.format: is missing"),
         (
             {"beats": {"files": ["x"], "format": "qrs"}},
-            r"beats\.format: must be one of wfdb, table, text, apple_health; is",
+            r"beats\.format: must be one of wfdb, table, text, apple_health, fit; is",
         ),
         ({"beats": {"files": ["{a}"], "format": "wfdb"}}, r"beats\.files: .\{a\}. uses a name"),
         ({"beats": {"files": ["a"], "format": "wfdb", "column": "t"}}, r"beats\.column: unknown key"),

@@ -66,6 +66,27 @@ def test_sleep_stages_that_overlap_are_refused(marks):
         read(*marks)
 
 
+@pytest.mark.parametrize(
+    "marks",
+    [
+        [(0, 30, "W"), (30, 30, "2"), (45, 10, "3"), (60, 30, "2"), (90, 30, "2")],  # 3 within a sleep epoch of 2
+        [(0, 100, "W"), (90, 60, "2"), (150, 30, "2")],  # 2 begins before W ends, after its last whole sleep epoch
+        [(0, 45, "W"), (30, 45, "2"), (60, 30, "2")],
+        [(0, 30, "W"), (30, 12, "2"), (35, 12, "R"), (60, 30, "W"), (90, 30, "W")],  # no whole sleep epoch of both
+    ],
+)
+def test_sleep_stages_that_contradict_each_other_in_a_part_of_a_sleep_epoch_are_refused(marks):
+    with pytest.raises(UserError, match=r"x\.edf: sleep stages overlap: '.' from .* s for .* keep one scorer's"):
+        read(*marks)
+
+
+def test_what_does_not_contradict_is_read():
+    assert read((0, 30, "W"), (30, 30, "2"), (45, 10, "2"), (60, 30, "2"))[1] == "W22"  # a duplicate of a part
+    assert read((0, 30, "W"), (30, 30, "2"), (45, 10, "?"), (60, 30, "2"))[1] == "W22"  # a movement
+    assert read((0, 30, "3"), (30, 30, "4"), (45, 10, "3"), (60, 30, "4"))[1] == "333"  # both are N3
+    assert read((0, 31, "W"), (30, 31, "2"), (61, 30, "R"))[1] == "W2R"  # whole seconds
+
+
 def test_rounded_onsets_do_not_overlap():
     assert read((0, 30, "W"), (29.98, 30, "1"), (59.6, 30, "2"))[0] == [0, 29.98, 59.6]
 

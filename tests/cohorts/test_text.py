@@ -53,6 +53,21 @@ def test_decimal_commas_blank_lines_and_runs(tmp_path):
     assert scored.hypnogram.labels.tolist() == [0, 0, 2]
 
 
+@pytest.mark.parametrize("off_s", [0, 17])
+@pytest.mark.parametrize(("before", "after", "word"), [("02", "03", "to"), ("01", "02", "to"), ("03", "02", "from")])
+def test_a_change_of_the_clock_is_named(tmp_path, before, after, word, off_s):
+    earlier = [(int(before) * 3600 - 30 * k + off_s) for k in range(4, 0, -1)]
+    later = [int(after) * 3600 + 30 * k + off_s for k in range(4)]
+    rows = [f"{s // 3600:02d}:{s // 60 % 60:02d}:{s % 60:02d},W" for s in (*earlier, *later)]
+    with pytest.raises(UserError, match=rf"line 6: times jump .* by an hour .* changed {word} summer time \(daylight"):
+        table(tmp_path, "\n".join(["onset,stage", *rows]), time="clock")
+
+
+def test_an_unscored_hour_at_another_time_is_no_change_of_the_clock(tmp_path):
+    rows = [f"05:59:{s:02d},W" for s in (0, 30)] + [f"07:00:{s:02d},W" for s in (0, 30)]
+    assert len(table(tmp_path, "\n".join(["onset,stage", *rows]), time="clock").hypnogram) == 4
+
+
 def test_a_clock_passes_midnight(tmp_path):
     scored = table(tmp_path, "onset,stage\n23:59:30,W\n00.00.00,1\n0:00:30.5,2\n", time="clock")
     assert scored.hypnogram.onset_s.tolist() == [0, 30, 60.5]
@@ -140,7 +155,7 @@ def test_intervals_without_and_with_times(tmp_path):
     content = "t,rr\n1.0,1.0\n1.9,0.9\n50.0,0.8\n51.0,nan\n51.8,0.8\n"
     placed = beats(tmp_path, content, column="rr", values="intervals", time="t")
     np.testing.assert_allclose(placed, [0, 1, 1.9, 49.2, 50, 51, 51.8])
-    with pytest.raises(UserError, match=r"b\.csv: has a blank interval and no times"):
+    with pytest.raises(UserError, match=r"b\.csv: line 3: has a blank interval and no times"):
         beats(tmp_path, "rr\n1\nnan\n1\n", column="rr", values="intervals")
 
 

@@ -95,6 +95,8 @@ def test_a_heart_rate_gives_beats_except_over_a_gap() -> None:
         np.testing.assert_allclose(np.diff(found[found > 150]), 0.8)
         assert not ((found > 100) & (found < 200)).any()
     broken = np.where(np.abs(times - 50) < 1, np.nan, 60.0)
+    damaged = np.where(np.isnan(broken), 6e9, broken)
+    assert np.array_equal(beats_of_rate(times, damaged, 20.0), beats_of_rate(times, broken, 20.0))
     assert not ((beats_of_rate(times, broken, 20.0) > 45) & (beats_of_rate(times, broken, 20.0) < 55)).any()
 
 

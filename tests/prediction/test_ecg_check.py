@@ -15,9 +15,9 @@ t = np.arange(RATE * SECONDS) / RATE
 drawn = np.random.default_rng(0)
 NO_ECGS = {
     "constant": (np.ones(len(t)), "is constant"),
-    "white noise": (drawn.standard_normal(len(t)), "no common shape"),
+    "white noise": (drawn.standard_normal(len(t)), "no common shape|a poor one"),
     "brown noise": (np.cumsum(drawn.standard_normal(len(t))), "no common shape|a poor one"),
-    "slow sine": (np.sin(2 * np.pi * t), "as regular as a clock's"),
+    "slow sine": (np.sin(2 * np.pi * t), "as regular as a clock's|stands out"),
     "alpha": (np.sin(2 * np.pi * 10 * t), "as regular as a clock's|stands out"),
     "square wave": (np.sign(np.sin(2 * np.pi * t)), "jumps between few values"),
     "square wave, noisy": (np.sign(np.sin(2 * np.pi * t)) + 0.01 * drawn.standard_normal(len(t)), "jumps between"),

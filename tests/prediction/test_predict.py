@@ -1,5 +1,6 @@
 """sleepkd predict: the stages of evaluate.py, from every file format, in files that other libraries read."""
 
+import datetime as dt
 import json
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from sleepkd import predict
 from sleepkd.checkpoints.temperature import write_temperature
 from sleepkd.checkpoints.trained import load_trained
 from sleepkd.cohorts.edf.records import EdfRecords
+from sleepkd.cohorts.recording import Recording
 from sleepkd.cohorts.signals.edf import EdfFile
 from sleepkd.data.data_settings import Source
 from sleepkd.data.nights import open_nights
@@ -26,6 +28,7 @@ from sleepkd.data.store import Store
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError
 from sleepkd.evaluation import inference
+from sleepkd.prediction.judged import GivenInput
 from sleepkd.prediction.recorded import ReadingOptions, open_recording
 from sleepkd.settings import load_config
 
@@ -268,3 +271,44 @@ def test_files_of_the_same_name_get_folders_of_their_own(checkpoint: Path, psg: 
         (tmp_path / "in" / night / "psg.edf").write_bytes(psg.read_bytes())
     assert run_predict(tmp_path / "out", tmp_path / "in", "--checkpoint", checkpoint) == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"a-psg.edf", "b-psg.edf", "index.html"}
+
+
+def test_an_unforeseen_error_of_one_file_is_its_line_and_the_others_are_staged(
+    checkpoint: Path, cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    beats = np.load(cohort / "truth" / "01-01-0001.npz")["beats"]
+    for name in ("a", "b"):
+        np.savetxt(tmp_path / f"{name}.csv", np.diff(beats), fmt="%.4f", header="rr", comments="")
+    given_input = predict.given_input
+
+    def fails(recording: Recording) -> GivenInput:
+        if recording.path.name == "a.csv":
+            raise ZeroDivisionError("by\nzero")
+        return given_input(recording)
+
+    monkeypatch.setattr(predict, "given_input", fails)
+    files = [tmp_path / "a.csv", tmp_path / "b.csv", "--checkpoint", checkpoint]
+    assert run_predict(tmp_path / "out", *files) == 1
+    shown = capsys.readouterr().err
+    assert f"error: {tmp_path / 'a.csv'}: could not be staged, a fault of sleepkd (ZeroDivisionError: by zero)" in shown
+    assert "Traceback" not in shown
+    assert "ZeroDivisionError: by zero" in (tmp_path / "out" / "index.html").read_text()
+    assert (tmp_path / "out" / "b" / "hypnogram.csv").is_file()
+    assert run_predict(tmp_path / "out", *files, "--debug") == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("year", [1970, 1985, 2084, 2163, 3036])
+def test_any_date_is_staged_and_one_that_edf_cannot_hold_is_named(
+    checkpoint: Path, ecg: tuple[np.ndarray, float], tmp_path: Path, year: int
+) -> None:
+    samples, rate = ecg
+    day = {"base_date": dt.date(year, 3, 14), "base_time": dt.time(23, 10, 0, 250_000)}
+    short = samples[: round(700 * rate), None]
+    wfdb.wrsamp("night", rate, ["mV"], ["ECG"], short, fmt=["16"], write_dir=str(tmp_path), **day)
+    assert run_predict(tmp_path / "out", tmp_path / "night.hea", "--checkpoint", checkpoint) == 0
+    summary = json.loads((tmp_path / "out" / "night" / "summary.json").read_text())
+    header = EdfRecords(tmp_path / "out" / "night" / "hypnogram.edf").header
+    held = 1985 <= year <= 2084
+    assert ("date_note" in summary) != held and (header.date is not None and header.date.year == year) == held
+    assert header.time == dt.time(23, 10) and summary["channel"] == "ECG"

@@ -90,3 +90,35 @@ def test_an_ecg_in_chunks_of_any_size_gives_the_stages_of_the_night(model: Model
     assert [stage.stage for stage in found] == labels[: len(found)]
     if size == 777:
         assert max(kept) < 330
+
+
+def test_beats_in_any_order_and_repeated_are_those_in_order(model: Model) -> None:
+    parts = np.array_split(BEATS, 60)
+    stream, ordered = BeatStream(model), BeatStream(model)
+    expected = [stage for part in parts for stage in ordered.feed(part)]
+    mixed = [np.concatenate([part[::-1], part[-2:]]) for part in parts]
+    found = [stage for part in mixed for stage in stream.feed(part)]
+    assert [stage.stage for stage in found] == [stage.stage for stage in expected]
+    np.testing.assert_array_equal([s.probabilities for s in found], [s.probabilities for s in expected])
+
+
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [([1.7e9], "longer than 14 days"), ([-1.0], "before the start"), ([np.nan], "NaN"), ([[1, 2], [3, 4]], "shape")],
+)
+def test_times_that_a_stream_refuses(model: Model, times: list, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        BeatStream(model).feed(times)
+
+
+@pytest.mark.parametrize("kind", ["nan", "zero"])
+def test_an_ecg_with_a_lost_electrode_gives_the_stages_of_the_night(model: Model, cohort: Path, kind: str) -> None:
+    (path,) = cohort.glob("SS1_EDF/01-01-0001 PSG.edf")
+    file = EdfFile(path)
+    index = next(i for i, label in enumerate(file.labels) if label.startswith("ECG"))
+    ecg, fs = file.channel(index).samples.copy(), file.rates[index]
+    ecg[round(500 * fs) : round(610 * fs)] = np.nan if kind == "nan" else 0
+    stream = EcgStream(model, fs)
+    found = [stage for part in np.array_split(ecg, 50) for stage in stream.feed(part)] + stream.end()
+    labels, _ = model.predict(ecg, fs)
+    assert [stage.stage for stage in found] == labels[: len(found)] and "unscored" in labels

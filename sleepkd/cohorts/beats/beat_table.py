@@ -1,17 +1,20 @@
 """Heartbeats as a table whose columns a dataset YAML names: beat times, RR intervals, or a heart rate."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from sleepkd.cohorts.beats.beat_columns import BeatColumns, Content, beats_of_columns, cadence_of_columns
-from sleepkd.cohorts.beats.beat_layout import BeatLayout, BeatTimes, ordered_beats
-from sleepkd.cohorts.text import as_number, cell, column_index, read_lines, read_table
+from sleepkd.cohorts.beats.beat_columns import BeatColumns, Content
+from sleepkd.cohorts.beats.beat_layout import BeatLayout, BeatTimes
+from sleepkd.cohorts.beats.beat_report import ColumnUse
+from sleepkd.cohorts.beats.beat_text import reported_beats
+from sleepkd.cohorts.beats.sniff_table import SniffedTable, number_of
+from sleepkd.cohorts.beats.time_cells import ClockTimes, clock_times
+from sleepkd.cohorts.beats.time_units import SECONDS_OF, without_fillers
+from sleepkd.cohorts.text import column_index, read_lines, read_table
 from sleepkd.errors import UserError
-
-SECONDS_OF = {"s": 1.0, "ms": 1e-3}
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,8 @@ class BeatTableLayout(BeatLayout):
 
     column: name, or number where the table has no header; without it, every line is a value, and '#' begins a comment.
     values: "times" of beats; "intervals" from the beat before; "rate" in beats per minute, at the times of `time`.
-    time: column of these times, s; of intervals, their ends; without it, intervals follow one another.
+    time: column of these times, s, or dates and times; of intervals, when they had ended; without it, intervals follow
+    one another.
     unit: of beat times or intervals; "samples" needs rate_hz.
     from_first: times count from the first row, for times of the clock.
     longest_gap_seconds: heart rates farther apart are interrupted, and no beat is made up between them;
@@ -44,29 +48,51 @@ def read_beat_table(path: Path, layout: BeatTableLayout) -> BeatTimes:
         raise UserError(f"{path}: beats.values: rate needs beats.time, the column of its times")
     if layout.unit == "samples" and layout.rate_hz <= 0:
         raise UserError(f"{path}: beats.unit: samples needs beats.rate_hz")
-    values, times = _columns(path, layout)
-    if layout.values != "rate":
-        values = values / layout.rate_hz if layout.unit == "samples" else values * SECONDS_OF[layout.unit]
-    if layout.from_first and layout.values == "times":
-        values = _from_first(values)
-    if layout.from_first and times is not None:
-        times = _from_first(times)
-    columns = BeatColumns(layout.values, values, times)
-    beats = beats_of_columns(path, columns, layout.longest_gap_seconds)
-    return ordered_beats(path, beats, cadence_of_columns(columns))
+    table = _table(path, layout)
+    try:
+        columns, uses = _columns(path, table, layout)
+        return reported_beats(path, table, columns, uses, (), False, layout.longest_gap_seconds)
+    except UserError as error:
+        raise UserError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
 
 
-def _from_first(times: np.ndarray) -> np.ndarray:
-    return times - np.nanmin(times) if len(times) else times
-
-
-def _columns(path: Path, layout: BeatTableLayout) -> tuple[np.ndarray, np.ndarray | None]:
-    """The column of values, and the column of times if the layout names one; NaN for a blank cell."""
+def _table(path: Path, layout: BeatTableLayout) -> SniffedTable:
+    """The rows of a table of the layout, without comments if every line is a value."""
     if not layout.column:
         lines = ((number, line.partition("#")[0].strip()) for number, line in enumerate(read_lines(path), 1))
-        return np.array([as_number(path, number, text, "number") for number, text in lines if text]), None
+        return SniffedTable([], 0, "\0", rows=[(number, [text]) for number, text in lines if text])
     names, rows = read_table(path, layout.delimiter, "" if layout.has_header else None)
-    indices = [column_index(path, names, name) for name in (layout.column, layout.time) if name]
-    texts = [(number, cell(path, number, row, i) or "nan") for number, row in rows for i in indices]
-    read = np.array([as_number(path, number, text, "number") for number, text in texts]).reshape(-1, len(indices))
-    return read[:, 0], read[:, 1] if layout.time else None
+    return SniffedTable(names, 1 if layout.has_header else 0, layout.delimiter, rows=rows)
+
+
+def _columns(path: Path, table: SniffedTable, layout: BeatTableLayout) -> tuple[BeatColumns, tuple[ColumnUse, ...]]:
+    """The columns that the layout names, in s, and what they are."""
+    index = column_index(path, table.names, layout.column) if layout.column else 0
+    time = column_index(path, table.names, layout.time) if layout.time else None
+    for number, cells in table.rows:
+        if max(index, time or 0) >= len(cells):
+            raise UserError(f"line {number} has {len(cells)} columns, the header more")
+    values = table.numbers(index)
+    if layout.values == "intervals" and layout.column:
+        values = without_fillers(values)
+    if layout.values != "rate":
+        values = values / layout.rate_hz if layout.unit == "samples" else values * SECONDS_OF[layout.unit]
+    if layout.from_first and layout.values == "times" and len(values):
+        values = values - np.nanmin(values)
+    lines = [number for number, _ in table.rows]
+    uses = [ColumnUse(layout.column or "1", f"{layout.values}{f', {layout.unit}' * (layout.values != 'rate')}")]
+    clock = None
+    if time is not None:
+        clock = _clock(table, time, lines)
+        if layout.from_first and len(lines) and np.isfinite(clock.seconds).any():
+            clock = replace(clock, seconds=clock.seconds - np.nanmin(clock.seconds), zero=None)
+        uses.append(ColumnUse(layout.time, f"time of each row, {clock.kind}"))
+    return BeatColumns(layout.values, values[:, None], lines, clock), tuple(uses)
+
+
+def _clock(table: SniffedTable, time: int, lines: list[int]) -> ClockTimes:
+    """A column of seconds, or of dates and times."""
+    texts = table.column(time)
+    if not any(np.isinf(number_of(text)) for text in texts):
+        return ClockTimes(table.numbers(time), "s")
+    return clock_times(texts, lines)

@@ -10,11 +10,13 @@ import numpy as np
 
 from sleepkd.cohorts.labels.scored import LabelLayout, Mark, ScoredFile, label_index
 from sleepkd.cohorts.remarks import WARNING
-from sleepkd.data.hypnogram import Hypnogram
+from sleepkd.data.hypnogram import UNSCORED_NAME, Hypnogram
 from sleepkd.errors import UserError
 
 TOLERANCE_S = 0.5
 """Onsets and durations are rounded: a smaller difference is no other length and no overlap."""
+ROUNDED_S = 1.0
+"""Marks whose onset and duration are rounded to whole seconds overlap by up to this."""
 SHORT = 0.9
 """A shorter part of a sleep epoch is no sleep epoch."""
 FEW = 0.8
@@ -37,7 +39,8 @@ def as_sleep_epochs(path: Path, marks: Sequence[Mark], layout: LabelLayout, epoc
 
     A mark without a duration is one sleep epoch. A longer one is as many epochs as fit, and the rest is left out. A
     much shorter one is a sleep epoch if the next mark is an epoch away, else it is left out.
-    Raises UserError: no sleep stage, two at one time, durations that are not `epoch_seconds`.
+    Raises UserError: no sleep stage, two at one time (in a part of a sleep epoch too), durations that are not
+    `epoch_seconds`.
     """
     stages = sorted((mark for mark in marks if mark.text in layout.labels), key=lambda mark: mark.onset_s)
     others = [mark for mark in marks if mark.text not in layout.labels]
@@ -50,6 +53,7 @@ def as_sleep_epochs(path: Path, marks: Sequence[Mark], layout: LabelLayout, epoc
     if layout.changes_only:
         once, more = _until_the_next(stages, layout)
         remarks += more
+    _check_contradiction(path, once, layout)
     runs = _runs(once, layout, epoch_seconds)
     remarks += _check_lengths(path, once, runs, epoch_seconds)
     runs = [run for run in runs if run.epochs]
@@ -123,13 +127,33 @@ def _check_lengths(path: Path, stages: Sequence[Mark], runs: Sequence[_Run], epo
     return remarks
 
 
+def _check_contradiction(path: Path, stages: Sequence[Mark], layout: LabelLayout) -> None:
+    """Raise UserError for two sleep stages at one time, also where neither would fill a sleep epoch."""
+    longest: Mark | None = None
+    for mark in stages:
+        if layout.labels[mark.text] == UNSCORED_NAME:
+            continue
+        if longest is not None:
+            ends_s = longest.onset_s + longest.duration_s
+            both_s = min(ends_s, mark.onset_s + mark.duration_s) - mark.onset_s
+            if both_s > ROUNDED_S and layout.labels[mark.text] != layout.labels[longest.text]:
+                raise UserError(_overlap(path, longest, longest.duration_s, mark))
+            if mark.onset_s + mark.duration_s < ends_s:
+                continue
+        longest = mark
+
+
+def _overlap(path: Path, a: "Mark | _Run", seconds: float, b: "Mark | _Run") -> str:
+    return (
+        f"{path}: sleep stages overlap: {a.text!r} from {a.onset_s:g} s for {seconds:g} s, {b.text!r} from "
+        f"{b.onset_s:g} s; keep one scorer's, or correct epoch_seconds"
+    )
+
+
 def _check_overlap(path: Path, runs: Sequence[_Run], epoch_seconds: float) -> None:
     for a, b in pairwise(runs):
         if b.onset_s < a.onset_s + a.epochs * epoch_seconds - TOLERANCE_S:
-            raise UserError(
-                f"{path}: sleep stages overlap: {a.text!r} from {a.onset_s:g} s for {a.epochs * epoch_seconds:g} s, "
-                f"{b.text!r} from {b.onset_s:g} s; keep one scorer's, or correct epoch_seconds"
-            )
+            raise UserError(_overlap(path, a, a.epochs * epoch_seconds, b))
 
 
 def _check_cover(onset: np.ndarray, others: Sequence[Mark], epoch_seconds: float) -> list[str]:

@@ -20,6 +20,12 @@ from sleepkd.errors import UserError
 _CLOCK = re.compile(r"(\d{1,2})[:.](\d{2})[:.](\d{2}(?:[.,]\d+)?)\s*([AaPp][Mm])?")
 
 
+CHANGE_UNTIL_S = 4 * 3600.0
+"""Clocks are changed between midnight and 3:00, at a full hour, in most countries at 2:00 or 3:00."""
+CHANGE_WITHIN_S = 61.0
+"""A sleep epoch that ends so near to a full hour may be the last one before the change."""
+
+
 @dataclass(frozen=True)
 class StageTableLayout(LabelLayout):
     """The section `scoring` of a dataset YAML, of format "table".
@@ -59,6 +65,7 @@ def read_stage_table(path: Path, layout: StageTableLayout, epoch_seconds: float)
     marks: list[Mark] = []
     first: float | None = None
     before, unplaced, short = 0.0, Counter[str](), list[int]()
+    ends = math.nan
     for k, (number, cells) in enumerate(rows):
         if stage >= len(cells):
             short.append(number)
@@ -74,6 +81,9 @@ def read_stage_table(path: Path, layout: StageTableLayout, epoch_seconds: float)
             continue
         if layout.onset and layout.time == "clock":
             first = at if first is None else first
+            if text in layout.labels:
+                _check_summer_time(path, number, ends, at)
+                ends = (at + (lasts or epoch_seconds)) % DAY
             at += DAY if at < before - DAY / 2 else 0.0
             before = at
         marks.append(Mark(at - (first or 0.0), lasts, text))
@@ -84,6 +94,22 @@ def read_stage_table(path: Path, layout: StageTableLayout, epoch_seconds: float)
     ignored = dict(Counter(scored.ignored) + unplaced)
     start = None if first is None else _start(first)
     return scored._replace(start=start, ignored=ignored, remarks=tuple(remarks))
+
+
+def _check_summer_time(path: Path, number: int, ends: float, onset: float) -> None:
+    """Raise UserError for times of day that jump by an hour when clocks are changed.
+
+    ends: of the sleep stage before, s from midnight; NaN without one. onset: of this one.
+    """
+    jump, since_hour = onset - ends, ends % 3600
+    at_an_hour = min(since_hour, 3600 - since_hour) < CHANGE_WITHIN_S
+    if abs(abs(jump) - 3600) <= 1 and ends < CHANGE_UNTIL_S and at_an_hour:
+        forward = jump > 0
+        raise UserError(
+            f"{path}: line {number}: times jump {'forward' if forward else 'back'} by an hour to {_start(onset).time}: "
+            f"the clock was changed {'to' if forward else 'from'} summer time (daylight saving time); "
+            f"{'subtract an hour from' if forward else 'add an hour to'} this and all later times"
+        )
 
 
 def _onset(

@@ -11,9 +11,14 @@ from typing import NamedTuple
 from sleepkd.cohorts.endings import format_by_ending
 from sleepkd.cohorts.signals.derivation import Derivation, DerivedSignal
 from sleepkd.cohorts.signals.edf import EdfFile
+from sleepkd.cohorts.signals.sample_times import LONGEST_SECONDS
 from sleepkd.cohorts.signals.signal_file import SignalFile
 from sleepkd.cohorts.signals.signal_table import SignalTable
 from sleepkd.cohorts.signals.wfdb_record import WfdbRecord
+from sleepkd.errors import UserError
+
+HIGHEST_HZ = 1e6
+"""A higher sampling rate is refused: the header is wrong."""
 
 
 class SignalFormat(NamedTuple):
@@ -31,7 +36,9 @@ class SignalFormat(NamedTuple):
 SIGNALS: dict[str, SignalFormat] = {
     "edf": SignalFormat(EdfFile, (".edf", ".bdf", ".rec")),
     "wfdb": SignalFormat(WfdbRecord, (".hea",)),
-    "table": SignalFormat(SignalTable, (".csv", ".tsv", ".txt", ".npz", ".npy"), takes_rate=True),
+    "table": SignalFormat(
+        SignalTable, (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", ".npz", ".npy"), takes_rate=True
+    ),
 }
 
 
@@ -43,10 +50,16 @@ def signal_format(path: Path) -> str | None:
 def open_signals(path: Path, format: str, rate_hz: float | None = None) -> SignalFile:
     """A file of signals, opened by a format of `SIGNALS`. Raises UserError for a file that the format cannot read.
 
-    rate_hz: samples per second, for formats that do not state them.
+    rate_hz: samples per second, for formats that do not state them. Raises UserError for absurd lengths and rates too,
+    before samples are read.
     """
     entry = SIGNALS[format]
-    return entry.reader(path, rate_hz) if entry.takes_rate else entry.reader(path)
+    file = entry.reader(path, rate_hz) if entry.takes_rate else entry.reader(path)
+    if not 0 <= file.seconds <= LONGEST_SECONDS:
+        raise UserError(f"{path}: lasts {file.seconds / 86400:.3g} days by its header or times: one of them is wrong")
+    if not max(file.rates) <= HIGHEST_HZ:
+        raise UserError(f"{path}: has {max(file.rates):.3g} samples per second by its header, which is wrong")
+    return file
 
 
 __all__ = [

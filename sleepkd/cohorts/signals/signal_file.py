@@ -35,16 +35,17 @@ class ChannelSamples(NamedTuple):
 class SignalFile:
     """An opened, complete file of signals. A format is a subclass that sets these attributes and defines `channel`.
 
-    labels, rates: of each channel, by index, because two channels may have one name. seconds: from the first sample to
-    the last. gaps: (start, end), s, where nothing was recorded; the signals run through them. remarks: what is odd
-    about the file, with "WARNING: " before what a person should look at. The constructor raises UserError for a file
-    that cannot be read.
+    labels, rates: of each channel, by index, because two channels may have one name. numbers: by which a user names
+    each, from 1; () counts the channels. seconds: from the first sample to the last. gaps: (start, end), s, where
+    nothing was recorded; the signals run through them. remarks: what is odd about the file, with "WARNING: " before
+    what a person should look at. The constructor raises UserError for a file that cannot be read.
     """
 
     path: Path
     labels: Sequence[str]
     rates: Sequence[float]
     seconds: float
+    numbers: Sequence[int] = ()
     gaps: Sequence[tuple[float, float]] = ()
     remarks: Sequence[str] = ()
 

@@ -32,7 +32,8 @@ class WfdbRecord(SignalFile):
             raise UserError(f"{path}: describes no signals")
         self.labels = [name or f"signal {k}" for k, name in enumerate(first.sig_name, 1)]
         self._units = list(first.units)
-        self._calibrated = _calibrated(path.with_name(f"{first.record_name}.hea"))
+        own = path.with_name(f"{first.record_name}.hea")
+        self._calibrated = _calibrated(own if own.is_file() else path)
         frames = first.samps_per_frame or [1] * len(self.labels)
         self.rates = [float(header.fs * count) for count in frames]
         self.seconds = header.sig_len / header.fs

@@ -1,0 +1,1 @@
+"""Heartbeats of an ECG: where it holds a signal, its R peaks, and how alike its beats are."""

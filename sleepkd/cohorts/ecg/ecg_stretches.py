@@ -1,0 +1,132 @@
+"""Where an ECG holds a signal: stretches without lost electrodes, missing samples, silence and loud artefacts.
+
+A beat detector adapts to the amplitude that it sees. After a stretch without a heartbeat it takes T waves or noise for
+beats, for minutes, and after a loud artefact it misses beats. So it runs on each of these stretches alone.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy.ndimage import maximum_filter1d
+from scipy.signal import butter, sosfiltfilt
+
+from sleepkd.data.beats import MAX_RR_S
+
+QRS_HZ = (5.0, 25.0)
+"""The band of QRS complexes."""
+FILLED_SECONDS = 0.25
+"""A straight line at least this long is no ECG as recorded. It is replaced by one that joins the samples around it."""
+LOST_SECONDS = 1.0
+"""A straight line at least this long ends a stretch."""
+COARSE_SHARE, COARSE_SECONDS = 0.25, 2.0
+"""If lines of less than two seconds fill a larger share, they are pauses between the beats of a coarsely digitized ECG
+of a slow heart, and end no stretch."""
+ROUNDING = 1e-6
+"""A signal is straight if it differs from a line by a smaller share of its own size: single precision."""
+LOUD, QUIET = 5.0, 8.0
+"""What is so many times louder or quieter than the typical R wave is not of the same ECG. R waves, premature ones too,
+vary by a factor of two to three."""
+LEAST_SECONDS = 3.0
+"""Of a stretch; a shorter one has too few beats to adapt to."""
+LEAST_OTHER_SECONDS = 10.0
+"""Of a stretch at another amplitude than its surroundings."""
+BEFORE_A_BEAT = 0.25
+"""A stretch begins so many seconds before its first R wave, and ends as late after its last."""
+
+
+@dataclass(frozen=True)
+class EcgStretch:
+    """A part of an ECG at one amplitude: its first sample, and its samples (samples,), short dropouts bridged."""
+
+    first: int
+    samples: np.ndarray
+
+
+def ecg_stretches(ecg: np.ndarray, rate_hz: float) -> list[EcgStretch]:
+    """The stretches of an ECG (samples,) that hold a signal, in order. NaN counts as missing.
+
+    An ECG without any fault is one stretch.
+    """
+    bridged, lost = _bridged(ecg, rate_hz)
+    found: list[EcgStretch] = []
+    for first, last in _runs(~lost):
+        if last - first >= LEAST_SECONDS * rate_hz:
+            found += _at_one_level(bridged, first, last, rate_hz)
+    return found
+
+
+def qrs_band(ecg: np.ndarray, rate_hz: float) -> np.ndarray:
+    """An ECG (samples,) between 5 and 25 Hz, zero-phase."""
+    return np.asarray(sosfiltfilt(_qrs_filter(rate_hz), ecg))
+
+
+@lru_cache
+def _qrs_filter(rate_hz: float) -> np.ndarray:
+    high = min(QRS_HZ[1], 0.45 * rate_hz)
+    return np.asarray(butter(2, (QRS_HZ[0], high), btype="bandpass", fs=rate_hz, output="sos"))
+
+
+def _bridged(ecg: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarray]:
+    """An ECG with straight lines for what is missing or filled, and where it is lost, bool (samples,)."""
+    runs = _straight_lines(ecg)
+    seconds = np.array([(last - first) / rate_hz for first, last in runs])
+    filled = ~np.isfinite(ecg)
+    for (first, last), length in zip(runs, seconds, strict=True):
+        filled[first:last] |= length >= FILLED_SECONDS
+    short = seconds[(seconds >= LOST_SECONDS) & (seconds < COARSE_SECONDS)]
+    coarse = short.sum() > COARSE_SHARE * len(ecg) / rate_hz
+    least = COARSE_SECONDS if coarse else LOST_SECONDS
+    lost = np.zeros(len(ecg), dtype=bool)
+    for first, last in _runs(filled):
+        lost[first:last] = (last - first) / rate_hz >= least
+    if not filled.any() or filled.all():
+        return ecg, lost
+    at = np.arange(len(ecg))
+    return np.where(filled, np.interp(at, at[~filled], ecg[~filled]), ecg), lost
+
+
+def _straight_lines(ecg: np.ndarray) -> list[tuple[int, int]]:
+    """The first sample, and that after the last, of each run of samples on one line, to rounding."""
+    size = np.abs(ecg)
+    bend = np.abs(ecg[2:] - 2 * ecg[1:-1] + ecg[:-2])
+    on_a_line = bend <= ROUNDING * (size[2:] + 2 * size[1:-1] + size[:-2])  # three samples each
+    return [(first, last + 2) for first, last in _runs(on_a_line)]
+
+
+def _at_one_level(ecg: np.ndarray, first: int, last: int, rate_hz: float) -> list[EcgStretch]:
+    """The parts from sample `first` to `last` at the typical amplitude of it, and likewise those of what is left."""
+    band = np.abs(qrs_band(ecg[first:last], rate_hz))
+    # An ECG has an R wave in any stretch as long as the longest RR interval.
+    level = maximum_filter1d(band, max(1, round(MAX_RR_S * rate_hz)))
+    typical = float(np.median(level))
+    half = max(1, round(MAX_RR_S / 2 * rate_hz))
+    near = 2 * round(BEFORE_A_BEAT * rate_hz) + 1
+    loud = maximum_filter1d(band > LOUD * typical, near)
+    quiet = _widened(level < typical / QUIET, half - near // 2)
+    if not (loud | quiet).any():
+        return [EcgStretch(first, ecg[first:last])]
+    found: list[EcgStretch] = []
+    for begin, end in _runs(~loud & ~quiet):
+        if end - begin >= LEAST_SECONDS * rate_hz:
+            found.append(EcgStretch(first + begin, ecg[first + begin : first + end]))
+    for other in (_joined(loud, half), quiet):
+        for begin, end in _runs(other):
+            if LEAST_OTHER_SECONDS * rate_hz <= end - begin < last - first:
+                found += _at_one_level(ecg, first + begin, first + end, rate_hz)
+    return sorted(found, key=lambda stretch: stretch.first)
+
+
+def _widened(mask: np.ndarray, by: int) -> np.ndarray:
+    return np.asarray(maximum_filter1d(mask, 2 * by + 1)) if by > 0 else mask
+
+
+def _joined(mask: np.ndarray, gap: int) -> np.ndarray:
+    """A mask without gaps of less than twice `gap`."""
+    return ~_widened(~_widened(mask, gap), gap)
+
+
+def _runs(mask: np.ndarray) -> list[tuple[int, int]]:
+    """The first sample, and that after the last, of each run of a mask."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
+    return [(int(first), int(last)) for first, last in edges.reshape(-1, 2)]
