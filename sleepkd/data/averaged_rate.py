@@ -120,7 +120,7 @@ def averaged_rate(
 def beats_of_rate(times: np.ndarray, per_minute: np.ndarray, longest_gap_s: float | None = None) -> np.ndarray:
     """Beats (beats,) of a heart rate (N,) at times (N,), s: one for each whole cycle of its integral.
 
-    Where the rate is missing (NaN, 0, above `HIGHEST_RATE`) or its times lie more than `longest_gap_s` apart, no beat is
+    Where the rate is missing (NaN, 0, above `HIGHEST_RATE`) or times lie more than `longest_gap_s` apart, no beat is
     made up, and the cycles start again behind it. None: see `longest_gap`.
     """
     order = np.argsort(times, kind="stable")
