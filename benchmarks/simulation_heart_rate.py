@@ -28,7 +28,7 @@ MINUTE, TWO_MINUTES = 12, 24
 MIN_STEPS = 61
 """A sleep stage with fewer steps of 5 s has no quantities; an autocorrelation takes as many pairs."""
 MIN_AWAKENINGS = 2
-WATCH_WINDOWS_S = (5.0, 15.0)
+WATCH_WINDOWS_S = (10.0, 15.0)
 """A simulated watch averages over a time in this range, which differs between nights, every 5 s, in whole numbers."""
 LABEL_CODES = {"W": 0, "1": 1, "2": 2, "3": 3, "4": 3, "R": 4}
 PERCENTILES = (10, 25, 50, 75, 90)
@@ -146,7 +146,8 @@ def simulated_quantities(seed: int, number: int, subset: str, hours: float, apne
     rate = rate_of_beats(beats)
     if not apneic:
         rng = generator(seed, number, "watch")
-        rate = averaged_rate(beats, RateDevice(window_s=rng.uniform(*WATCH_WINDOWS_S), cadence_s=STEP_S))
+        window = rng.uniform(*WATCH_WINDOWS_S)
+        rate = averaged_rate(beats, RateDevice(window, STEP_S, lag_s=window / 2))
     return quantities(staged_heart_rate(*rate, hypnogram))
 
 

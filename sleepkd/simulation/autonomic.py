@@ -15,10 +15,6 @@ TABLES = Path(__file__).with_name("autonomic_tables.json")
 STAGE_OF_STATE = np.array([0, 1, 2, 3, 3, 4])
 """The column of the tables (W, N1, N2, N3, REM) for each state W, N1, N2, S3, S4, REM."""
 
-# By state W, N1, N2, S3, S4, REM: standard deviation in ms of the high-frequency (breathing) part of the RR interval at
-# 60 beats per minute. It is averaged out of a watch's heart rate. Tuned on the RMSSD of the MIT-BIH Polysomnographic
-# Database (ODC-BY 1.0).
-HF_MS = np.array([18.0, 34.0, 29.0, 24.0, 23.0, 21.0])
 # Standard deviation of the logarithm of the breathing rate from breath to breath: low in deep sleep, high in REM sleep
 # and wake (Cabiddu et al. 2012, Front Physiol 3:45).
 BREATH_SPREAD = np.array([0.15, 0.10, 0.06, 0.04, 0.03, 0.13])
@@ -34,7 +30,9 @@ class AutonomicEffects:
     logarithm.
     level: relative to the night's median.
     gain: the rise at an arousal, a movement, or a surge in REM sleep.
-    fast, slow: standard deviations of the fluctuations at 0.008 to 0.13 Hz, and of those that last minutes.
+    fast, slow: standard deviations of the fluctuations at 0.008 to 0.04 Hz, and of those that last minutes.
+    hf, lf: standard deviations, in ms of the RR interval at 60 beats per minute, of the part by breathing, and of the
+    fluctuations at 0.06 to 0.13 Hz. Both are tuned by hand, not fitted: a watch averages them out.
 
     One number each: waking, the rise at an awakening. trend: per hour, its spread adds. heart_rate: the median of
     the night in beats per minute, its spread adds.
@@ -48,6 +46,8 @@ class AutonomicEffects:
     fast_spread: tuple[float, ...]
     slow: tuple[float, ...]
     slow_spread: float
+    hf: tuple[float, ...]
+    lf: tuple[float, ...]
     waking: float
     waking_spread: float
     trend: float
@@ -88,8 +88,7 @@ EFFECTS = read_effects()
 class AutonomicTraits:
     """One subject's values of the tables, by state (6,) each, and the autonomic traits without a table.
 
-    level, gain, fast, slow, waking, trend: as in `AutonomicEffects`.
-    hf_ms: standard deviation in ms of the RR interval by breathing. breath_spread: irregularity of breathing.
+    level, gain, fast, slow, hf, lf, waking, trend: as in `AutonomicEffects`. breath_spread: irregularity of breathing.
     rem_surges, rem_pauses: accelerations and slowings of heart rate per hour of REM sleep (Guilleminault et al. 1984,
     N Engl J Med 311:1006); their rates are a choice.
     """
@@ -98,7 +97,8 @@ class AutonomicTraits:
     gain: tuple[float, ...]
     fast: tuple[float, ...]
     slow: tuple[float, ...]
-    hf_ms: tuple[float, ...]
+    hf: tuple[float, ...]
+    lf: tuple[float, ...]
     breath_spread: tuple[float, ...]
     waking: float
     trend: float
@@ -139,7 +139,8 @@ def draw_autonomic(rng: np.random.Generator, population: Population, age: float,
         gain=by_state(factor * np.array(effects.gain) * factors(effects.gain_spread)),
         fast=by_state(np.array(effects.fast) * factors(effects.fast_spread)),
         slow=by_state(np.array(effects.slow) * factors(effects.slow_spread)),
-        hf_ms=vary(HF_MS, population.stage_hf),
+        hf=vary(np.array(effects.hf)[STAGE_OF_STATE], population.stage_hf),
+        lf=vary(np.array(effects.lf)[STAGE_OF_STATE], population.stage_hf),
         breath_spread=vary(BREATH_SPREAD, population.stage_breathing),
         waking=factor * waking,
         trend=effects.trend + population.night_trend * effects.trend_spread * rng.standard_normal(),

@@ -18,10 +18,7 @@ BREATH_RATE = np.array([1.06, 1.0, 0.98, 0.99, 1.0, 1.05])
 BREATH_DEPTH = np.array([1.0, 0.9, 0.9, 0.95, 0.95, 0.75])
 
 # Beside its trend, heart rate is lowest in the middle of the night (Burgess et al. 1997, Am J Physiol 273:H1761).
-NIGHT_CURVE = 0.03
-# LF (0.06-0.13 Hz) relative to VLF (0.008-0.04 Hz) fluctuations by state W, N1, N2, S3, S4, REM, tuned on the MIT-BIH
-# Polysomnographic Database (ODC-BY 1.0).
-LF_OVER_VLF = np.array([0.87, 0.89, 1.0, 1.5, 1.5, 0.72])
+NIGHT_CURVE = 0.0
 SLOW_SECONDS = 150.0  # correlation time of the fluctuations that last minutes
 # Seconds from an arousal to the peak of its heart-rate response (Sforza et al. 2000, Clin Neurophysiol 111:1611), and
 # from an awakening or a movement in wake, as measured on the watch nights of `sleep_accel` (ODC-By 1.0).
@@ -119,11 +116,10 @@ def _rr_intervals(
     apnea_fall = APNEA_FALL * np.array(autonomic.gain)[states] * smooth(suspended, GRID_RATE, 3)
     events = _arousal_response(night, samples) - apnea_fall
     heart_rate = subject.resting_heart_rate * np.exp(trend + drift + position + level + slow + events)
-    vlf = np.array(autonomic.fast) / np.sqrt(1 + LF_OVER_VLF**2)
-    lf = LF_OVER_VLF[states] * band_noise(rng, samples, GRID_RATE, 0.06, 0.13)
-    variation = amplitude(autonomic.hf_ms, 2) * subject.hrv_gain / 1000 * np.sqrt(2) * breathing + amplitude(vlf, 4) * (
-        band_noise(rng, samples, GRID_RATE, 0.008, 0.04) + lf
-    )
+    short = amplitude(autonomic.hf, 2) * np.sqrt(2) * breathing
+    short += amplitude(autonomic.lf, 3) * band_noise(rng, samples, GRID_RATE, 0.06, 0.13)
+    variation = subject.hrv_gain / 1000 * short
+    variation += amplitude(autonomic.fast, 4) * band_noise(rng, samples, GRID_RATE, 0.008, 0.04)
     # Variability decreases as heart rate rises (Monfredi et al. 2014, Hypertension 64:1334).
     return np.clip(60 / heart_rate + variation * (60 / heart_rate) ** 1.5, 0.35, 2.2)
 
