@@ -37,10 +37,10 @@ FIT_SEED, CHECK_SEED = 11, 12
 FIT_NIGHTS, CHECK_NIGHTS, ROUNDS = 120, 120, 6
 SLOWEST_STEP, SPREAD_STEP = 0.25, 0.4
 LARGEST_SPREAD, LARGEST_GAIN = 0.7, 0.6
-SMALLEST = {"sd_without_30min_mean": (0.04, 0.07, 0.08, 0.04, 0.06), "step_5s": (0.004,) * 5}
-"""Of the gain and of the fast fluctuations by sleep stage. Fluctuations could stand for arousals in all quantities, but
-the distribution of heart rate in N2 of `sleep_accel` has the tail of arousals: its median skewness is 1.2."""
-SLOW_RANGE = 0.004, 0.06
+SMALLEST, SLOWEST = 0.004, 0.1
+GAIN_BY_HAND = {HEALTHY: ("W", "N2", "N3", "R"), APNEA: ()}
+"""Sleep stages whose gain at arousals the fit leaves alone. It is set by hand, such that heart rate is as skewed as that
+of `sleep_accel`; there the fluctuations that last minutes follow the standard deviation."""
 SPREAD_TOLERANCE = 1 / 3
 
 Facts = Mapping[str, np.ndarray]
@@ -104,11 +104,13 @@ def fit(pool: ProcessPoolExecutor, facts: Mapping[str, Facts], effects: Effects,
         step = max(SLOWEST_STEP, 0.7 / (1 + k))
         for group in facts:
             found = measure(pool, effects, group, FIT_SEED, FIT_NIGHTS)
-            effects = effects | {group: moved(effects[group], facts[group], found, step)}
+            effects = effects | {group: moved(effects[group], facts[group], found, step, GAIN_BY_HAND[group])}
     return effects
 
 
-def moved(effects: AutonomicEffects, target: Facts, found: Facts, step: float) -> AutonomicEffects:
+def moved(
+    effects: AutonomicEffects, target: Facts, found: Facts, step: float, by_hand: tuple[str, ...]
+) -> AutonomicEffects:
     """The effects of one group after a step towards the target percentiles, from those found with them."""
 
     def ratio(name: str) -> float:
@@ -122,34 +124,40 @@ def moved(effects: AutonomicEffects, target: Facts, found: Facts, step: float) -
 
     def by_stage(values: tuple[float, ...], quantity: str, update: str) -> tuple[float, ...]:
         new = []
-        for column, (stage, value) in enumerate(zip(STAGES, values, strict=True)):
+        for stage, value in zip(STAGES, values, strict=True):
             name = f"{stage}.{quantity}"
             if name not in target or name not in found:
                 new.append(value)
             elif update == "add":
-                new.append(value + step * 0.8 * float(target[name][2] - found[name][2]))
+                # Levels in REM sleep are skewed over sleepers: the middle of the quartiles is nearer to their mean.
+                middle = (target[name][1] + target[name][3]) / 2
+                new.append(value + step * 0.8 * float(middle - found[name][2]))
             elif update == "follow":
                 change = float(np.clip(target[name][2] - found[name][2], -0.3, 0.3))
-                new.append(float(np.clip(value * np.exp(1.2 * step * change), *SLOW_RANGE)))
+                new.append(float(np.clip(value * np.exp(1.2 * step * change), SMALLEST, SLOWEST)))
             elif update == "multiply":
-                new.append(float(np.clip(value * ratio(name), SMALLEST[quantity][column], LARGEST_GAIN)))
+                new.append(float(np.clip(value * ratio(name), SMALLEST, LARGEST_GAIN)))
             else:
                 spread = value * spread_ratio(name, relative=update == "relative spread")
-                new.append(float(np.clip(spread, 0.004, LARGEST_SPREAD)))
+                new.append(float(np.clip(spread, SMALLEST, LARGEST_SPREAD)))
         return tuple(new)
 
+    sd = "sd_without_30min_mean"
+    gain = by_stage(effects.gain, sd, "multiply")
+    slow, wide = by_stage(effects.slow, "autocorrelation_60s", "follow"), by_stage(effects.slow, sd, "multiply")
+    hand = [stage in by_hand for stage in STAGES]
     slope, rate, rise = "slope_per_hour_in_N2_N3", "median_heart_rate", "rise_at_waking"
-    # Levels are relative to the night's median, which arousals raise.
-    offset = step * float(np.log(target[rate][2] / found[rate][2]))
+    # Levels are relative to the night's median, which arousals raise: it shall be the heart rate that was drawn.
+    offset = step * float(np.log(found["resting_heart_rate"][2] / found[rate][2]))
     return replace(
         effects,
         level=tuple(value + offset for value in by_stage(effects.level, "level", "add")),
         level_spread=by_stage(effects.level_spread, "level", "spread"),
-        gain=by_stage(effects.gain, "sd_without_30min_mean", "multiply"),
-        gain_spread=by_stage(effects.gain_spread, "sd_without_30min_mean", "relative spread"),
+        gain=tuple(old if fixed else new for fixed, old, new in zip(hand, effects.gain, gain, strict=True)),
+        gain_spread=by_stage(effects.gain_spread, sd, "relative spread"),
         fast=by_stage(effects.fast, "step_5s", "multiply"),
         fast_spread=by_stage(effects.fast_spread, "step_5s", "relative spread"),
-        slow=by_stage(effects.slow, "autocorrelation_60s", "follow"),
+        slow=tuple(y if fixed else x for fixed, x, y in zip(hand, slow, wide, strict=True)),
         waking=min(effects.waking * ratio(rise), LARGEST_GAIN),
         waking_spread=min(effects.waking_spread * spread_ratio(rise, relative=True), LARGEST_SPREAD),
         trend=effects.trend + step * float(target[slope][2] - found[slope][2]),

@@ -135,7 +135,10 @@ def real_quantities(store: Path, least_known: float = 0.5) -> dict[str, dict[str
 
 
 def simulated_quantities(seed: int, number: int, subset: str, hours: float, apneic: bool) -> dict[str, float]:
-    """The quantities of a simulated night of AASM scoring: of a sleeper with apnea by heartbeats, else by a watch."""
+    """The quantities of a simulated night of AASM scoring: of a sleeper with apnea by heartbeats, else by a watch.
+
+    Beside them `resting_heart_rate`, which the sleeper was drawn with.
+    """
     night = simulate_night(seed, number, subset, hours, Population(apnea_share=10.0 if apneic else 0.0))
     beats = simulate_cardiac_rhythm(night).beats
     length = SLEEP_EPOCH_SECONDS["aasm"]
@@ -148,7 +151,8 @@ def simulated_quantities(seed: int, number: int, subset: str, hours: float, apne
         rng = generator(seed, number, "watch")
         window = rng.uniform(*WATCH_WINDOWS_S)
         rate = averaged_rate(beats, RateDevice(window, STEP_S, lag_s=window / 2))
-    return quantities(staged_heart_rate(*rate, hypnogram))
+    drawn = {"resting_heart_rate": night.subject.resting_heart_rate}
+    return quantities(staged_heart_rate(*rate, hypnogram)) | drawn
 
 
 def plan(nights: int, seed: int) -> list[tuple[int, str]]:

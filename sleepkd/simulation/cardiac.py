@@ -22,9 +22,9 @@ NIGHT_CURVE = 0.0
 SLOW_SECONDS = 150.0  # correlation time of the fluctuations that last minutes
 # Seconds from an arousal to the peak of its heart-rate response (Sforza et al. 2000, Clin Neurophysiol 111:1611), and
 # from an awakening or a movement in wake, as measured on the watch nights of `sleep_accel` (ODC-By 1.0).
-AROUSAL_PEAK, WAKING_PEAK = 7.0, 20.0
+AROUSAL_PEAK, WAKING_PEAK = 7.0, 17.0
 GAIN_SHAPE = 1.3  # of the gamma distribution of single responses around their mean
-APNEA_FALL = 0.6  # fall of heart rate during an apnea, relative to the rise at an arousal
+APNEA_FALL = 1.0  # fall of heart rate during an apnea, relative to the rise at an arousal
 # Mean and limit in seconds of the lag of autonomic behind cortical changes: mostly within a minute, on average slightly
 # ahead (Jurysta et al. 2003, Clin Neurophysiol 114:2146; de Zambotti et al. 2018, Neurosci Biobehav Rev 90:84).
 LAG_MEAN, LAG_LIMIT = -5.0, 120.0
@@ -117,7 +117,7 @@ def _rr_intervals(
     events = _arousal_response(night, samples) - apnea_fall
     heart_rate = subject.resting_heart_rate * np.exp(trend + drift + position + level + slow + events)
     short = amplitude(autonomic.hf, 2) * np.sqrt(2) * breathing
-    short += amplitude(autonomic.lf, 3) * band_noise(rng, samples, GRID_RATE, 0.06, 0.13)
+    short += amplitude(autonomic.lf, 3) * band_noise(rng, samples, GRID_RATE, 0.04, 0.12)
     variation = subject.hrv_gain / 1000 * short
     variation += amplitude(autonomic.fast, 4) * band_noise(rng, samples, GRID_RATE, 0.008, 0.04)
     # Variability decreases as heart rate rises (Monfredi et al. 2014, Hypertension 64:1334).

@@ -9,7 +9,7 @@ import numpy as np
 
 from sleepkd.simulation.noise import generator
 from sleepkd.simulation.population import Population
-from sleepkd.simulation.sleep_architecture import STATE_SECONDS, W, simulate_states
+from sleepkd.simulation.sleep_architecture import S3, S4, STATE_SECONDS, W, simulate_states
 from sleepkd.simulation.subject import Subject, draw_subject
 
 # By state W, N1, N2, S3, S4, REM.
@@ -22,6 +22,10 @@ MOVEMENT_RATE = np.array([40.0, 8.0, 3.0, 1.0, 0.6, 5.0])
 LIMB_MOVEMENT_GAIN = np.array([0.0, 1.2, 1.2, 0.5, 0.3, 0.0])
 # Apneas relative to the subject's index: fewer in deep sleep (Ratnavadivel et al. 2009, J Clin Sleep Med 5:519).
 APNEA_GAIN = np.array([0.0, 1.2, 1.1, 0.4, 0.2, 1.3])
+
+DEEP_SLEEP_END = 0.6
+"""Share of the ends of deep sleep that begin with an arousal, beside those with an awakening: heart rate rises at most of
+them on the nights of `sleep_accel` (ODC-By 1.0)."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,9 @@ def night_of_states(
     limb_arousals = limb_movements[rng.random(len(limb_movements)) < 0.3, 0]
     # Each awakening begins with an arousal.
     awakenings = STATE_SECONDS * (1 + np.flatnonzero((states[1:] == W) & (states[:-1] != W)))
-    onsets = np.sort(np.concatenate([spontaneous_arousals, apnea_arousals, awakenings, limb_arousals]))
+    ends = STATE_SECONDS * (1 + np.flatnonzero((states[1:] < S3) & (states[1:] != W) & (states[:-1] >= S3) & (states[:-1] <= S4)))
+    ends = ends[rng.random(len(ends)) < DEEP_SLEEP_END]
+    onsets = np.sort(np.concatenate([spontaneous_arousals, apnea_arousals, awakenings, limb_arousals, ends]))
     arousals = np.stack(
         [onsets, rng.uniform(3, 14, len(onsets))], axis=1
     )  # an arousal lasts at least 3 s by definition

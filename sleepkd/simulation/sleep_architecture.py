@@ -26,7 +26,7 @@ PHASES = ("wake", "light", "deep", "rem")
 RATES = {
     "wake": {(W, N1): 0.12, (N1, W): 1.2, (N2, W): 2.0, (N2, N1): 0.5, (S3, N2): 3, (S4, S3): 3, (REM, W): 2.0},
     "light": {
-        (W, N1): 1.0,
+        (W, N1): 1.6,
         (N1, N2): 0.7,
         (N1, W): 0.10,
         (N2, N1): 0.022,
@@ -39,7 +39,7 @@ RATES = {
         (REM, N1): 0.15,
     },
     "deep": {
-        (W, N1): 1.2,
+        (W, N1): 1.8,
         (N1, N2): 1.0,
         (N1, W): 0.08,
         (N2, S3): 0.7,
@@ -47,12 +47,12 @@ RATES = {
         (S3, S4): 0.35,
         (S3, N2): 0.12,
         (S4, S3): 0.2,
-        (S4, W): 0.01,
-        (S3, W): 0.01,
+        (S4, W): 0.02,
+        (S3, W): 0.03,
         (REM, N2): 1.5,
     },
     "rem": {
-        (W, N1): 1.2,
+        (W, N1): 1.8,
         (N1, REM): 0.7,
         (N1, N2): 0.2,
         (N2, REM): 0.8,
@@ -126,7 +126,7 @@ def _phase_schedule(rng: np.random.Generator, subject: Subject, hours: float, co
         stay("light", (1 - before) * light)
         stay("rem", rem)
         if rng.random() < 0.25 * subject.fragmentation:
-            stay("wake", 5.0 * subject.wake_gain)
+            stay("wake", 8.0 * subject.wake_gain)
         cycle += 1
     final_wake = round(rng.uniform(4, 15) * compression * 60 / STATE_SECONDS)
     return np.array(steps[: total - final_wake] + [PHASES.index("wake")] * final_wake)
