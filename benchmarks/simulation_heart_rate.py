@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sleepkd.data.averaged_rate import RateDevice, averaged_rate
+from sleepkd.data.averaged_rate import RateDevice, averaged_rate, beats_of_rate
 from sleepkd.data.beats import MAX_RR_S, MIN_RR_S
 from sleepkd.data.hypnogram import UNSCORED, Hypnogram
 from sleepkd.data.store import Store
@@ -150,7 +150,9 @@ def simulated_quantities(seed: int, number: int, subset: str, hours: float, apne
     if not apneic:
         rng = generator(seed, number, "watch")
         window = rng.uniform(*WATCH_WINDOWS_S)
-        rate = averaged_rate(beats, RateDevice(window, STEP_S, lag_s=window / 2))
+        watch = RateDevice(window, STEP_S, lag_s=window / 2)
+        # A prepared store holds the heartbeats made of a watch's rate.
+        rate = rate_of_beats(beats_of_rate(*averaged_rate(beats, watch)))
     drawn = {"resting_heart_rate": night.subject.resting_heart_rate}
     return quantities(staged_heart_rate(*rate, hypnogram)) | drawn
 

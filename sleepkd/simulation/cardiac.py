@@ -22,7 +22,7 @@ NIGHT_CURVE = 0.0
 SLOW_SECONDS = 150.0  # correlation time of the fluctuations that last minutes
 # Seconds from an arousal to the peak of its heart-rate response (Sforza et al. 2000, Clin Neurophysiol 111:1611), and
 # from an awakening or a movement in wake, as measured on the watch nights of `sleep_accel` (ODC-By 1.0).
-AROUSAL_PEAK, WAKING_PEAK = 7.0, 17.0
+AROUSAL_PEAK, WAKING_PEAK = 6.0, 12.0
 GAIN_SHAPE = 1.3  # of the gamma distribution of single responses around their mean
 APNEA_FALL = 1.0  # fall of heart rate during an apnea, relative to the rise at an arousal
 # Mean and limit in seconds of the lag of autonomic behind cortical changes: mostly within a minute, on average slightly
