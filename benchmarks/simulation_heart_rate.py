@@ -150,7 +150,7 @@ def simulated_quantities(seed: int, number: int, subset: str, hours: float, apne
     if not apneic:
         rng = generator(seed, number, "watch")
         window = rng.uniform(*WATCH_WINDOWS_S)
-        watch = RateDevice(window, STEP_S, lag_s=window / 2)
+        watch = RateDevice(window, STEP_S, lag_s=window)
         # A prepared store holds the heartbeats made of a watch's rate.
         rate = rate_of_beats(beats_of_rate(*averaged_rate(beats, watch)))
     drawn = {"resting_heart_rate": night.subject.resting_heart_rate}

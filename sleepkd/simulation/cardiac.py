@@ -19,7 +19,7 @@ BREATH_DEPTH = np.array([1.0, 0.9, 0.9, 0.95, 0.95, 0.75])
 
 # Beside its trend, heart rate is lowest in the middle of the night (Burgess et al. 1997, Am J Physiol 273:H1761).
 NIGHT_CURVE = 0.0
-SLOW_SECONDS = 150.0  # correlation time of the fluctuations that last minutes
+SLOW_SECONDS = 120.0  # correlation time of the fluctuations that last minutes
 # Seconds from an arousal to the peak of its heart-rate response (Sforza et al. 2000, Clin Neurophysiol 111:1611), and
 # from an awakening or a movement in wake, as measured on the watch nights of `sleep_accel` (ODC-By 1.0).
 AROUSAL_PEAK, WAKING_PEAK = 6.0, 12.0
