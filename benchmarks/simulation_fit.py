@@ -38,9 +38,11 @@ FIT_NIGHTS, CHECK_NIGHTS, ROUNDS = 120, 120, 6
 SLOWEST_STEP, SPREAD_STEP = 0.25, 0.4
 LARGEST_SPREAD, LARGEST_GAIN = 0.7, 0.6
 SMALLEST, SLOWEST = 0.004, 0.1
-GAIN_BY_HAND = {HEALTHY: ("W", "N2", "N3", "R"), APNEA: ()}
-"""Sleep stages whose gain at arousals the fit leaves alone. It is set by hand, such that heart rate is as skewed as that
-of `sleep_accel`; there the fluctuations that last minutes follow the standard deviation."""
+SMALLEST_GAIN = 0.03
+"""Fluctuations could stand for arousals in all quantities, but heart rate rises at an arousal in every sleep stage."""
+GAIN_BY_HAND = {HEALTHY: ("N2", "N3", "R"), APNEA: ()}
+"""Sleep stages whose gain at arousals the fit leaves alone. It is set by hand, such that heart rate is as skewed as on
+`sleep_accel`; there the fluctuations that last minutes follow the standard deviation."""
 SPREAD_TOLERANCE = 1 / 3
 
 Facts = Mapping[str, np.ndarray]
@@ -122,7 +124,9 @@ def moved(
             wide, now = wide / target[name][2], now / found[name][2]
         return float(np.clip(wide / max(now, 1e-9), 0.5, 2)) ** (SPREAD_STEP * step)
 
-    def by_stage(values: tuple[float, ...], quantity: str, update: str) -> tuple[float, ...]:
+    def by_stage(
+        values: tuple[float, ...], quantity: str, update: str, smallest: float = SMALLEST
+    ) -> tuple[float, ...]:
         new = []
         for stage, value in zip(STAGES, values, strict=True):
             name = f"{stage}.{quantity}"
@@ -136,14 +140,14 @@ def moved(
                 change = float(np.clip(target[name][2] - found[name][2], -0.3, 0.3))
                 new.append(float(np.clip(value * np.exp(1.2 * step * change), SMALLEST, SLOWEST)))
             elif update == "multiply":
-                new.append(float(np.clip(value * ratio(name), SMALLEST, LARGEST_GAIN)))
+                new.append(float(np.clip(value * ratio(name), smallest, LARGEST_GAIN)))
             else:
                 spread = value * spread_ratio(name, relative=update == "relative spread")
                 new.append(float(np.clip(spread, SMALLEST, LARGEST_SPREAD)))
         return tuple(new)
 
     sd = "sd_without_30min_mean"
-    gain = by_stage(effects.gain, sd, "multiply")
+    gain = by_stage(effects.gain, sd, "multiply", SMALLEST_GAIN)
     slow, wide = by_stage(effects.slow, "autocorrelation_60s", "follow"), by_stage(effects.slow, sd, "multiply")
     hand = [stage in by_hand for stage in STAGES]
     slope, rate, rise = "slope_per_hour_in_N2_N3", "median_heart_rate", "rise_at_waking"

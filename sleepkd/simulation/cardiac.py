@@ -22,7 +22,7 @@ NIGHT_CURVE = 0.0
 SLOW_SECONDS = 120.0  # correlation time of the fluctuations that last minutes
 # Seconds from an arousal to the peak of its heart-rate response (Sforza et al. 2000, Clin Neurophysiol 111:1611), and
 # from an awakening or a movement in wake, as measured on the watch nights of `sleep_accel` (ODC-By 1.0).
-AROUSAL_PEAK, WAKING_PEAK = 6.0, 12.0
+AROUSAL_PEAK, WAKING_PEAK = 6.0, 17.0
 GAIN_SHAPE = 1.3  # of the gamma distribution of single responses around their mean
 APNEA_FALL = 1.0  # fall of heart rate during an apnea, relative to the rise at an arousal
 # Mean and limit in seconds of the lag of autonomic behind cortical changes: mostly within a minute, on average slightly
@@ -109,7 +109,7 @@ def _rr_intervals(
     elapsed = np.linspace(-0.5, 0.5, samples)
     trend = autonomic.trend * elapsed * night.duration / 3600 + NIGHT_CURVE * (4 * elapsed**2 - 1 / 3)
     drift = population.heart_rate_drift * _wander(rng, samples, 3600)
-    slow = smooth(np.array(autonomic.slow)[states], GRID_RATE, 10) * _wander(rng, samples, SLOW_SECONDS)
+    slow = smooth(np.array(autonomic.slow)[states], GRID_RATE, 10) * _wander(rng, samples, SLOW_SECONDS, 5)
     position = smooth(_position_effect(night, samples), GRID_RATE, 15)
     level = smooth(np.array(autonomic.level)[states], GRID_RATE, 15)
     # Heart rate falls during an apnea and rises when breathing resumes (Guilleminault et al. 1984, Lancet 1:126).
@@ -124,9 +124,9 @@ def _rr_intervals(
     return np.clip(60 / heart_rate + variation * (60 / heart_rate) ** 1.5, 0.35, 2.2)
 
 
-def _wander(rng: np.random.Generator, samples: int, time_constant: float) -> np.ndarray:
-    """`slow_noise` (samples,) of a minute or longer, drawn at a fifteenth of its time constant and interpolated."""
-    step = time_constant / 15
+def _wander(rng: np.random.Generator, samples: int, time_constant: float, parts: int = 15) -> np.ndarray:
+    """`slow_noise` (samples,) of a minute or longer, drawn at `parts` of its time constant and interpolated."""
+    step = time_constant / parts
     coarse = slow_noise(rng, int(samples / GRID_RATE / step) + 2, 1 / step, time_constant)
     return np.interp(np.arange(samples) / GRID_RATE, step * np.arange(len(coarse)), coarse)
 

@@ -10,7 +10,7 @@ from sleepkd.simulation.sleep_architecture import STATE_SECONDS
 
 RATE = 256
 HOURS = 1.0
-NUMBERS = range(4)
+NUMBERS = range(8)
 
 
 @pytest.fixture(scope="module")

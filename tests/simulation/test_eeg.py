@@ -78,7 +78,7 @@ def test_alpha_is_occipital_in_quiet_wake_and_blocked_in_active_wake(signals):
 
 def test_spindles_raise_sigma_power_in_n2(steps):
     sigma = median_power(steps, 12, 15)
-    assert sigma[N2] > 2 * sigma[REM] and sigma[N2] > 1.5 * sigma[N1]
+    assert sigma[N2] > 2 * sigma[REM] and sigma[N2] > 2 * sigma[N1]
 
 
 def test_yasa_detects_spindles_at_the_rate_and_frequency_of_the_subject(signals):

@@ -9,7 +9,7 @@ import yaml
 
 from launch import REPOSITORY
 from sleepkd.errors import UserError
-from sleepkd.simulation.autonomic import EFFECTS, HEALTHY, HF_MS, STAGE_OF_STATE, draw_autonomic
+from sleepkd.simulation.autonomic import EFFECTS, HEALTHY, STAGE_OF_STATE, draw_autonomic
 from sleepkd.simulation.population import Population, read_population
 from sleepkd.simulation.subject import draw_subject
 
@@ -19,19 +19,19 @@ def draw(population: Population, age: float = 40, n: int = 300) -> list:
 
 
 def test_subjects_vary_around_the_population_means() -> None:
-    tables = np.log(np.array([one.hf_ms for one in draw(Population())]) / HF_MS)
+    effects = EFFECTS[HEALTHY]
+    tables = np.log(np.array([one.hf for one in draw(Population())]) / np.array(effects.hf)[STAGE_OF_STATE])
     assert np.abs(tables.mean(axis=0)).max() < 0.08
     np.testing.assert_allclose(tables[:, 1:4].std(axis=0), Population().stage_hf, rtol=0.15)
     levels = np.array([one.level for one in draw(Population(beta_blocker_share=0.0))])
-    effects = EFFECTS[HEALTHY]
     np.testing.assert_allclose(levels.mean(axis=0), np.array(effects.level)[STAGE_OF_STATE], atol=0.02)
     np.testing.assert_allclose(levels.std(axis=0), np.array(effects.level_spread)[STAGE_OF_STATE], rtol=0.15)
 
 
 def test_difficulty_multiplies_the_differences_between_subjects() -> None:
     equal, varied = draw(Population(difficulty=0.0), n=20), draw(Population(difficulty=2.0))
-    assert all(one.hf_ms == tuple(HF_MS) for one in equal)
-    spread = np.log(np.array([one.hf_ms for one in varied])).std(axis=0)[2]
+    assert all(one.hf == tuple(np.array(EFFECTS[HEALTHY].hf)[STAGE_OF_STATE]) for one in equal)
+    spread = np.log(np.array([one.hf for one in varied])).std(axis=0)[2]
     assert spread == pytest.approx(2 * Population().stage_hf, rel=0.15)
 
 

@@ -34,7 +34,8 @@ def test_subjects_differ_and_have_the_ages_of_their_subset():
     subjects = {name: [simulate_night(0, k, name, 0.3).subject for k in range(40)] for name in ("SS1", "SS2")}
     assert min(s.age for s in subjects["SS1"]) >= 55 and max(s.age for s in subjects["SS2"]) <= 33
     for trait in ("resting_heart_rate", "hrv_gain", "alpha_frequency", "spindle_frequency", "eeg_gain"):
-        assert len({getattr(s, trait) for s in subjects["SS1"]}) >= 38  # extreme values are clipped
+        clipped = trait in ("resting_heart_rate", "alpha_frequency")  # two subjects may share an extreme value
+        assert len({getattr(s, trait) for s in subjects["SS1"]}) >= 40 - clipped
     assert {s.ecg_polarity for s in subjects["SS1"]} == {-1, 1} and {s.sex for s in subjects["SS1"]} == {"F", "M"}
     assert np.mean([s.slow_wave_gain for s in subjects["SS1"]]) < np.mean([s.slow_wave_gain for s in subjects["SS2"]])
 
