@@ -32,7 +32,8 @@ class AutonomicEffects:
     gain: the rise at an arousal, a movement, or a surge in REM sleep.
     fast, slow: standard deviations of the fluctuations at 0.008 to 0.04 Hz, and of those that last minutes.
     hf, lf: standard deviations, in ms of the RR interval at 60 beats per minute, of the part by breathing, and of the
-    fluctuations at 0.06 to 0.13 Hz. Both are tuned by hand, not fitted: a watch averages them out.
+    fluctuations at 0.04 to 0.12 Hz. Both are tuned by hand, not fitted, as a watch averages them out. Healthy: power of
+    `nsr2db` (ODC-By 1.0), LF/HF of Vanoli et al. 1995 (Circulation 91:1918). Apnea: RMSSD of `slpdb` (ODC-By 1.0).
 
     One number each: waking, the rise at an awakening. trend: per hour, its spread adds. heart_rate: the median of
     the night in beats per minute, its spread adds.

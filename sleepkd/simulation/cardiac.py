@@ -17,11 +17,9 @@ NORMAL, ATRIAL, VENTRICULAR = 0, 1, 2  # kinds of beats
 BREATH_RATE = np.array([1.06, 1.0, 0.98, 0.99, 1.0, 1.05])
 BREATH_DEPTH = np.array([1.0, 0.9, 0.9, 0.95, 0.95, 0.75])
 
-# Beside its trend, heart rate is lowest in the middle of the night (Burgess et al. 1997, Am J Physiol 273:H1761).
-NIGHT_CURVE = 0.0
 SLOW_SECONDS = 120.0  # correlation time of the fluctuations that last minutes
 # Seconds from an arousal to the peak of its heart-rate response (Sforza et al. 2000, Clin Neurophysiol 111:1611), and
-# from an awakening or a movement in wake, as measured on the watch nights of `sleep_accel` (ODC-By 1.0).
+# from an awakening or a movement in wake: tuned on the watch nights of `sleep_accel` (ODC-By 1.0).
 AROUSAL_PEAK, WAKING_PEAK = 6.0, 17.0
 GAIN_SHAPE = 1.3  # of the gamma distribution of single responses around their mean
 APNEA_FALL = 1.0  # fall of heart rate during an apnea, relative to the rise at an arousal
@@ -107,7 +105,7 @@ def _rr_intervals(
         return smooth(np.array(by_state)[states], GRID_RATE, 10) * wander
 
     elapsed = np.linspace(-0.5, 0.5, samples)
-    trend = autonomic.trend * elapsed * night.duration / 3600 + NIGHT_CURVE * (4 * elapsed**2 - 1 / 3)
+    trend = autonomic.trend * elapsed * night.duration / 3600
     drift = population.heart_rate_drift * _wander(rng, samples, 3600)
     slow = smooth(np.array(autonomic.slow)[states], GRID_RATE, 10) * _wander(rng, samples, SLOW_SECONDS, 5)
     position = smooth(_position_effect(night, samples), GRID_RATE, 15)
@@ -125,7 +123,7 @@ def _rr_intervals(
 
 
 def _wander(rng: np.random.Generator, samples: int, time_constant: float, parts: int = 15) -> np.ndarray:
-    """`slow_noise` (samples,) of a minute or longer, drawn at `parts` of its time constant and interpolated."""
+    """`slow_noise` (samples,) of a minute or longer, drawn `parts` times in its time constant and interpolated."""
     step = time_constant / parts
     coarse = slow_noise(rng, int(samples / GRID_RATE / step) + 2, 1 / step, time_constant)
     return np.interp(np.arange(samples) / GRID_RATE, step * np.arange(len(coarse)), coarse)

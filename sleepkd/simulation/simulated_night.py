@@ -24,8 +24,8 @@ LIMB_MOVEMENT_GAIN = np.array([0.0, 1.2, 1.2, 0.5, 0.3, 0.0])
 APNEA_GAIN = np.array([0.0, 1.2, 1.1, 0.4, 0.2, 1.3])
 
 DEEP_SLEEP_END = 0.6
-"""Share of the ends of deep sleep that begin with an arousal, beside those with an awakening: heart rate rises at most of
-them on the nights of `sleep_accel` (ODC-By 1.0)."""
+"""Share of the ends of deep sleep that begin with an arousal, beside those with an awakening: heart rate rises at most
+of them on the nights of `sleep_accel` (ODC-By 1.0)."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,11 @@ def night_of_states(
     limb_movements = _limb_movements(generator(seed, number, "limb movements"), states, subject)
     # A third of periodic limb movements are accompanied by an arousal (Sforza et al. 1999, Neurology 52:786).
     limb_arousals = limb_movements[rng.random(len(limb_movements)) < 0.3, 0]
-    # Each awakening begins with an arousal.
+    # Each awakening begins with an arousal, and so do most ends of deep sleep.
     awakenings = STATE_SECONDS * (1 + np.flatnonzero((states[1:] == W) & (states[:-1] != W)))
-    ends = STATE_SECONDS * (1 + np.flatnonzero((states[1:] < S3) & (states[1:] != W) & (states[:-1] >= S3) & (states[:-1] <= S4)))
+    ends = STATE_SECONDS * (
+        1 + np.flatnonzero((states[1:] < S3) & (states[1:] != W) & (states[:-1] >= S3) & (states[:-1] <= S4))
+    )
     ends = ends[rng.random(len(ends)) < DEEP_SLEEP_END]
     onsets = np.sort(np.concatenate([spontaneous_arousals, apnea_arousals, awakenings, limb_arousals, ends]))
     arousals = np.stack(
