@@ -65,7 +65,8 @@ def _add_staging(parser: argparse.ArgumentParser) -> None:
         "--checkpoint",
         type=Path,
         metavar="FILE",
-        help="trained network (best.pt); default: of those that ship, the one with the highest kappa on such input",
+        help="trained network: best.pt, or hf://OWNER/NAME of the Hugging Face Hub; default: of those that ship, the "
+        "one with the highest kappa on such input",
     )
     parser.add_argument(
         "--nights",
