@@ -46,8 +46,7 @@ def hypnogram_csv(staged: StagedNight, beats: np.ndarray | None = None, lost: np
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["onset", "duration", "stage", *(f"p_{name}" for name in staged.class_names), *QUALITY_COLUMNS])
     names, night = [*staged.class_names, UNSCORED_NAME], staged.predicted
-    ends = night.onset_s + night.duration_s
-    counts = None if beats is None else np.searchsorted(beats, ends) - np.searchsorted(beats, night.onset_s)
+    counts = None if beats is None else staged.beat_counts(beats)
     for i, stage in enumerate(staged.stages):
         times = [_seconds(night.onset_s[i]), _seconds(night.duration_s[i])]
         probabilities = [f"{p:.4f}" for p in night.probabilities[i]]

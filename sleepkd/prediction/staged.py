@@ -55,6 +55,11 @@ class StagedNight:
         """The night with its predicted stages as labels, for functions that describe scored nights."""
         return replace(self.predicted, labels=self.stages)
 
+    def beat_counts(self, beats: np.ndarray) -> np.ndarray:
+        """The number of heartbeats (beats,), s, in each sleep epoch: (N,)."""
+        first, end = self.predicted.onset_s, self.predicted.onset_s + self.predicted.duration_s
+        return np.searchsorted(beats, end) - np.searchsorted(beats, first)
+
     def stage_shares(self) -> dict[str, float]:
         """The share of each class in the staged sleep epochs, 0 to 1; {} if none was staged."""
         staged = self.stages[self.stages != UNSCORED]

@@ -13,6 +13,7 @@ from sleepkd.prediction.card import mean_kappa
 from sleepkd.prediction.chosen_nights import ChosenNight
 from sleepkd.prediction.judged import JudgedInput
 from sleepkd.prediction.many.file_state import FileState
+from sleepkd.prediction.predicted_night import PredictedNight
 from sleepkd.prediction.staged import StagedNight
 
 Columns = dict[str, type]
@@ -152,14 +153,12 @@ def failed_row(origin: Row, reason: str) -> Row:
     return {**origin, "status": FAILED, "reason": reason}
 
 
-def epochs_of(
-    recording: str, number: int, staged: StagedNight, beats: np.ndarray | None, lost: np.ndarray | None
-) -> dict[str, list]:
+def epochs_of(recording: str, number: int, predicted: PredictedNight) -> dict[str, list]:
     """The sleep epochs of a night by column, with the values and digits of hypnogram.csv."""
+    staged, beats, lost = predicted.staged, predicted.beats, predicted.lost
     night, n = staged.predicted, len(staged.stages)
     names = np.array([*staged.class_names, UNSCORED_NAME], dtype=object)
-    ends = night.onset_s + night.duration_s
-    counts = None if beats is None else np.searchsorted(beats, ends) - np.searchsorted(beats, night.onset_s)
+    counts = None if beats is None else staged.beat_counts(beats)
     probabilities = _digits(night.probabilities, 4)
     shares = None if lost is None else _digits(lost, 3)
     return {

@@ -16,6 +16,7 @@ from sleepkd.prediction.many.file_state import FileState, checksum_of, file_stat
 from sleepkd.prediction.many.night_rows import NightRows, Row, StagedWith, epochs_of, failed_row, origin_row, staged_row
 from sleepkd.prediction.many.work_list import ListedRecording
 from sleepkd.prediction.model import Model, load_model
+from sleepkd.prediction.predicted_night import PredictedNight
 from sleepkd.prediction.recorded import opened
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def stage_recording(settings: StagingSettings, listed: ListedRecording) -> Stage
     model = model_of(settings)
     result, started = StagedRecording(listed.name), time.perf_counter()
     if settings.threads is not None:
-        _set_up_process(settings)
+        _set_up_process(settings.threads)
     made = StagedWith("", settings.options_text(listed), FileState(0, 0), "")
     try:
         if settings.tables:  # before the file is read: one that changes meanwhile is staged again
@@ -113,21 +114,21 @@ def stage_recording(settings: StagingSettings, listed: ListedRecording) -> Stage
 
 
 @lru_cache(maxsize=1)
-def _set_up_process(settings: StagingSettings) -> None:
+def _set_up_process(threads: int) -> None:
     """Once in a process that stages many recordings: its threads; what it has loaded is never garbage."""
     import torch
 
-    if settings.threads is not None:
-        torch.set_num_threads(settings.threads)
+    torch.set_num_threads(threads)
     gc.collect()
     gc.freeze()  # a collection visits torch's half a million objects otherwise, a quarter of the time of a night
 
 
 def failed_recording(settings: StagingSettings, listed: ListedRecording, reason: str) -> StagedRecording:
     """The result of a file whose process ended."""
-    made = _made(settings, listed) if settings.tables else StagedWith("", "", FileState(0, 0), "")
-    rows = NightRows([failed_row(_origin(listed, 0, made), reason)] if settings.tables else [])
-    return StagedRecording(listed.name, [f"error: {listed.path}: {reason}"], rows=rows, error=reason)
+    result = StagedRecording(listed.name, [f"error: {listed.path}: {reason}"], error=reason)
+    if settings.tables:
+        result.rows.nights.append(failed_row(_origin(listed, 0, _made(settings, listed)), reason))
+    return result
 
 
 def reason_of(error: Exception) -> str:
@@ -195,9 +196,8 @@ def _stage_night(
         about = {**chosen.facts, "source": path.name, "model": model.trained.path.name, "about": model.about}
         result.reports.append(write_night(listed.folder.with_name(name), staged, night, judged, about, chosen.when))
     if settings.tables:
-        beats = night.night.beats() if night.night.info.beats else None
         origin = _origin(listed, chosen.number, made)
         result.rows.nights.append(
             staged_row(origin, chosen, staged, judged, model.trained.path.name, summary_of(staged))
         )
-        result.rows.epochs.append(epochs_of(listed.name, chosen.number, staged, beats, night.lost))
+        result.rows.epochs.append(epochs_of(listed.name, chosen.number, PredictedNight(staged, night, judged)))
