@@ -2,22 +2,34 @@
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
 from sleepkd.errors import UserError
 
 
-def write_bytes_atomically(path: str | Path, content: bytes) -> None:
-    """Write a file under a temporary name in the same folder, then rename it. Makes the folder if it is missing."""
+@contextmanager
+def written_atomically(path: str | Path) -> Iterator[Path]:
+    """A temporary name in the same folder to write to, renamed at the end of the block; an error leaves the old file.
+
+    Makes the folder if it is missing.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_bytes(content)
+        yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_bytes_atomically(path: str | Path, content: bytes) -> None:
+    """Write a file whole or not at all, see `written_atomically`."""
+    with written_atomically(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def write_text_atomically(path: str | Path, text: str) -> None:

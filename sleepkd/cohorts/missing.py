@@ -3,6 +3,7 @@
 import numpy as np
 
 from sleepkd.cohorts.signals.derivation import DerivedSignal
+from sleepkd.data.mask_runs import mask_runs
 from sleepkd.data.signal_kinds import SignalKind
 
 SHORTEST_S = 1.0
@@ -25,7 +26,7 @@ def missing_samples(signal: DerivedSignal, kind: SignalKind) -> np.ndarray:
         missing |= ~((samples >= low) & (samples <= high))
     if kind.flat_seconds is not None and len(samples) > 1:
         step = UNCHANGING * max(1e-12, float(np.abs(samples[np.isfinite(samples)]).max(initial=0)))
-        for first, last in runs(np.abs(np.diff(samples)) <= step):
+        for first, last in mask_runs(np.abs(np.diff(samples)) <= step):
             if last - first >= kind.flat_seconds * rate_hz:
                 missing[first : last + 1] = True
     return missing
@@ -34,7 +35,7 @@ def missing_samples(signal: DerivedSignal, kind: SignalKind) -> np.ndarray:
 def lasting(missing: np.ndarray, rate_hz: float) -> np.ndarray:
     """Of missing samples, bool (samples,), those of runs of `SHORTEST_S` or more."""
     long = np.zeros(len(missing), dtype=bool)
-    for first, last in runs(missing):
+    for first, last in mask_runs(missing):
         long[first:last] = last - first >= SHORTEST_S * rate_hz
     return long
 
@@ -43,8 +44,3 @@ def at_rate(missing: np.ndarray, rate_hz: float, target_hz: float, samples: int)
     """Missing samples at another rate, bool (samples,): each is what the nearest one was."""
     nearest = np.rint(np.arange(samples) * (rate_hz / target_hz)).astype(np.int64)
     return missing[nearest.clip(0, len(missing) - 1)]
-
-
-def runs(mask: np.ndarray) -> np.ndarray:
-    """(runs, 2): the first sample, and that after the last, of each run of a mask (samples,)."""
-    return np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8))).reshape(-1, 2)

@@ -4,10 +4,11 @@ import numpy as np
 
 from sleepkd.cohorts.condition import resample_night
 from sleepkd.cohorts.ecg.detect import FoundBeats, check_beats
-from sleepkd.cohorts.missing import lasting, missing_samples, runs
+from sleepkd.cohorts.missing import lasting, missing_samples
 from sleepkd.cohorts.remarks import WARNING
 from sleepkd.cohorts.signals import DerivedSignal
 from sleepkd.data.hypnogram import Hypnogram
+from sleepkd.data.mask_runs import mask_runs
 from sleepkd.data.signal_kinds import SIGNAL_KINDS
 from sleepkd.errors import UserError
 from sleepkd.extras import require_extra
@@ -50,7 +51,7 @@ def detect_pulses(signal: DerivedSignal) -> np.ndarray:
     require_extra("neurokit2", "ppg", "heartbeats from a PPG")
     gone = lasting(missing_samples(signal, SIGNAL_KINDS["ppg"]), signal.rate_hz)
     times = [np.zeros(0)]
-    for first, last in runs(~gone):
+    for first, last in mask_runs(~gone):
         if last - first < LEAST_SECONDS * signal.rate_hz:
             continue
         samples = resample_night(signal.samples[first:last], signal.rate_hz, DETECTION_HZ)

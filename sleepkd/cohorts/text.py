@@ -67,11 +67,6 @@ def is_number(text: str) -> bool:
     return True
 
 
-def delimiter_of(line: str) -> str:
-    """The delimiter of a line of a table: a tab, a semicolon or else a comma."""
-    return next((mark for mark in ("\t", ";", ",") if mark in line), ",")
-
-
 def column_index(path: Path, names: Sequence[str], wanted: str) -> int:
     """The index of the column of this name, in any capitals and with any white space. Raises UserError for no such."""
     found = [i for i, name in enumerate(names) if _plain(name) == _plain(wanted)]

@@ -19,7 +19,7 @@ LEAST_PLAUSIBLE = 0.1
 DROPPED_RUN_S, REPEATED_RUN_S = 60.0, 30.0
 """Mean length of a run of missing and of repeated values: as long as a movement or a loose sensor. Our choice."""
 HIGHEST_RATE = 400.0
-"""Beats per minute. Above it lies no heart rate, only a damaged value, and integrating it would fill the memory."""
+"""Beats per minute. A higher value is damaged: integrating it would fill the memory."""
 LONGEST_S = 60.0
 """Longest averaging window and cadence that `draw_device` draws; the shortest are 1 s."""
 

@@ -7,6 +7,7 @@ file, column or device enters.
 import numpy as np
 
 from sleepkd.data.beats import MAX_RR_S, MIN_RR_S
+from sleepkd.data.mask_runs import mask_runs
 
 SAME_S = 1.5e-3
 """Consecutive RR intervals that differ by less are equal: beats made from an averaged rate are evenly spaced between
@@ -58,8 +59,8 @@ def beats_cadence(beats: np.ndarray) -> float:
     if not known.any() or np.count_nonzero(known & ~changes) < LEAST_EQUAL * np.count_nonzero(known):
         return 0.0
     # Changes at neighbouring beats are one change of the rate: it falls within the RR interval between them.
-    edges = np.diff(np.concatenate([[False], changes | ~known, [False]]).astype(int))
-    first, last = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1
+    first, after = mask_runs(changes | ~known).T
+    last = after - 1
     middle_s = (beats[first + 1] + beats[last + 1]) / 2
     unknown = np.concatenate([[0], np.cumsum(~known)])
     whole = unknown[last[1:] + 1] == unknown[first[:-1]]  # no gap at either end

@@ -57,6 +57,18 @@ class SignalKind:
     flat_seconds: float | None = None
 
 
+def _breathing(label: str, channels: str) -> SignalKind:
+    """A sensor of breathing, which is slower than 1 Hz.
+
+    0.05 Hz removes the drift of an uncalibrated belt, and keeps 3 breaths per minute. Flat for two minutes, longer than
+    an apnea, it was off.
+    """
+    return SignalKind(
+        label, rate_hz=10.0, channels=channels, on_request=True, band_hz=(0.05, 3.0), keeps_missing=True,
+        flat_seconds=120.0,
+    )  # fmt: skip
+
+
 SIGNAL_KINDS: dict[str, SignalKind] = {
     "eeg": SignalKind(
         label="EEG",
@@ -98,34 +110,9 @@ SIGNAL_KINDS: dict[str, SignalKind] = {
         keeps_missing=True,
         flat_seconds=3.0,
     ),
-    # Breathing is slower than 1 Hz. 0.05 Hz removes the drift of an uncalibrated belt, and keeps 3 breaths per minute.
-    "thorax": SignalKind(
-        label="thorax belt",
-        rate_hz=10.0,
-        channels=r".*(thor|chest|\btho\b).*",
-        on_request=True,
-        band_hz=(0.05, 3.0),
-        keeps_missing=True,
-        flat_seconds=120.0,  # of two minutes: longer than an apnea
-    ),
-    "abdomen": SignalKind(
-        label="abdomen belt",
-        rate_hz=10.0,
-        channels=r".*abd.*",
-        on_request=True,
-        band_hz=(0.05, 3.0),
-        keeps_missing=True,
-        flat_seconds=120.0,
-    ),
-    "airflow": SignalKind(
-        label="airflow",
-        rate_hz=10.0,
-        channels=r".*(\bair|flow|nasal|cann?ula|thermist).*|therm",
-        on_request=True,
-        band_hz=(0.05, 3.0),
-        keeps_missing=True,
-        flat_seconds=120.0,
-    ),
+    "thorax": _breathing("thorax belt", r".*(thor|chest|\btho\b).*"),
+    "abdomen": _breathing("abdomen belt", r".*abd.*"),
+    "airflow": _breathing("airflow", r".*(\bair|flow|nasal|cann?ula|thermist).*|therm"),
     # The level counts, and many a night has an interquartile range of 0: not normalised by the night.
     "spo2": SignalKind(
         label="SpO2",

@@ -161,12 +161,9 @@ class LabelStudy:
         row = LABEL_ROWS[name]
         labelled, unlabelled = drawn.nights("train", labelled=True), drawn.nights("train", labelled=False)
         nights = [*labelled, *(unlabelled if row.all_nights else ())]
-        sources = [
-            (store, split, split == splits[0])
-            for split, of_stores in zip(splits, (drawn.labelled, drawn.unlabelled), strict=True)
-            for store, parts in of_stores.items()
-            if split == splits[0] or (row.all_nights and parts["train"])
-        ]
+        sources = [(store, splits[0], True) for store in drawn.labelled]
+        if row.all_nights:
+            sources += [(store, splits[1], False) for store, parts in drawn.unlabelled.items() if parts["train"]]
         files = [row.config, *overlays_for(row.config, self.overlays)]
         overrides = self._overrides(name, group, sources)
         if not labelled:

@@ -12,6 +12,7 @@ from scipy.ndimage import maximum_filter1d
 from scipy.signal import butter, sosfiltfilt
 
 from sleepkd.data.beats import MAX_RR_S
+from sleepkd.data.mask_runs import mask_runs
 
 QRS_HZ = (5.0, 25.0)
 """The band of QRS complexes."""
@@ -50,7 +51,7 @@ def ecg_stretches(ecg: np.ndarray, rate_hz: float) -> list[EcgStretch]:
     """
     bridged, lost = _bridged(ecg, rate_hz)
     found: list[EcgStretch] = []
-    for first, last in _runs(~lost):
+    for first, last in mask_runs(~lost).tolist():
         if last - first >= LEAST_SECONDS * rate_hz:
             found += _at_one_level(bridged, first, last, rate_hz)
     return found
@@ -78,7 +79,7 @@ def _bridged(ecg: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarray]:
     coarse = short.sum() > COARSE_SHARE * len(ecg) / rate_hz
     least = COARSE_SECONDS if coarse else LOST_SECONDS
     lost = np.zeros(len(ecg), dtype=bool)
-    for first, last in _runs(filled):
+    for first, last in mask_runs(filled).tolist():
         lost[first:last] = (last - first) / rate_hz >= least
     if not filled.any() or filled.all():
         return ecg, lost
@@ -91,7 +92,7 @@ def _straight_lines(ecg: np.ndarray) -> list[tuple[int, int]]:
     size = np.abs(ecg)
     bend = np.abs(ecg[2:] - 2 * ecg[1:-1] + ecg[:-2])
     on_a_line = bend <= ROUNDING * (size[2:] + 2 * size[1:-1] + size[:-2])  # three samples each
-    return [(first, last + 2) for first, last in _runs(on_a_line)]
+    return [(first, last + 2) for first, last in mask_runs(on_a_line).tolist()]
 
 
 def _at_one_level(ecg: np.ndarray, first: int, last: int, rate_hz: float) -> list[EcgStretch]:
@@ -107,11 +108,11 @@ def _at_one_level(ecg: np.ndarray, first: int, last: int, rate_hz: float) -> lis
     if not (loud | quiet).any():
         return [EcgStretch(first, ecg[first:last])]
     found: list[EcgStretch] = []
-    for begin, end in _runs(~loud & ~quiet):
+    for begin, end in mask_runs(~loud & ~quiet).tolist():
         if end - begin >= LEAST_SECONDS * rate_hz:
             found.append(EcgStretch(first + begin, ecg[first + begin : first + end]))
     for other in (_joined(loud, half), quiet):
-        for begin, end in _runs(other):
+        for begin, end in mask_runs(other).tolist():
             if LEAST_OTHER_SECONDS * rate_hz <= end - begin < last - first:
                 found += _at_one_level(ecg, first + begin, first + end, rate_hz)
     return sorted(found, key=lambda stretch: stretch.first)
@@ -124,9 +125,3 @@ def _widened(mask: np.ndarray, by: int) -> np.ndarray:
 def _joined(mask: np.ndarray, gap: int) -> np.ndarray:
     """A mask without gaps of less than twice `gap`."""
     return ~_widened(~_widened(mask, gap), gap)
-
-
-def _runs(mask: np.ndarray) -> list[tuple[int, int]]:
-    """The first sample, and that after the last, of each run of a mask."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
-    return [(int(first), int(last)) for first, last in edges.reshape(-1, 2)]

@@ -9,7 +9,7 @@ import numpy as np
 from sleepkd.cohorts.beats.time_cells import ClockTimes, clock_times, numeric_times
 from sleepkd.cohorts.clock import Start
 from sleepkd.cohorts.signals.sample_times import LONGEST_SECONDS
-from sleepkd.cohorts.text import column_index, read_lines, read_table, split_cells
+from sleepkd.cohorts.text import column_index, is_number, read_lines, read_table, split_cells
 from sleepkd.errors import UserError
 
 HEAD_BYTES = 1 << 16
@@ -30,7 +30,7 @@ def timed_values(path: Path, time: str, value: str, delimiter: str, has_header: 
     """
     names, first = _names(path, delimiter, has_header)
     columns = [column_index(path, names, name) for name in (time, value)]
-    if _is_text(first, columns[0]):
+    if columns[0] >= len(first) or not is_number(first[columns[0]]):
         clock, values = _dated(path, columns, delimiter, has_header)
     else:
         numbers = _numbers(path, columns, delimiter, has_header)
@@ -58,14 +58,6 @@ def _names(path: Path, delimiter: str, has_header: bool) -> tuple[list[str], lis
         raise UserError(f"{path}: holds no rows")
     rows = [split_cells(line, delimiter) for line in lines[:2]]
     return (rows[0], rows[1]) if has_header else ([str(k + 1) for k in range(len(rows[0]))], rows[0])
-
-
-def _is_text(row: Sequence[str], column: int) -> bool:
-    try:
-        float(row[column])
-    except (ValueError, IndexError):
-        return True
-    return False
 
 
 def _numbers(path: Path, columns: Sequence[int], delimiter: str, has_header: bool) -> np.ndarray:

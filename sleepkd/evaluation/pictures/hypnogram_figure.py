@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sleepkd.data.hypnogram import UNSCORED, Hypnogram
+from sleepkd.data.mask_runs import mask_runs
 from sleepkd.evaluation.pictures.drawing import new_figure
 from sleepkd.evaluation.pictures.matrix_figures import score_line
 from sleepkd.evaluation.scores.night_predictions import NightPredictions
@@ -113,7 +114,6 @@ def draw_density(axes: "Axes", night: NightPredictions, class_names: Sequence[st
 
 def _shade_unscored(axes: "Axes", night: NightPredictions) -> None:
     """A pale band behind every run of unscored sleep epochs."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], ~night.scored, [False]]).astype(int)))
-    for first, stop in edges.reshape(-1, 2):
+    for first, stop in mask_runs(~night.scored):
         end = (night.onset_s[stop - 1] + night.duration_s[stop - 1]) / HOUR
         axes.axvspan(night.onset_s[first] / HOUR, end, color=UNSCORED_FILL, linewidth=0, zorder=-1)

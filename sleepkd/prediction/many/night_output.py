@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from sleepkd.data.hypnogram import CLASS_NAMES
 from sleepkd.files import write_text_atomically
 from sleepkd.prediction.many.night_rows import FAILED, STAGED
 from sleepkd.prediction.many.night_tables import EPOCHS, NIGHTS, NightTables, shard_suffix
@@ -193,7 +194,5 @@ class TableOutput(NightOutput):
 
 def classes_of(model: Model) -> list[str]:
     """The sleep stages of a model and of those that it chooses among, in order, each once."""
-    from sleepkd.data.hypnogram import CLASS_NAMES
-
     models = (model, *model.others)
     return list(dict.fromkeys(name for one in models for name in CLASS_NAMES[one.trained.config.data.classes]))

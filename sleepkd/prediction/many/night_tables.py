@@ -18,16 +18,8 @@ from sleepkd.prediction.many.table_files import FORMATS, TableFiles, default_for
 PART_NIGHTS, PART_SECONDS = 256, 60.0
 """A part is written after so many nights or seconds: a run that is killed loses no more."""
 NIGHTS, EPOCHS = "nights", "epochs"
-KNOWN_COLUMNS = {
-    "recording": str,
-    "status": str,
-    "path": str,
-    "bytes": int,
-    "changed_ns": int,
-    "checksum": str,
-    "weights": str,
-    "options": str,
-}
+KNOWN_COLUMNS = ("recording", "status", "path", "bytes", "changed_ns", "checksum", "weights", "options")
+"""Of the table of nights: what tells whether a recording is due again."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +64,10 @@ class NightTables:
     def known(self) -> dict[str, KnownRecording]:
         """The recordings that the tables hold, by name."""
         found: dict[str, KnownRecording] = {}
+        columns = {name: self._columns[NIGHTS][name] for name in KNOWN_COLUMNS}
         for path in self._sources():
             rows_of: dict[str, list[Row]] = defaultdict(list)
-            for row in self._files.rows(path, KNOWN_COLUMNS):
+            for row in self._files.rows(path, columns):
                 rows_of[row["recording"]].append(row)
             found |= {name: _known(rows) for name, rows in rows_of.items()}
         return found

@@ -1,9 +1,8 @@
 """Tables on disk, as Parquet or CSV: write one, read one, and join several without holding them in memory."""
 
 import csv
-import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sleepkd.extras import require_extra
+from sleepkd.files import written_atomically
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,13 +56,10 @@ class CsvFiles(TableFiles):
         count = max((len(column) for column in values.values()), default=0)
         missing: list[None] = [None] * count
 
-        def write(temporary: Path) -> None:
-            with temporary.open("w", newline="", encoding="utf-8") as file:
-                table = csv.writer(file, lineterminator="\n")
-                table.writerow(columns)
-                table.writerows(zip(*(values.get(name, missing) for name in columns), strict=True))
-
-        _whole(path, write)
+        with written_atomically(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(columns)
+            table.writerows(zip(*(values.get(name, missing) for name in columns), strict=True))
 
     def column_names(self, path: Path) -> list[str]:
         """See `TableFiles`."""
@@ -77,18 +74,14 @@ class CsvFiles(TableFiles):
 
     def join(self, sources: Sequence[Source], target: Path, columns: Mapping[str, type]) -> None:
         """See `TableFiles`."""
-
-        def write(temporary: Path) -> None:
-            with temporary.open("w", newline="", encoding="utf-8") as file:
-                table = csv.writer(file, lineterminator="\n")
-                table.writerow(columns)
-                for path, dropped in sources:
-                    with path.open(newline="", encoding="utf-8") as source:
-                        rows = csv.reader(source)
-                        at = next(rows).index(KEY)
-                        table.writerows(row for row in rows if row[at] not in dropped)
-
-        _whole(target, write)
+        with written_atomically(target) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(columns)
+            for path, dropped in sources:
+                with path.open(newline="", encoding="utf-8") as source:
+                    rows = csv.reader(source)
+                    at = next(rows).index(KEY)
+                    table.writerows(row for row in rows if row[at] not in dropped)
 
 
 class ParquetFiles(TableFiles):
@@ -108,7 +101,8 @@ class ParquetFiles(TableFiles):
         missing: list[None] = [None] * count
         arrays = [pa.array(values.get(name, missing), _arrow_type(kind)) for name, kind in columns.items()]
         table = pa.Table.from_arrays(arrays, schema=_schema(columns))
-        _whole(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+        with written_atomically(path) as temporary:
+            pq.write_table(table, temporary, compression="zstd")
 
     def column_names(self, path: Path) -> list[str]:
         """See `TableFiles`."""
@@ -132,18 +126,18 @@ class ParquetFiles(TableFiles):
         import pyarrow.compute as pc
         import pyarrow.parquet as pq
 
-        def write(temporary: Path) -> None:
-            with pq.ParquetWriter(temporary, _schema(columns), compression="zstd") as writer:
-                for path, dropped in sources:
-                    with pq.ParquetFile(path) as file:
-                        for number in range(file.num_row_groups):
-                            table = file.read_row_group(number, columns=list(columns))
-                            if dropped:
-                                stale = pc.is_in(table[KEY], value_set=pa.array(list(dropped), pa.string()))
-                                table = table.filter(pc.invert(stale))
-                            writer.write_table(table)
-
-        _whole(target, write)
+        with (
+            written_atomically(target) as temporary,
+            pq.ParquetWriter(temporary, _schema(columns), compression="zstd") as writer,
+        ):
+            for path, dropped in sources:
+                with pq.ParquetFile(path) as file:
+                    for number in range(file.num_row_groups):
+                        table = file.read_row_group(number, columns=list(columns))
+                        if dropped:
+                            stale = pc.is_in(table[KEY], value_set=pa.array(list(dropped), pa.string()))
+                            table = table.filter(pc.invert(stale))
+                        writer.write_table(table)
 
 
 FORMATS: dict[str, type[TableFiles]] = {"parquet": ParquetFiles, "csv": CsvFiles}
@@ -152,16 +146,6 @@ FORMATS: dict[str, type[TableFiles]] = {"parquet": ParquetFiles, "csv": CsvFiles
 def default_format() -> str:
     """ "parquet" where pyarrow is installed, else "csv"."""
     return "parquet" if find_spec("pyarrow") else "csv"
-
-
-def _whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Write a file under a temporary name, then rename it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _value(text: str, kind: type) -> Any:

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sleepkd.cohorts.signals.signal_file import fill_missing
+from sleepkd.cohorts.signals.signal_file import draw_lines
+from sleepkd.data.mask_runs import mask_runs
 from sleepkd.errors import UserError
 from sleepkd.prediction.recorded import LONGEST_SECONDS, too_long
 
@@ -73,10 +74,10 @@ def checked_samples(signal: np.ndarray | Sequence[float], rate_hz: float, what: 
         raise UserError(f"{what}: has no value: all samples are NaN or infinite")
     if not missing.any():
         return GivenSamples(samples, ())
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], missing, [False]]).astype(np.int8))).reshape(-1, 2)
-    gaps = tuple((float(a / rate_hz), float(b / rate_hz)) for a, b in edges if b - a >= MISSING_SECONDS * rate_hz)
+    runs = mask_runs(missing)
+    gaps = tuple((float(a / rate_hz), float(b / rate_hz)) for a, b in runs if b - a >= MISSING_SECONDS * rate_hz)
     samples = samples.copy()
-    fill_missing(samples)
+    draw_lines(samples, missing)
     return GivenSamples(samples, gaps)
 
 
