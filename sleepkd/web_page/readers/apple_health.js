@@ -73,7 +73,9 @@ function takeRecords(text, rates) {
     const first = text.lastIndexOf("<", at);
     if (!/^<Record\s/.test(text.slice(first, first + 8))) continue;
     const tag = text.slice(first).match(/^<(?:[^>"]|"[^"]*")*>/)?.[0] ?? "";
-    const attributes = Object.fromEntries([...tag.matchAll(/([\w:]+)="([^"]*)"/g)].map(([, key, value]) => [key, value]));
+    const attributes = Object.fromEntries(
+      [...tag.matchAll(/([\w:]+)="([^"]*)"/g)].map(([, key, value]) => [key, value]),
+    );
     const moment = momentOf(attributes.startDate ?? "");
     const scale = PER_MINUTE[attributes.unit ?? ""];
     const rate = Number(attributes.value || NaN) * scale;

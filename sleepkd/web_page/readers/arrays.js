@@ -2,7 +2,8 @@
 
 export const known = (values) => values.filter(Number.isFinite);
 export const sum = (values) => values.reduce((a, b) => a + b, 0);
-export const steps = (values) => Array.from({ length: Math.max(0, values.length - 1) }, (_, i) => values[i + 1] - values[i]);
+export const steps = (values) =>
+  Array.from({ length: Math.max(0, values.length - 1) }, (_, i) => values[i + 1] - values[i]);
 export const unique = (values) => Array.from(new Set(Float64Array.from(values).sort()));
 export const indices = (mask) => mask.flatMap((is, i) => (is ? [i] : []));
 

@@ -50,7 +50,12 @@ function beatsOfTimes({ values, lines, times }) {
   const held = [...values.keys()].filter((i) => Number.isFinite(values[i][0]));
   const seconds = held.map((i) => values[i][0]);
   const apart = seconds.map((x, i) => (i ? x - seconds[i - 1] : NaN));
-  const { times: ordered, notes } = chronological(seconds, apart, held.map((i) => lines[i]), times); // prettier-ignore
+  const { times: ordered, notes } = chronological(
+    seconds,
+    apart,
+    held.map((i) => lines[i]),
+    times,
+  );
   return { times: ordered, cadence: null, notes };
 }
 
@@ -60,7 +65,12 @@ function beatsOfIntervals({ values, lines, times: clock }) {
   if (!rows.length) return { times: [], cadence: null, notes: [] };
   const sums = rows.map((i) => known(values[i]).reduce((a, b) => a + b));
   const seconds = rows.map((i) => clock.seconds[i]);
-  const placed = chronological(seconds, sums, rows.map((i) => lines[i]), clock); // prettier-ignore
+  const placed = chronological(
+    seconds,
+    sums,
+    rows.map((i) => lines[i]),
+    clock,
+  );
   // Several intervals of a row end one after the other, the last at its time.
   const flat = placed.rows.flatMap((row, k) => {
     const time = Number.isFinite(seconds[row]) ? placed.times[k] : NaN;
@@ -99,7 +109,12 @@ function beatsOfRates({ values, lines, times: clock }) {
   if (!rows.length) return { times: [], cadence: null, notes };
   const rates = rows.map((i) => (isOdd(all[i]) ? NaN : all[i]));
   const seconds = rows.map((i) => clock.seconds[i]);
-  const placed = chronological(seconds, rates, rows.map((i) => lines[i]), clock); // prettier-ignore
+  const placed = chronological(
+    seconds,
+    rates,
+    rows.map((i) => lines[i]),
+    clock,
+  );
   const ordered = placed.rows.map((row) => rates[row]);
   const at = unique(placed.times);
   checkSpan(at[0], at.at(-1));

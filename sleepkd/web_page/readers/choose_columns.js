@@ -67,10 +67,16 @@ function areRates(table) {
   }
   const values = columns.values.map(([x]) => x);
   if (!columns.times || !values.some(Number.isFinite)) return false;
-  const step = median(steps(columns.times.seconds).map(Math.abs).filter((x) => x > 0)); // prettier-ignore
+  const step = median(
+    steps(columns.times.seconds)
+      .map(Math.abs)
+      .filter((x) => x > 0),
+  );
   if (columns.content !== "rate") return within(step / median(values), [0.5, 2]);
   const positive = values.filter((x) => x > 0);
-  return step >= LEAST_RATE_STEP_S && positive.filter((x) => within(x, RATES_BY_NUMBERS)).length > 0.9 * positive.length;
+  return (
+    step >= LEAST_RATE_STEP_S && positive.filter((x) => within(x, RATES_BY_NUMBERS)).length > 0.9 * positive.length
+  );
 }
 
 function checkOneNight(table) {
@@ -118,9 +124,7 @@ function oneRate(table, found, notes) {
 }
 
 function ofContent(table, roles, found, content, notes) {
-  const columns = found.map((i) =>
-    content === "intervals" ? table.numberLists(i) : table.numbers(i).map((x) => [x]),
-  );
+  const columns = found.map((i) => (content === "intervals" ? table.numberLists(i) : table.numbers(i).map((x) => [x])));
   const widths = columns.map((column) => column.reduce((wide, cells) => Math.max(wide, cells.length), 1));
   const padded = (cells, width) => [...cells, ...Array(width - cells.length).fill(NaN)];
   const numbers = table.rows.map((_, row) => columns.flatMap((column, k) => padded(column[row], widths[k])));
@@ -217,7 +221,8 @@ function fromAbove(table, clock) {
   for (const { names, rows } of table.above) {
     const cells = Object.fromEntries(names.map((name, i) => [name.toLowerCase(), rows[0]?.cells[i] ?? ""]));
     const day = readDate(cells.date ?? "");
-    const [hour, minute, second = 0] = (cells["start time"] ?? "").match(/^\d{1,2}:\d\d(:\d\d)?$/)?.[0].split(":") ?? [];
+    const [hour, minute, second = 0] =
+      (cells["start time"] ?? "").match(/^\d{1,2}:\d\d(:\d\d)?$/)?.[0].split(":") ?? [];
     if (day === null || hour === undefined || hour > 23 || minute > 59 || second > 59) continue;
     const zero = day * 86400 + hour * 3600 + minute * 60 + Number(second);
     return { ...clock, zero, dated: true, zoned: true };
@@ -233,7 +238,14 @@ function ofNumbers(table, notes) {
     const first = table.numbers(0);
     if (isEmpaticaRate(first)) return empaticaRate(table, first);
     if (isRising(first, true)) return beatTimes(table, [""], 0, notes);
-    return intervalColumns(table, [0], first.map((x) => [x]), null, null, notes); // prettier-ignore
+    return intervalColumns(
+      table,
+      [0],
+      first.map((x) => [x]),
+      null,
+      null,
+      notes,
+    );
   }
   if (areNumbers(texts) && !isRising(table.numbers(0)))
     throw new UserError("its first column does not rise, so it holds no times; give the columns names");
@@ -241,7 +253,8 @@ function ofNumbers(table, notes) {
   const [value, time, day] = isDay ? [2, 1, 0] : [1, 0, null];
   const values = table.numbers(value);
   const rows = values.map((x) => [x]);
-  if (within(median(values.filter((x) => x > 0)), RATES_BY_NUMBERS)) return rateColumns(table, value, rows, time, day, notes); // prettier-ignore
+  if (within(median(values.filter((x) => x > 0)), RATES_BY_NUMBERS))
+    return rateColumns(table, value, rows, time, day, notes);
   return intervalColumns(table, [value], rows, time, day, notes);
 }
 

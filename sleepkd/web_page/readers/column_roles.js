@@ -63,7 +63,8 @@ export function roleOf(name) {
     return perMinute || !(words.includes("min") || words.includes("count")) ? "rate" : "";
   }
   if (any(PERSON) || phrase === "id" || phrase === "name") return "person";
-  if (any(SOURCE) && !any(TIME) && !anyBut(ABOUT_A_VALUE, "id") && !any(RATE) && !isRate && !isInterval) return "source";
+  if (any(SOURCE) && !any(TIME) && !anyBut(ABOUT_A_VALUE, "id") && !any(RATE) && !isRate && !isInterval)
+    return "source";
   if (any(ABOUT_A_VALUE) && !any(TIME)) return "";
   if (isInterval && !any(EXACT_TIME) && !any(ABOUT_A_VALUE)) return "interval";
   if (any(new Set(["ecg", "ekg"])) && !any(BEAT) && !any(TIME)) return "ecg";

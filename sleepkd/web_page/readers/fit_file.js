@@ -23,7 +23,7 @@ const CRC = [
 export function readFit(bytes) {
   const messages = { now: NaN, intervals: [], clock: [], rateTimes: [], rates: [], ahead: null, kind: "unknown" };
   checkHeader(bytes, 0);
-  for (let first = 0; first < bytes.length; ) {
+  for (let first = 0; first < bytes.length;) {
     const view = checkHeader(bytes, first);
     const after = first + view.getUint8(0) + view.getUint32(4, true);
     if (crcOf(bytes.subarray(first, after + 2)) !== 0) throw damaged("its checksum is wrong");
@@ -94,7 +94,11 @@ function readMessages(view, at, messages) {
 /** A field of 1, 2 or 4 bytes without sign; null for a missing one. */
 function numberIn(view, place, isLittle) {
   if (!place || ![1, 2, 4].includes(place.size)) return null;
-  const value = { 1: () => view.getUint8(place.at), 2: () => view.getUint16(place.at, isLittle), 4: () => view.getUint32(place.at, isLittle) }[place.size](); // prettier-ignore
+  const value = {
+    1: () => view.getUint8(place.at),
+    2: () => view.getUint16(place.at, isLittle),
+    4: () => view.getUint32(place.at, isLittle),
+  }[place.size]();
   return value === 2 ** (8 * place.size) - 1 ? null : value;
 }
 
@@ -136,5 +140,9 @@ function beatsOf({ intervals, clock, rateTimes, rates, now, ahead, kind }) {
   const seconds = SINCE_1989 + first + (ahead ?? 0);
   const start = Number.isFinite(now) ? { seconds, dated: true, zone: ahead === null ? "UTC" : "" } : null;
   const cadence = isExact ? 0 : rateCadence(rateTimes, rates);
-  return orderedBeats(beats.map((x) => x - first), cadence, start); // prettier-ignore
+  return orderedBeats(
+    beats.map((x) => x - first),
+    cadence,
+    start,
+  );
 }

@@ -75,13 +75,15 @@ export function keptIntervals(intervals, times, lines) {
     blocks.set(number, block);
   }
   let before = null;
-  const full = [...blocks.keys()].sort((a, b) => a - b).flatMap((number) => {
-    const { first, lasting } = blocks.get(number);
-    const silent = Math.max(0, number - (before ?? number) - 1); // blocks of a stall: what follows may hold their beats
-    before = number;
-    const isFull = lasting > MOST_OF_A_BLOCK * BLOCK_S * (1 + silent) + intervals[first];
-    return isFull ? [first] : [];
-  }); // prettier-ignore
+  const full = [...blocks.keys()]
+    .sort((a, b) => a - b)
+    .flatMap((number) => {
+      const { first, lasting } = blocks.get(number);
+      const silent = Math.max(0, number - (before ?? number) - 1); // blocks of a stall: what follows may hold their beats
+      before = number;
+      const isFull = lasting > MOST_OF_A_BLOCK * BLOCK_S * (1 + silent) + intervals[first];
+      return isFull ? [first] : [];
+    });
   if (!full.length) return { kept: all, note: "" };
   const second = secondStream(intervals, times);
   const kept = second.map((is) => !is);

@@ -63,7 +63,12 @@ export class SniffedTable {
 
   namesText(chosen = Array.from({ length: this.width }, (_, i) => i)) {
     const more = chosen.length > MOST_NAMES ? ", …" : "";
-    return chosen.slice(0, MOST_NAMES).map((i) => shortened(this.name(i))).join(", ") + more; // prettier-ignore
+    return (
+      chosen
+        .slice(0, MOST_NAMES)
+        .map((i) => shortened(this.name(i)))
+        .join(", ") + more
+    );
   }
 }
 
@@ -131,9 +136,17 @@ function findDelimiter(lines) {
 function splitLine(line, delimiter) {
   let cells;
   if (delimiter === "\0" && !line.includes('"')) return [line.replace(/^[ \t\xa0']+|[ \t\xa0']+$/g, "")];
-  if (delimiter === " ") cells = line.trim().split(/\s+/).map((cell) => cell.replace(/^["']+|["']+$/g, "")); // prettier-ignore
-  else if (line.includes('"') && delimiter !== "\0") cells = quotedCells(line, delimiter).map((cell) => cell.replace(/^[ \t\xa0']+|[ \t\xa0']+$/g, "")); // prettier-ignore
-  else cells = (delimiter === "\0" ? [line] : line.split(delimiter)).map((cell) => cell.replace(/^[ \t\xa0'"]+|[ \t\xa0'"]+$/g, "")); // prettier-ignore
+  if (delimiter === " ")
+    cells = line
+      .trim()
+      .split(/\s+/)
+      .map((cell) => cell.replace(/^["']+|["']+$/g, ""));
+  else if (line.includes('"') && delimiter !== "\0")
+    cells = quotedCells(line, delimiter).map((cell) => cell.replace(/^[ \t\xa0']+|[ \t\xa0']+$/g, ""));
+  else
+    cells = (delimiter === "\0" ? [line] : line.split(delimiter)).map((cell) =>
+      cell.replace(/^[ \t\xa0'"]+|[ \t\xa0'"]+$/g, ""),
+    );
   while (cells.length > 1 && !cells.at(-1)) cells.pop();
   return cells;
 }
@@ -164,7 +177,8 @@ function tablesOf(rows) {
     const hasNames = table.names.length > 0;
     if (!areNames(cells, tables.length === 1 && !table.rows.length)) table.rows.push({ line, cells });
     else if (hasNames && !table.rows.length && !table.units.length && isUnitRow(cells)) table.units = cells;
-    else if (hasNames && cells.join("\0") === table.names.join("\0")) table.notes.push(`line ${line} repeats the names`);
+    else if (hasNames && cells.join("\0") === table.names.join("\0"))
+      table.notes.push(`line ${line} repeats the names`);
     else if (namesBeats(cells) || !(table.rows.length || table.names.some(roleOf)))
       tables.push(new SniffedTable(cells, line, startUnix(cells)));
     else table.rows.push({ line, cells });
@@ -183,7 +197,12 @@ function areNames(cells, isFirst) {
 
 /** The start, s since 1970, beside a name, as Empatica writes it. */
 function startUnix(cells) {
-  return cells.filter(isValue).map(numberOf).find((x) => x >= UNIX_LEAST && x < 1e11) ?? null; // prettier-ignore
+  return (
+    cells
+      .filter(isValue)
+      .map(numberOf)
+      .find((x) => x >= UNIX_LEAST && x < 1e11) ?? null
+  );
 }
 
 /** Whether the comma of each line is a decimal comma of a single column, and not between two columns. */

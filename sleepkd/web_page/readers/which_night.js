@@ -40,7 +40,10 @@ export function findNights(times, perMinute, clock = null) {
     const part = possible.slice(from, to + 1);
     const wearing = { start: times[part[0]], end: times[part.at(-1)] };
     const shift = clock ? clock[part[0]] - times[part[0]] : null;
-    const course = courseOf(part.map((i) => times[i]), part.map((i) => perMinute[i])); // prettier-ignore
+    const course = courseOf(
+      part.map((i) => times[i]),
+      part.map((i) => perMinute[i]),
+    );
     if (wearing.end - wearing.start > WHOLE_S) nights.push(...slowParts(wearing, course, shift));
     else if (mayBeANight(wearing, course, shift)) whole.push({ ...wearing, rate: median(course) });
   }
@@ -53,7 +56,9 @@ export function findNights(times, perMinute, clock = null) {
 
 function noNight(times) {
   const hours = ((times.at(-1) - times[0]) / 3600).toFixed(0);
-  return new UserError(`lasts ${hours} h but holds no night: no 3 h of slow heart rate (at night, if its clock is known)`);
+  return new UserError(
+    `lasts ${hours} h but holds no night: no 3 h of slow heart rate (at night, if its clock is known)`,
+  );
 }
 
 /** The mean heart rate of every 5 minutes, short gaps interpolated, NaN in longer ones. */

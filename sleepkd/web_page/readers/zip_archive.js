@@ -26,7 +26,7 @@ export async function zipEntries(file) {
   const view = await viewOf(file, at, at + size);
   if (view.byteLength < size) throw damaged();
   const entries = [];
-  for (let i = 0; i + 46 <= view.byteLength && view.getUint32(i, true) === ENTRY; ) {
+  for (let i = 0; i + 46 <= view.byteLength && view.getUint32(i, true) === ENTRY;) {
     const [nameLength, extraLength] = [view.getUint16(i + 28, true), view.getUint16(i + 30, true)];
     const name = new TextDecoder().decode(new Uint8Array(view.buffer, i + 46, nameLength));
     const entry = {
