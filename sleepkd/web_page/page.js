@@ -10,6 +10,7 @@ const find = (id) => document.getElementById(id);
 const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
 let classes = [];
 let nights = [];
+let count = 0; // of nights that were ever shown
 
 worker.onmessage = ({ data }) => {
   const [[kind, value]] = Object.entries(data);
@@ -30,15 +31,18 @@ const handlers = {
     Object.assign(find("progress"), { hidden: of < 2, max: of, value: number - 1 });
   },
   night(night) {
-    nights = nights.filter((other) => other.name !== night.name || other.number !== night.number).concat(night);
-    nights.sort((a, b) => (a.start?.seconds ?? 0) - (b.start?.seconds ?? 0) || a.name.localeCompare(b.name));
+    const isOther = (other) => other.name !== night.name || other.number !== night.number;
+    nights = [...nights.filter(isOther), { ...night, article: nightArticle(night, classes, `night-${++count}`) }];
+    const when = ({ start }) => start?.seconds ?? Infinity;
+    nights.sort((a, b) => (when(a) === when(b) ? a.name.localeCompare(b.name) : when(a) - when(b)));
     show();
+    nights.find(({ article }) => article.id === `night-${count}`).article.draw();
   },
   problem: ({ name, reason }) => make("li", { textContent: `${name}: ${reason}` }, find("problems")),
   done() {
     find("progress").hidden = true;
-    const count = nights.length === 1 ? "1 night is" : `${nights.length} nights are`;
-    say(nights.length ? `Done: ${count} shown below.` : "No night was staged.", !nights.length);
+    const many = nights.length === 1 ? "1 night is" : `${nights.length} nights are`;
+    say(nights.length ? `Done: ${many} shown below.` : "No night was staged.", !nights.length);
   },
   failed: (reason) => say(reason, true),
 };
@@ -55,9 +59,8 @@ function take(files) {
 }
 
 function show() {
-  find("nights").replaceChildren(...nights.map((night, i) => nightArticle(night, classes, `night-${i + 1}`)));
+  find("nights").replaceChildren(...nights.map(({ article }) => article));
   find("overview").hidden = nights.length < 2;
-  for (const article of find("nights").children) article.draw();
   showOverview();
 }
 
@@ -79,9 +82,9 @@ function showOverview() {
     make("th", { textContent: title, scope: "col", className: name }, head);
   const body = find("overview").querySelector("tbody");
   body.replaceChildren();
-  nights.forEach((night, i) => {
+  nights.forEach((night) => {
     const row = make("tr", {}, body);
-    make("a", { href: `#night-${i + 1}`, textContent: nightTitle(night) }, make("th", { scope: "row" }, row));
+    make("a", { href: `#${night.article.id}`, textContent: nightTitle(night) }, make("th", { scope: "row" }, row));
     for (const [, text, name = ""] of columns) make("td", { textContent: text(night), className: name }, row);
   });
   const dated = nights.map(({ start, epochs }) => {
@@ -122,5 +125,5 @@ let width = innerWidth;
 addEventListener("resize", () => {
   if (innerWidth === width) return; // a phone's address bar changes the height alone
   width = innerWidth;
-  for (const article of find("nights").children) article.draw();
+  for (const { article } of nights) article.draw();
 });

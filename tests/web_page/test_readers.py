@@ -58,9 +58,8 @@ def spelled(rng: np.random.Generator) -> bytes:
         columns[-1] = [text if k % 40 else rng.choice(["", "NA", "0", "65535"]) for k, text in enumerate(columns[-1])]
     order = np.arange(count)
     if time and rng.random() < 0.3:
-        order = rng.choice(
-            [order[::-1], np.roll(order, 100), np.concatenate([order[:150], order[120:]])[:count], rng.permutation(count)]
-        )
+        repeated = np.concatenate([order[:150], order[120:]])[:count]
+        order = rng.choice([order[::-1], np.roll(order, 100), repeated, rng.permutation(count)])
     if time and rng.random() < 0.2:
         order = np.delete(order, np.s_[100:130])
     if rng.random() < 0.3:
@@ -167,10 +166,10 @@ def test_exports_of_apple_health(tmp_path: Path) -> None:
             archive.writestr("apple_health_export/export_cda.xml", "<ClinicalDocument>" + " " * 10**6)
             archive.writestr("apple_health_export/electrocardiograms/ecg.csv", "1\n")
             archive.write(paths[0], "apple_health_export/Exportación.xml")
-    wide = tmp_path / "wide.zip"  # sizes of 64 bits
-    with zipfile.ZipFile(wide, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("export.xml", "w", force_zip64=True) as file:
+    paths.append(tmp_path / "wide.zip")
+    packed = zipfile.ZipFile(paths[-1], "w", zipfile.ZIP_DEFLATED)
+    with packed, packed.open("export.xml", "w", force_zip64=True) as file:  # sizes of 64 bits
         file.write(paths[0].read_bytes())
-    paths.append(wide)
     for name, content in {
         "a.xml": b"<a></a>", "b.xml": b"<ClinicalDocument></ClinicalDocument>", "c.xml": b"<HealthData></HealthData>",
         "d.xml": b'<HealthData><Record type="HKQuantityTypeIdentifierHeartRate" value="60"/></HealthData>',
