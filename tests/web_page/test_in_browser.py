@@ -1,68 +1,34 @@
-"""examples/web in headless Chromium: a CSV of RR intervals gets the stages of `Model.predict_beats`."""
+"""The page in headless Chromium: files of every device, downloads, keys, a phone's width, no request to elsewhere."""
 
-import http.server
+import csv
+import datetime
 import json
-import shutil
-import subprocess
-import threading
-import time
-import urllib.request
+import zipfile
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
-from typing import Any
 
+import edfio
 import numpy as np
 import pytest
 
 import sleepkd
 import train_ddp
-from launch import REPOSITORY, tiny_night
-from sleepkd import export
+from launch import tiny_night
+from sleepkd import web
 from sleepkd.distributed import Processes
+from sleepkd.errors import UserError
+from sleepkd.prediction.many.night_rows import STATISTICS
+from sleepkd.prediction.predicted_night import PredictedNight
 from sleepkd.settings import load_config
+from tests.cohorts.beats.given import rows, stamps
+from tests.cohorts.beats.test_apple_health import NINTH, export, records
+from tests.cohorts.beats.test_fit_file import RECORD, START, fit
+from tests.web_page.browser import Browser, opened_page
 
 pytestmark = pytest.mark.slow
-WEB = REPOSITORY / "examples" / "web"
-DRIVER, RUNTIME = shutil.which("chromedriver"), WEB / "node_modules" / "onnxruntime-web"
-NO_NETWORK = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
-QUIET = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync")
-
-
-class Browser:
-    """A session of chromedriver, by the WebDriver protocol (W3C)."""
-
-    def __init__(self, port: int, profile: Path):
-        self._root = f"http://127.0.0.1:{port}"
-        chrome = {"args": [*QUIET, "--disable-background-networking", NO_NETWORK, f"--user-data-dir={profile}"]}
-        wanted = {"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": chrome}}}
-        self._root += "/session/" + self.ask("/session", wanted)["sessionId"]
-
-    def ask(self, path: str, content: dict | None = None, method: str = "POST") -> Any:
-        body = None if content is None else json.dumps(content).encode()
-        request = urllib.request.Request(self._root + path, body, method=method)
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.load(answer)["value"]
-
-    def run(self, script: str, *arguments: str) -> Any:
-        return self.ask("/execute/sync", {"script": script, "args": arguments})
-
-    def status(self, text: str) -> str:
-        """The status line of the page, once it contains a text."""
-        for _ in range(300):
-            line = self.run("return document.getElementById('status').textContent")
-            if text in line:
-                return line
-            time.sleep(0.1)
-        raise AssertionError(line)
-
-    def drop(self, name: str, text: str) -> None:
-        self.run(
-            "const dropped = new DataTransfer(); dropped.items.add(new File([arguments[1]], arguments[0]));"
-            "document.getElementById('drop').dispatchEvent(new DragEvent('drop', {dataTransfer: dropped}));",
-            name,
-            text,
-        )
+AXE = web.PAGE.parents[1] / "examples" / "web" / "node_modules" / "axe-core" / "axe.min.js"
+TAB, ENTER, RIGHT, PAGE_UP = "\ue004", "\ue007", "\ue014", "\ue00e"
+EVENING = datetime.datetime(2024, 1, 31, 23, 10)
 
 
 @pytest.fixture(scope="module")
@@ -72,54 +38,184 @@ def checkpoint(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return config.run_directory / "best.pt"
 
 
-@pytest.fixture
-def browser(checkpoint: Path, tmp_path: Path) -> Iterator[Browser]:
-    if not DRIVER or not RUNTIME.is_dir():
-        pytest.skip("needs chromedriver, and `npm install` in examples/web")
-    site = tmp_path / "site"
-    site.mkdir()
-    for name in ("index.html", "stage.js"):
-        shutil.copy(WEB / name, site)
-    (site / "node_modules").symlink_to(RUNTIME.parent)
-    assert export.main(["--checkpoint", str(checkpoint), "--inputs", "beats", "--out", str(site / "night.onnx")]) == 0
-    handler = partial(http.server.SimpleHTTPRequestHandler, directory=site)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    driver = subprocess.Popen([DRIVER, "--port=0"], stdout=subprocess.PIPE, text=True)
-    assert driver.stdout is not None
-    started = next(line for line in driver.stdout if "was started successfully on port" in line)
+@pytest.fixture(scope="module")
+def site(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     try:
-        browser = Browser(int(started.rstrip(".\n").split()[-1]), tmp_path / "profile")
-        browser.ask("/url", {"url": f"http://127.0.0.1:{server.server_port}/index.html"})
-        yield browser
-        browser.ask("", method="DELETE")
-    finally:
-        driver.terminate()
-        server.shutdown()
+        web.find_runtime(None)
+    except UserError as error:
+        pytest.skip(str(error))
+    folder = tmp_path_factory.mktemp("site")
+    assert web.main(["--checkpoint", str(checkpoint), "--out", str(folder)]) == 0
+    return folder
 
 
-def test_a_dropped_csv_gets_the_stages_of_predict_beats(browser: Browser, checkpoint: Path, cohort: Path) -> None:
+@pytest.fixture
+def opened(site: Path, tmp_path: Path) -> Iterator[tuple[Browser, list[str]]]:
+    with opened_page(site, tmp_path) as (browser, asked):
+        browser.status("Ready")
+        yield browser, asked
+
+
+@pytest.fixture
+def browser(opened: tuple[Browser, list[str]]) -> Browser:
+    return opened[0]
+
+
+@pytest.fixture(scope="module")
+def intervals(cohort: Path) -> np.ndarray:
+    """RR intervals, ms, of a simulated night with a gap of two minutes."""
     beats = np.load(cohort / "truth" / "01-01-0001.npz")["beats"]
-    beats = np.delete(beats, np.s_[400:520])  # a gap of two minutes
-    intervals = np.rint(1000 * np.diff(beats)).astype(int)
-    browser.status("Ready")
-    browser.drop("rr.csv", "rr_ms\n" + "\n".join(map(str, intervals)) + "\n")
-    assert "rr.csv:" in browser.status("sleep epochs")
-    header, *lines = browser.run("return window.hypnogram").splitlines()
-    assert header == "onset,stage,p_W,p_NREM,p_REM,quality"
-    stages, expected = sleepkd.load(checkpoint).predict_beats(np.concatenate([[0], np.cumsum(intervals) / 1000]))
-    found = [line.split(",") for line in lines]
-    np.testing.assert_allclose([[float(x) for x in row[2:5]] for row in found], expected, atol=2e-3)
-    assert [row[1] for row in found] == stages and "unscored" in stages and len(set(stages)) > 1
+    return np.rint(1000 * np.diff(np.delete(beats, np.s_[400:520]))).astype(int)
+
+
+def heart_rate(path: Path, start: datetime.datetime, hours: float = 1.5, low: float = 55) -> Path:
+    seconds = np.arange(0, 3600 * hours, 5)
+    rate = np.rint(low + 6 * np.sin(seconds / 700) + 3 * np.sin(seconds / 60)).astype(int)
+    path.write_text(rows("Time,HR (bpm)", stamps(seconds, "%Y-%m-%d %H:%M:%S", start), rate))
+    return path
+
+
+def of_python(path: Path, checkpoint: Path) -> list[PredictedNight]:
+    return sleepkd.load(checkpoint).predict_nights(path)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_stages_and_downloads_of_a_csv_are_those_of_python(
+    browser: Browser, checkpoint: Path, intervals: np.ndarray, tmp_path: Path
+) -> None:
+    path = tmp_path / "polar_rr.txt"
+    path.write_text("\n".join(map(str, intervals)) + "\n")
+    browser.choose(path)
+    browser.status("Done: 1 night")
+    expected = sleepkd.load(checkpoint).predict_beats(np.concatenate([[0], np.cumsum(intervals) / 1000]))
+    browser.click("a[download$='.csv']")
+    browser.click("a[download$='.edf']")
+    with browser.downloaded("polar_rr-hypnogram.csv").open() as file:
+        found = list(csv.DictReader(file))
+    with expected.to_csv(tmp_path / "expected.csv").open() as file:
+        wanted = list(csv.DictReader(file))
+    assert found[0].keys() == wanted[0].keys() and len(found) == len(wanted)
+    probabilities = [f"p_{name}" for name in expected.class_names]
+    for row, other in zip(found, wanted, strict=True):
+        exact = ("onset", "duration", "stage", "beats", "flat", "clipped")
+        assert [row[key] for key in exact] == [other[key] for key in exact]
+        assert [float(row[key]) for key in probabilities] == pytest.approx(
+            [float(other[key]) for key in probabilities], abs=2e-3
+        )
+        assert float(row["quality"]) == pytest.approx(float(other["quality"]), abs=1.1e-3)
+    assert "unscored" in expected.stages and len(set(expected.stages)) > 2
+    content = browser.downloaded("polar_rr-hypnogram.edf").read_bytes()
+    assert content == expected.to_edf(tmp_path / "expected.edf").read_bytes()
+    assert len(edfio.read_edf(content).annotations) == len(expected.stages)
+    shown = browser.run(
+        "return Object.fromEntries([...document.querySelectorAll('.statistics tr')].map("
+        "(row) => [...row.children].slice(0, 2).map((cell) => cell.textContent)))"
+    )
+    for name, value in expected.statistics().items():
+        assert shown[name] == "–" if np.isnan(value) else float(shown[name]) == pytest.approx(value, abs=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_files_of_every_device_and_a_table_of_all_nights(
+    opened: tuple[Browser, list[str]], checkpoint: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("fitdecode")
+    browser, asked = opened
+    day = datetime.timedelta(days=1)
+    polar = heart_rate(tmp_path / "polar.csv", EVENING)
+    garmin = fit(tmp_path / "garmin.fit", [(RECORD, [START + 5 * k, 50 + k // 40 % 9]) for k in range(1500)])
+    xml = export(tmp_path / "export.xml", [line for k in range(3) for line in records(NINTH + k * day, 50 + k, 5)])
+    apple = tmp_path / "export.zip"
+    with zipfile.ZipFile(apple, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(xml, "apple_health_export/export.xml")
+    before = len(asked)
+    browser.choose(polar, garmin, apple)
+    browser.status("Done: 5 nights")
+    assert asked[before:] == [] and browser.errors() == []
+    browser.click("#save-all")
+    with browser.downloaded("nights.csv").open() as file:
+        found = {(row["recording"], int(row["night"])): row for row in csv.DictReader(file)}
+    for path in (polar, garmin, apple):
+        for number, night in enumerate(of_python(path, checkpoint), 1):
+            row, statistics = found.pop((path.name, number)), night.statistics()
+            assert (row["input"], row["start"]) == (night.judged.given.text, f"{night.start:%Y-%m-%dT%H:%M:%S}")
+            for name in (*STATISTICS, "REM latency"):
+                value = np.nan if row[name] == "" else float(row[name])
+                assert value == pytest.approx(statistics[name], abs=1e-3, nan_ok=True), (path.name, name)
+    assert not found
+    assert browser.run("return document.querySelectorAll('#overview tbody tr').length") == 5
+
+
+def test_nothing_is_asked_of_the_network_and_the_policy_forbids_it(opened: tuple[Browser, list[str]]) -> None:
+    browser, asked = opened
+    own = {f"/{path.relative_to(web.PAGE).as_posix()}" for path in web.PAGE.rglob("*") if path.is_file()}
+    own |= {f"/onnxruntime-web/{name}" for name in web.RUNTIME_FILES} | {"/", "/night.onnx", "/night.onnx.json"}
+    assert set(asked) <= own
+    for request in (
+        "await fetch('https://example.org/')",
+        "await fetch('http://127.0.0.1:9/')",
+        "await new Promise((_, no) => { const x = new Image(); x.onerror = no; x.src = 'http://127.0.0.1:9/a.png'; })",
+    ):
+        script = f"const done = arguments[0]; (async () => {{ {request} }})().catch(() => done('blocked'))"
+        blocked = browser.ask("/execute/async", {"script": script, "args": []})
+        assert blocked == "blocked"
+    policy = [message for message in browser.errors() if "Content Security Policy" in message]
+    assert len(policy) >= 3
 
 
 def test_a_file_that_cannot_be_staged_is_reported_with_the_reason(browser: Browser) -> None:
-    browser.status("Ready")
     for text, reason in (
-        ("rr\n800\nabc\n", "line 3: abc is not a number"),
+        ("rr\n800\nabc\n", "line 3: 'abc' is no number"),
         ("rr\n" + "800\n" * 50, "lasts 0.7 min, too short: staging needs 10 min"),
-        ("name\nx\n", "no column is named rr or time"),
-        ("", "the file is empty"),
+        ("name\nx\n", "none of its columns is one of beats"),
+        ("", "is empty"),
     ):
         browser.drop("bad.csv", text)
-        assert browser.status(reason).startswith("bad.csv: ")
+        browser.status("No night was staged")
+        shown = browser.run("return document.getElementById('problems').textContent")
+        assert shown.startswith("bad.csv: ") and reason in shown
+        browser.run("document.getElementById('clear').click()")
+        browser.status("Ready")
+    browser.drop("<img src=x>.csv", "a,b\n1,2\n")
+    browser.status("No night was staged")
+    assert browser.run("return document.querySelectorAll('img').length") == 0
+
+
+def test_keys_a_phone_and_axe(browser: Browser, tmp_path: Path) -> None:
+    day = datetime.timedelta(days=1)
+    paths = [heart_rate(tmp_path / f"night {k}.csv", EVENING + k * day, low=50 + 3 * k) for k in range(3)]
+    bad = tmp_path / "a_very_long_name_of_a_file_that_no_phone_can_show_in_one_line.csv"
+    bad.write_text("colour\nred\n")
+    browser.choose(*paths, bad)
+    browser.status("Done: 3 nights")
+    assert "Sleep Regularity Index" in browser.run("return document.getElementById('regularity').textContent")
+    for width in (1280, 390, 320):
+        browser.size(width)
+        assert browser.run("return document.documentElement.scrollWidth") <= width
+    reached = set()
+    browser.run("document.activeElement.blur()")
+    for _ in range(40):
+        browser.press(TAB)
+        reached.add(browser.run("const one = document.activeElement; return one.id || one.textContent"))
+    assert {"file", "most", "save-all", "clear", "night-1-time", "Hypnogram (CSV)", "All sleep statistics"} <= reached
+    browser.run("document.getElementById('night-1-time').focus()")
+    browser.press(RIGHT, PAGE_UP)
+    text = browser.run("return document.getElementById('night-1-time').getAttribute('aria-valuetext')")
+    assert text.startswith("23:40 ") and "beats per minute" in text
+    browser.run("document.getElementById('clear').focus()")
+    browser.press(ENTER)
+    assert browser.run("return document.activeElement.id + document.querySelectorAll('article').length") == "file0"
+
+
+def test_axe_finds_no_fault(browser: Browser, tmp_path: Path) -> None:
+    if not AXE.is_file():
+        pytest.skip("needs axe-core: npm install in examples/web")
+    browser.choose(heart_rate(tmp_path / "a.csv", EVENING), heart_rate(tmp_path / "b.csv", EVENING))
+    browser.drop("bad.csv", "a\nb\n")
+    browser.status("Done: 2 nights")
+    browser.run(AXE.read_text() + "; window.axe = axe;")
+    for width in (1280, 390):
+        browser.size(width)
+        script = "const done = arguments[0]; axe.run().then(({ violations }) => done(JSON.stringify(violations)));"
+        faults = json.loads(browser.ask("/execute/async", {"script": script, "args": []}))
+        assert not faults, [(fault["id"], fault["impact"], fault["nodes"][0]["html"]) for fault in faults]
