@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from launch import REPOSITORY
 
+from launch import REPOSITORY
 from sleepkd.cohorts.find import find_recordings
 from sleepkd.cohorts.layout import load_cohort
 from sleepkd.cohorts.sleeper import Sleeper

@@ -4,14 +4,15 @@ from datetime import date, time
 from pathlib import Path
 
 import pytest
-from launch import REPOSITORY
 
+from launch import REPOSITORY
 from sleepkd.cohorts.beats.beat_layout import BeatLayout
 from sleepkd.cohorts.beats.wfdb_beats import read_wfdb_beats
 from sleepkd.cohorts.clock import Start
 from sleepkd.cohorts.sleeper import Sleeper
 from sleepkd.cohorts.wfdb_header import RecordFacts, comments_sleeper, read_record_facts
 
+pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword")  # of wfdb
 DATA = REPOSITORY.parent / "shared" / "data"
 needs_data = pytest.mark.skipif(not (DATA / "slpdb").is_dir(), reason="the real nights (shared/data) are not here")
 
