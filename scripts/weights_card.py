@@ -82,18 +82,33 @@ NOT_FOR = (
 class StudentResults:
     """The nights that students never saw, by the averaging of their input in s (None: as recorded), of all seeds.
 
-    calibration: for the network that ships, fitted on all of them as recorded.
+    calibrations: for the network that ships, fitted on all of them, by averaging too.
     """
 
     nights: Mapping[float | None, Sequence[NightPredictions]]
     cadences: Mapping[str, float]
-    calibration: Calibration
+    calibrations: Mapping[float | None, Calibration]
+
+    @property
+    def cadence_bias(self) -> dict[str, list[float]]:
+        """`Checkpoint.cadence_bias` of the network that ships, relative to the bias within its weights.
+
+        It is 0 at the cadence of nights that were recorded as an averaged heart rate.
+        """
+        recorded = self.calibrations[None].bias
+        recorded_s = [cadence for cadence in self.cadences.values() if cadence]
+        given = {cadence: np.zeros_like(recorded) for cadence in sorted(recorded_s)[:1]} | {
+            average: calibration.bias - recorded for average, calibration in self.calibrations.items() if average
+        }
+        return {f"{cadence:g}": [round(float(x), 4) for x in bias] for cadence, bias in given.items()}
 
 
 def evaluate_students(
     plan: EnsembleDistillation, students: Mapping[tuple[Excluded, int], Sequence[TrainedNetwork]], seeds: Sequence[int]
 ) -> StudentResults:
     """Predict every labelled night by the student that excludes it, calibrated on the nights of the other folds.
+
+    Each averaging has its own calibration: slow averages show less of a sleep stage, which shifts the prior.
 
     students: by the folds that they exclude and their seed; of several networks, the geometric mean of probabilities.
     """
@@ -111,11 +126,14 @@ def evaluate_students(
                 raw[fold, seed, average] = geometric_mean([predicted[x.path] for x in students[(fold,), seed]])
     found: dict[float | None, list[NightPredictions]] = {average: [] for average in (None, *AVERAGES_S)}
     for (fold, seed, average), nights_of_fold in raw.items():
-        others = [night for key, some in raw.items() if key[0] != fold and key[1:] == (seed, None) for night in some]
+        others = [night for key, some in raw.items() if key[0] != fold and key[1:] == (seed, average) for night in some]
         calibration = calibration_of(others)
         found[average] += [calibrated(night, calibration) for night in nights_of_fold]
-    everything = [night for key, some in raw.items() if key[2] is None for night in some]
-    return StudentResults(found, cadences, calibration_of(everything))
+    of_everything = {
+        average: calibration_of([night for key, some in raw.items() if key[2] == average for night in some])
+        for average in found
+    }
+    return StudentResults(found, cadences, of_everything)
 
 
 def calibration_of(nights: Sequence[NightPredictions]) -> Calibration:
@@ -242,9 +260,12 @@ def store_network(
     """
     path = shipped_checkpoint()
     trained = ensemble_checkpoint(checkpoints) if len(checkpoints) > 1 else read_checkpoint(checkpoints[0])
-    weights = calibrated_weights(trained.model, results.calibration)
+    weights = calibrated_weights(trained.model, results.calibrations[None])
     config = without_paths(trained.config)
-    shipped = Checkpoint(config, trained.inputs, weights, trained.position, trained_on=trained.trained_on)
+    shipped = Checkpoint(
+        config, trained.inputs, weights, trained.position, trained_on=trained.trained_on,
+        cadence_bias=results.cadence_bias,
+    )  # fmt: skip
     save_checkpoint(path, shipped)
     temperature_path(path).unlink(missing_ok=True)  # of an earlier network; this one is calibrated
     scores, calibration = scores_of(results, seeds)

@@ -53,10 +53,19 @@ def test_the_typical_night_has_the_median_kappa() -> None:
     nights = [
         replace(night_of(np.eye(2)[p].tolist(), labels), recording=name, cohort="c") for name, p in predicted.items()
     ]
-    results = StudentResults(
-        {None: [*nights, replace(nights[0], cohort="d")]}, {}, Calibration(1.0, np.zeros(2), (0, 0))
-    )
+    results = StudentResults({None: [*nights, replace(nights[0], cohort="d")]}, {}, {})
     assert typical_night(results, "c").recording == "middle"
+
+
+def test_the_bias_by_cadence_is_relative_to_that_of_nights_as_recorded() -> None:
+    """The weights hold the bias of nights as recorded: a watch's, every 4.8 s, needs no further one."""
+    calibrations = {
+        average: Calibration(1.0, np.array(bias), (0, 0))
+        for average, bias in {None: [0.1, -0.1], 30.0: [0.4, -0.4], 60.0: [-0.1, 0.1]}.items()
+    }
+    results = StudentResults({}, {"watch": 4.8, "beats": 0.0}, calibrations)
+    assert results.cadence_bias == {"4.8": [0, 0], "30": [0.3, -0.3], "60": [-0.2, 0.2]}
+    assert StudentResults({}, {"beats": 0.0}, calibrations).cadence_bias == {"30": [0.3, -0.3], "60": [-0.2, 0.2]}
 
 
 def test_the_bias_corrects_the_prior_and_no_temperature_is_kept() -> None:
