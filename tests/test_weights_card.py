@@ -132,9 +132,7 @@ NIGHTS = [
     sleeping("w1", RIGHT, cohort="watch"),
     sleeping("w2", WAKE, cohort="watch"),
 ]
-RESULTS = StudentResults(
-    {None: NIGHTS, 30.0: NIGHTS}, {"slpdb": 0.0, "watch": 5.1}, Calibration(1.0, np.zeros(4), (0, 0))
-)
+RESULTS = StudentResults({None: NIGHTS, 30.0: NIGHTS}, {"slpdb": 0.0, "watch": 5.1}, {})
 
 
 def test_scores_by_age_and_sex_count_nights_and_give_intervals_of_people() -> None:

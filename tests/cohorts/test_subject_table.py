@@ -125,3 +125,27 @@ def test_the_text_of_apnea_ecg() -> None:
     assert sleepers["a01"] == Sleeper(51, "M") and sleepers["b01"] == Sleeper(44, "F")
     assert sleepers["x35"] == Sleeper(31, "M")
     assert len(sleepers) == 70 and all(sleeper.age and sleeper.sex for sleeper in sleepers.values())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("match: {id: '{recording}'}", None),
+        ("match: {id: '{nobody}'}", r"subjects\.match\.id: '\{nobody\}' uses a name that files has no group for"),
+        ("match: {}", r"subjects\.match: names no column"),
+        ("match: {id: '{recording}'}, age: '', sex: ''", r"subjects\.age: names no column, nor does sex"),
+        ("match: {id: '{recording}'}, sexes: {'1': X}", r"subjects\.sexes\.1: must be one of F, M; is 'X'"),
+        ("match: {id: '{recording}'}, delimiter: ''", r"subjects\.delimiter: must be one character"),
+    ],
+)
+def test_the_section_of_a_dataset_yaml(tmp_path: Path, change: str, message: str | None) -> None:
+    path = tmp_path / "lab.yaml"
+    path.write_text(
+        "name: lab\nfiles: '(?P<recording>.*)\\.csv'\nformat: none\nbeats: {format: text, files: ['{recording}.csv']}\n"
+        f"subjects: {{files: [t.csv], {change}}}\n"
+    )
+    if message is None:
+        assert load_cohort(str(path)).subjects
+        return
+    with pytest.raises(UserError, match=message):
+        load_cohort(str(path))
