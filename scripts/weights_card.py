@@ -20,10 +20,12 @@ from sleepkd.data.hypnogram import CLASS_NAMES, UNSCORED, merged_classes
 from sleepkd.data.pseudo_labels import merge_probabilities
 from sleepkd.data.recording_info import BeatsInfo
 from sleepkd.data.store import Night, Store
+from sleepkd.evaluation.scores.bootstrap import bootstrap_intervals
+from sleepkd.evaluation.scores.groups import BANDS
 from sleepkd.evaluation.scores.metrics import batch_scores
 from sleepkd.evaluation.scores.night_predictions import NightPredictions
 from sleepkd.evaluation.scores.night_scores import night_scores
-from sleepkd.evaluation.scores.summary import json_safe
+from sleepkd.evaluation.scores.summary import confusions_of, json_safe
 from sleepkd.prediction.card import AVERAGED, HEARTBEATS, CardScore, ModelCard, TrainingNights, write_card
 from sleepkd.study.ensemble_distillation import (
     EnsembleDistillation,
@@ -51,6 +53,8 @@ APNEA_ECG = (
     "T. Penzel, G. B. Moody, R. G. Mark, A. L. Goldberger, J. H. Peter: The Apnea-ECG Database. Computers in "
     "Cardiology 2000; PhysioNet apnea-ecg 1.0.0, doi 10.13026/C23W2R"
 )
+AGE_GROUPS = (*(f"age {name}" for name in BANDS["age"].names), "age unknown")
+SEX_GROUPS = ("women", "men", "sex unknown")
 SIMULATED = "simulated_beats"
 SOURCES = {
     "sleep_accel": ("ODC-By 1.0", SLEEP_ACCEL),
@@ -176,7 +180,6 @@ def typical_night(results: StudentResults, cohort: str) -> NightPredictions:
 def scores_of(results: StudentResults, seeds: Sequence[int]) -> tuple[list[CardScore], dict[str, Any]]:
     """The scores of the card, and the calibration by cohort."""
     scores, calibration = [], {}
-    method = f"cross-validation by subject, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
     for average, nights in results.nights.items():
         for cohort in sorted({night.cohort for night in nights}):
             of_cohort = [night for night in nights if night.cohort == cohort]
@@ -187,12 +190,52 @@ def scores_of(results: StudentResults, seeds: Sequence[int]) -> tuple[list[CardS
                 scores.append(
                     CardScore(
                         cohort, AVERAGED if cadence else HEARTBEATS, classes, count, round(kappa["value"], 4), cadence,
-                        round(kappa["low"], 4), round(kappa["high"], 4), method,
+                        round(kappa["low"], 4), round(kappa["high"], 4), method_of(seeds),
                     )
                 )  # fmt: skip
                 if average is None and classes == 4:
                     calibration[cohort] = _calibration(found)
     return scores, calibration
+
+
+def scores_by_sleeper(results: StudentResults, seeds: Sequence[int]) -> list[CardScore]:
+    """Kappa of the nights as recorded, by cohort and group of age or sex; unknown ages and sexes are groups, too.
+
+    Groups without any defined kappa are left out. The interval is None for nights of a single person.
+    """
+    scores = []
+    nights = results.nights[None]
+    for cohort in sorted({night.cohort for night in nights}):
+        of_cohort = [night for night in nights if night.cohort == cohort]
+        cadence = float(round(results.cadences[cohort])) or None
+        for group in (*AGE_GROUPS, *SEX_GROUPS):
+            chosen = [night for night in of_cohort if group in sleeper_groups(night)]
+            for classes in (4, 3) if chosen else ():
+                found = bootstrap_intervals(
+                    confusions_of([merged(night, classes) for night in chosen], classes),
+                    [night.subject for night in chosen],
+                )["mean"]["kappa"]
+                if not np.isfinite(found["value"]):
+                    continue
+                low, high = (round(end, 4) if np.isfinite(end) else None for end in (found["low"], found["high"]))
+                scores.append(
+                    CardScore(
+                        cohort, AVERAGED if cadence else HEARTBEATS, classes, len({x.recording for x in chosen}),
+                        round(found["value"], 4), cadence, low, high, method_of(seeds), group=group,
+                    )
+                )  # fmt: skip
+    return scores
+
+
+def sleeper_groups(night: NightPredictions) -> tuple[str, str]:
+    """The group of age and the group of sex of a night."""
+    by_age = "age unknown" if night.age is None else f"age {BANDS['age'].of(str(night.age))}"
+    return by_age, {"F": "women", "M": "men", None: "sex unknown"}[night.sex]
+
+
+def method_of(seeds: Sequence[int]) -> str:
+    """How nights were held out, in words."""
+    return f"cross-validation by subject, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
 
 
 def _calibration(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -243,7 +286,7 @@ def store_network(
             TrainingNights(cohort, count, roles[cohort], *SOURCES[cohort]) for cohort, count in seen.items()
         ),
         not_for=NOT_FOR,
-        scores=tuple(scores),
+        scores=(*scores, *scores_by_sleeper(results, seeds)),
         calibration=calibration,
         made_by=made_by,
     )

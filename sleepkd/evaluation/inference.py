@@ -121,6 +121,8 @@ def predictions_of(
         probabilities=probabilities_NK,
         others=merge_labels(night.other_scorings()[:, sleep_epochs], classes),
         input=input_of(night, inputs),
+        age=night.info.age,
+        sex=night.info.sex,
     )
 
 

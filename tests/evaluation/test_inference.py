@@ -13,10 +13,10 @@ from sleepkd.checkpoints.trained import load_trained, untrained
 from sleepkd.data.averaged_rate import DEVICES, averaged_beats
 from sleepkd.data.recording_info import BeatsInfo, RecordingInfo
 from sleepkd.data.store import Night, Store
-from sleepkd.evaluation.inference import input_of
+from sleepkd.evaluation.inference import input_of, predictions_of
 from sleepkd.settings import load_config
 from sleepkd.study.ensemble_distillation import network_predictions
-from tests.data.stored import hypnogram, signal_info
+from tests.data.stored import hypnogram, made_store, signal_info
 
 
 def night_of(cadence_s: float | None, beats: np.ndarray, with_ecg: bool = False) -> Night:
@@ -78,3 +78,10 @@ def test_an_averaged_heart_rate_is_corrected_by_the_class_bias_of_its_cadence(st
     assert np.abs(after.probabilities - before.probabilities).max() > 0.1
     (of_ecg,), (expected,) = (network_predictions(x.with_inputs(["ecg"]), [averaged]) for x in (with_bias, plain))
     np.testing.assert_array_equal(of_ecg.probabilities, expected.probabilities)
+
+
+def test_predictions_have_the_age_and_sex_of_the_store(tmp_path: Path) -> None:
+    night = made_store(tmp_path, {"a": hypnogram([0.0, 30.0])}, {}).open("a")
+    night = replace(night, info=replace(night.info, age=44.0, sex="M"))
+    found = predictions_of(night, "a", np.array([1]), np.ones((1, 4), np.float32) / 4, 4)
+    assert (found.age, found.sex) == (44.0, "M")
