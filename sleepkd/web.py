@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     server = None if args.out else page_server(args.port)
     model = load_model(args.checkpoint)
     folder = args.out or cache_folder() / f"web_page-{weights_checksum(model)[:12]}"
-    write_page(folder, runtime, model)
+    write_site(folder, runtime, model)
     if server is None:
         print(f"{folder}: serve it with any web server, by https or on localhost")
         return 0
@@ -73,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def write_page(folder: Path, runtime: Path, model: Model) -> None:
+def write_site(folder: Path, runtime: Path, model: Model) -> None:
     """Write the page, onnxruntime-web and the exported network into a folder.
 
     runtime: the folder dist/ of onnxruntime-web. A network that was exported there from the same weights is kept.
