@@ -1,6 +1,6 @@
 // Sleep staging of heartbeats with an exported network, on pages of any kind; the same steps as sleepkd predict.
 import { beatQuality, beatSeries, CHANNELS, meanRates, plausibleIntervals } from "./beat_series.js";
-import { searchSorted } from "./readers/arrays.js";
+import { interpolate, searchSorted } from "./readers/arrays.js";
 import { UserError } from "./readers/user_error.js";
 
 export const EPOCH_SECONDS = 30;
@@ -14,9 +14,10 @@ const MIN_USABLE_SHARE = 0.2;
  * usable heartbeats.
  *
  * ort, session: onnxruntime-web, and its session of the network. facts: night.onnx.json. beats: s from the start of the
- * night, in order. seconds: its length. Throws UserError for a night that is too short or has few usable heartbeats.
+ * night, in order. seconds: its length. cadence: of the averaged heart rate that they were made from, s; 0 for
+ * heartbeats. Throws UserError for a night that is too short or has few usable heartbeats.
  */
-export async function stageBeats(ort, session, facts, beats, seconds = beats.at(-1)) {
+export async function stageBeats(ort, session, facts, beats, seconds = beats.at(-1), cadence = 0) {
   if (!(seconds >= LEAST_SECONDS))
     throw new UserError(`lasts ${(seconds / 60).toFixed(1)} min, too short: staging needs 10 min`);
   const plausible = plausibleIntervals(beats);
@@ -28,13 +29,14 @@ export async function stageBeats(ort, session, facts, beats, seconds = beats.at(
     throw new UserError(`only ${usable} of ${epochs} sleep epochs have usable heartbeats; was the sensor loose?`);
   const rates = meanRates(beats, plausible, epochs, EPOCH_SECONDS);
   const { logits } = await session.run(inputsOf(ort, facts, beats, plausible, seconds));
+  const bias = biasAt(facts.cadence_bias ?? {}, cadence);
   const perEpoch = EPOCH_SECONDS / facts.token_seconds;
   return Array.from({ length: epochs }, (_, k) => {
     const mean = facts.classes.map((_, one) => {
       let sum = 0;
       for (let token = 0; token < perEpoch; token++)
         sum += logits.data[(k * perEpoch + token) * facts.classes.length + one];
-      return sum / perEpoch / facts.temperature;
+      return (sum / perEpoch + (bias?.[one] ?? 0)) / facts.temperature;
     });
     const most = Math.max(...mean);
     const exp = mean.map((x) => Math.exp(x - most));
@@ -50,6 +52,20 @@ export async function stageBeats(ort, session, facts, beats, seconds = beats.at(
       rate: rates[k],
     };
   });
+}
+
+/** What a network of heartbeats adds to each logit for a heart rate of this cadence; the rules of cadence_bias.py. */
+function biasAt(cadenceBias, cadence) {
+  const given = Object.keys(cadenceBias).sort((a, b) => a - b);
+  if (!given.length || !cadence) return null;
+  const known = given.map(Math.log);
+  return cadenceBias[given[0]].map((_, k) =>
+    interpolate(
+      Math.log(cadence),
+      known,
+      given.map((one) => cadenceBias[one][k]),
+    ),
+  );
 }
 
 /** Tensors by the name of each input: the heartbeats, and zeros for the inputs that are absent. */

@@ -48,7 +48,7 @@ async function attempt(name, work) {
 
 async function stage(name, night) {
   const { facts, session } = await network;
-  const epochs = await stageBeats(ort, session, facts, night.times, night.seconds);
+  const epochs = await stageBeats(ort, session, facts, night.times, night.seconds, night.cadence);
   const stages = epochs.map((epoch) => epoch.stage);
   const { classes } = facts;
   const found = { statistics: sleepStatistics(stages, classes), shares: stageShares(stages, classes) };
