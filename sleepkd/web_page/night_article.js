@@ -8,6 +8,7 @@ import { DESCRIPTIONS } from "./statistics.js";
 import { clockText, dateText, minutesText, percentText } from "./words.js";
 
 const HALF_HOUR = 60;
+const STAGES = { W: "W (awake)", light: "light (N1, N2)", deep: "deep (N3)", NREM: "NREM (N1, N2, N3)" };
 
 /** "Wed, 31 Jan 2024, 23:50", or the name of the file without a date. */
 export function nightTitle({ name, number, of, start }) {
@@ -94,7 +95,8 @@ function keyStatistics({ statistics, shares }, classes, article) {
   const list = make("dl", {}, article);
   for (const [name, text] of Object.entries(shown)) item(list, name, text);
   const parts = make("dl", { className: "shares" }, article);
-  for (const name of displayOrder(classes)) item(parts, name, percentText(100 * shares[name]), `stage-${name}`);
+  for (const name of displayOrder(classes))
+    item(parts, STAGES[name] ?? name, percentText(100 * shares[name]), `stage-${name}`);
 }
 
 function item(list, name, text, className = "") {
