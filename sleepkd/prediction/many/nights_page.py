@@ -40,7 +40,7 @@ th button:focus-visible, tbody tr:focus-visible { outline: 2px solid; }
 #nights td.text { min-width: 0; overflow-wrap: break-word; }
 #nights td.start { min-width: 6rem; } th[data-key=reason] { text-align: left; }
 td.facts dd { overflow-wrap: anywhere; }
-#nights td.recording, #nights td.reason { min-width: 9rem; overflow-wrap: anywhere; }
+#nights td.recording, #nights td.reason { min-width: 8rem; overflow-wrap: anywhere; }
 tbody tr { cursor: pointer; } tbody tr:hover, tr.open { background: #f3f4f6; }
 td.facts { white-space: normal; text-align: left; cursor: auto; } td.facts dl { columns: 18rem; margin: .5rem 0; }
 td.facts dt { float: left; clear: left; margin-right: .5rem; font-weight: 600; }
