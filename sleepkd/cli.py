@@ -16,6 +16,7 @@ VERBS = {
     "inspect": "summarise a store: recordings, sleep stages, warnings",
     "simulate": "write a simulated cohort in the layout of MASS",
     "export": "export a trained network to ONNX or torch.export",
+    "web": "open a page in the browser that stages nights of watches and chest straps on this computer",
     "pseudo-label": "stage a store's nights with another library's model, as teacher targets",
     "reproduce": "train and evaluate the rows of the paper's table",
     "label-efficiency": "measure kappa over the number of labelled nights, with and without teachers",

@@ -1,6 +1,6 @@
 """Export of a night network to ONNX or to torch.export, for use without sleepkd.
 
-    sleepkd export --inputs beats --out examples/web/night.onnx                  # the network that ships with sleepkd
+    sleepkd export --inputs beats --out night.onnx                               # the network that ships with sleepkd
     sleepkd export --checkpoint best.pt --out model.onnx --int8 --store store    # smaller and faster
     sleepkd export --checkpoint best.pt --out model.pt2 --format torch           # torch.export
     sleepkd export --checkpoint best.pt --out folder --format hub                # for the Hugging Face Hub

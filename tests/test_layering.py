@@ -22,7 +22,7 @@ LAYERS = (  # a room, a folder or file of sleepkd, imports rooms of earlier laye
     {"evaluation", "training"},
     {"inspection", "prediction", "study"},
     {"export", "inspect", "label_efficiency", "merge", "predict", "prepare", "pseudo_label", "simulate"},  # verbs
-    {"cli", "reproduce", "__init__"},
+    {"cli", "reproduce", "web", "__init__"},
 )
 RAW_FILES = {"cohorts", "simulation"}
 READ_RAW_FILES = {"inspection", "prediction"}

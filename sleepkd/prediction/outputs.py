@@ -124,7 +124,7 @@ def index_page(nights: Sequence[NightReport], rejected: Mapping[str, str], about
         for night in nights
     ]
     body = [page.heading("Staged nights", 1), *(page.paragraph(line, "quiet") for line in about)]
-    body.append(page.table(["night", "start", "sleep epochs staged", *STATISTICS.values()], rows))
+    body.append(page.table(["night", "start", "sleep epochs staged", *STATISTICS.values()], rows, (0,)))
     body += [page.paragraph(line, "quiet") for line in regularity_lines(nights)]
     if rejected:
         body += [page.heading("Not staged"), page.table(["file", "reason"], list(rejected.items()), (1,))]

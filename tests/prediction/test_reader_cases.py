@@ -1,4 +1,4 @@
-"""One list of texts for every reader of heartbeats: sleepkd, examples/onnx_only.py and examples/web."""
+"""One list of texts for every reader of heartbeats: sleepkd, examples/onnx_only.py and the page."""
 
 import json
 import re
@@ -19,10 +19,10 @@ EXAMPLES = REPOSITORY / "examples"
 CASES = {case["name"]: case for case in json.loads((EXAMPLES / "reader_cases.json").read_text())["cases"]}
 SCRIPT = """
 import { readFileSync } from "node:fs";
-import { beatsOf } from "%s";
+import { readBeatText } from "%s";
 const texts = JSON.parse(readFileSync(0, "utf8"));
-const read = (text) => { try { return beatsOf(text); } catch (error) { return error.message; } };
-console.log(JSON.stringify(texts.map(read)));
+const read = (text) => readBeatText(new TextEncoder().encode(text)).then((found) => found.times, (why) => why.message);
+console.log(JSON.stringify(await Promise.all(texts.map(read))));
 """
 
 
@@ -72,7 +72,7 @@ def read_in_node() -> dict:
     node = shutil.which("node")
     if node is None:
         pytest.skip("needs node")
-    script = SCRIPT % (EXAMPLES / "web" / "stage.js").as_uri()
+    script = SCRIPT % (REPOSITORY / "sleepkd" / "web_page" / "readers" / "beat_text.js").as_uri()
     texts = json.dumps([case["text"] for case in CASES.values()])
     command = [node, "--input-type=module", "--eval", script]
     done = subprocess.run(command, input=texts, capture_output=True, text=True, timeout=60)
@@ -82,4 +82,4 @@ def read_in_node() -> dict:
 
 @pytest.mark.parametrize("name", CASES)
 def test_web(name: str) -> None:
-    check(CASES[name], read_in_node()[name], is_example=True)
+    check(CASES[name], read_in_node()[name], is_example=False)

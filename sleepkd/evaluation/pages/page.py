@@ -41,7 +41,7 @@ figcaption {{ color: {FAINT_INK}; font-size: .88rem; margin-top: .4rem; contain:
 table {{ border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }}
 th, td {{ padding: .32rem .8rem .32rem 0; text-align: right; white-space: nowrap; vertical-align: top;
   border-bottom: 1px solid {GRID}; }}
-th {{ color: {FAINT_INK}; font-weight: 600; }}
+th {{ color: {FAINT_INK}; font-weight: 600; white-space: normal; vertical-align: bottom; }}
 th:first-child, td:first-child, td.text, th.text {{ text-align: left; }}
 td.text {{ white-space: normal; overflow-wrap: anywhere; min-width: 13rem; }}
 pre {{ margin: .5rem 0 1rem; padding: .8rem 1rem; background: {UNSCORED_FILL}; border-radius: 8px;

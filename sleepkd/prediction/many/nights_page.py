@@ -25,8 +25,7 @@ COLUMNS = {
     "SOL": "sleep onset latency, min",
     "mean_confidence": "confidence",
     "mean_quality": "quality",
-    "warning": "warning",
-    "reason": "reason",
+    "reason": "reason, or warning",
 }
 """Columns of the table of nights that the page shows, with their titles; a click shows the others."""
 HIDDEN = {"bytes", "changed_ns", "checksum", "weights", "path"}
@@ -35,7 +34,13 @@ HIDDEN = {"bytes", "changed_ns", "checksum", "weights", "path"}
 _STYLE = """
 <style>
 #filter { font: inherit; width: min(100%, 32rem); padding: .35rem .6rem; }
-th[data-key] { cursor: pointer; } th[data-key]:hover { text-decoration: underline; }
+#nights th, #nights td { padding-right: .6rem; }
+th button { all: unset; cursor: pointer; } th button:hover { text-decoration: underline; }
+th button:focus-visible, tbody tr:focus-visible { outline: 2px solid; }
+#nights td.text { min-width: 0; overflow-wrap: break-word; }
+#nights td.start { min-width: 6rem; } th[data-key=reason] { text-align: left; }
+td.facts dd { overflow-wrap: anywhere; }
+#nights td.recording, #nights td.reason { min-width: 8rem; overflow-wrap: anywhere; }
 tbody tr { cursor: pointer; } tbody tr:hover, tr.open { background: #f3f4f6; }
 td.facts { white-space: normal; text-align: left; cursor: auto; } td.facts dl { columns: 18rem; margin: .5rem 0; }
 td.facts dt { float: left; clear: left; margin-right: .5rem; font-weight: 600; }
@@ -130,20 +135,29 @@ function draw() {
   for (const night of nights.slice(0, most)) {
     const row = make("tr", undefined, body);
     for (const key of keys) {
-      const value = night[at[key]];
-      make("td", typeof value === "number" && !Number.isInteger(value) ? value.toFixed(D.digits[key] ?? 0) : value, row,
-        typeof value === "string" ? "text" : "");
+      const value = key === "reason" ? night[at.reason] ?? night[at.warning] ?? "" : night[at[key]];
+      const text = key === "start" ? value?.replace("T", " ").slice(0, 16) : value;
+      make("td", typeof value === "number" && !Number.isInteger(value) ? value.toFixed(D.digits[key] ?? 0) : text, row,
+        typeof value === "string" ? `text ${key}` : "");
     }
+    row.tabIndex = 0;
     row.onclick = () => open(night, body, row);
+    row.onkeydown = event => { if (event.key === "Enter" && event.target === row) open(night, body, row); };
   }
   document.getElementById("count").textContent = `${nights.length} of ${D.nights.length}`;
   document.getElementById("more").hidden = nights.length <= most;
 }
 const header = make("tr", undefined, document.querySelector("#nights thead"));
 for (const key of keys) {
-  const cell = make("th", D.shown[key], header);
+  const cell = make("th", "", header);
   cell.dataset.key = key;
-  cell.onclick = () => { down = sorted === key && !down; sorted = key; draw(); };
+  make("button", D.shown[key], cell).onclick = () => {
+    down = sorted === key && !down;
+    sorted = key;
+    document.querySelectorAll("th[aria-sort]").forEach(other => other.removeAttribute("aria-sort"));
+    cell.setAttribute("aria-sort", down ? "descending" : "ascending");
+    draw();
+  };
 }
 document.getElementById("filter").oninput = () => { most = 100; draw(); };
 document.getElementById("more").onclick = () => { most += 400; draw(); };

@@ -16,7 +16,7 @@ const shown = i => [...document.querySelectorAll("#nights tbody tr")].map(row =>
 const filter = document.getElementById("filter"), said = [];
 filter.value = "SE<85 s"; filter.oninput();
 said.push(document.getElementById("count").textContent, shown(0));
-const head = document.querySelector("th[data-key=SE]");
+const head = document.querySelector("th[data-key=SE] button");
 filter.value = ""; filter.oninput(); head.onclick(); said.push(shown(0)); head.onclick(); said.push(shown(0));
 document.querySelector("#nights tbody tr").onclick();
 said.push([...document.querySelectorAll("svg.night rect")].map(bar => bar.getAttribute("width")).join(" "));
