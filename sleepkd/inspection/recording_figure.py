@@ -1,5 +1,6 @@
-"""Figure of a stored night: hypnogram, heart rate and EEG spectrogram, and ten seconds of each signal."""
+"""Figure of a stored night: hypnogram, heart rate, EEG spectrogram, sensor quality, ten seconds of each signal."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,9 @@ CLOSE_UP_SECONDS = 10.0
 def recording_figure(night: Night, path: Path) -> None:
     """Draw a recording to a PNG. Raises UserError where matplotlib is not installed."""
     has_eeg, names = "eeg" in night.info.signals, [name for name in SIGNAL_KINDS if name in night.info.signals]
-    heights = [1.3, 1.0, *([1.5] if has_eeg else []), *[0.8] * len(names)]
+    sensors = [name for name in names if SIGNAL_KINDS[name].keeps_missing]
+    quality_rows = [0.25 + 0.12 * len(sensors)] if sensors else []
+    heights = [1.3, 1.0, *([1.5] if has_eeg else []), *quality_rows, *[0.8] * len(names)]
     with new_figure(path, 11, 1.25 * sum(heights)) as figure:
         rows = figure.subplots(len(heights), 1, height_ratios=heights)
         over_night, close_ups = rows[: len(heights) - len(names)], rows[len(heights) - len(names) :]
@@ -42,6 +45,8 @@ def recording_figure(night: Night, path: Path) -> None:
         _draw_heart_rate(over_night[1], night)
         if has_eeg:
             _draw_spectrogram(over_night[2], night)
+        if sensors:
+            _draw_sensor_quality(over_night[-1], night, sensors)
         for axes in over_night:
             axes.set_xlim(0, night.info.seconds / HOUR)
             hour_ticks(axes)
@@ -55,8 +60,9 @@ def recording_figure(night: Night, path: Path) -> None:
         for axes in close_ups[:-1]:
             axes.tick_params(labelbottom=False)
         if names:
+            dots = "; dots: R peaks" if any(SIGNAL_KINDS[name].has_heartbeats for name in names) else ""
             clock = f"{int(start // 3600)}:{int(start // 60 % 60):02d}:{int(start % 60):02d}"
-            close_ups[-1].set_xlabel(f"seconds after {clock}; dots: R peaks", color=FAINT_INK, labelpad=1)
+            close_ups[-1].set_xlabel(f"seconds after {clock}{dots}", color=FAINT_INK, labelpad=1)
         for axes in rows:
             axes.tick_params(length=0)
             axes.spines[["left", "bottom"]].set_visible(False)
@@ -88,6 +94,21 @@ def _draw_heart_rate(axes: "Axes", night: Night) -> None:
         low, high = np.nanpercentile(medians, (0.5, 99.5))  # a single outlier would flatten the night
         axes.set_ylim(low - 5, high + 5)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
+
+
+def _draw_sensor_quality(axes: "Axes", night: Night, sensors: Sequence[str]) -> None:
+    """Draw a bar for each sensor along the night: dark where it measured, white where samples are missing."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    colours = LinearSegmentedColormap.from_list("quality", SEQUENTIAL)
+    onset, end = night.hypnogram.onset_s / HOUR, (night.hypnogram.onset_s + night.hypnogram.duration_s) / HOUR
+    for row, name in enumerate(sensors):
+        axes.barh(
+            np.full(len(onset), row), end - onset, 0.7, onset, color=colours(night.signal_quality(name)), linewidth=0
+        )
+    axes.set_yticks(range(len(sensors)), [SIGNAL_KINDS[name].label for name in sensors])
+    axes.set_ylim(len(sensors) - 0.5, -0.5)
+    axes.set_ylabel("measured", color=FAINT_INK)
 
 
 def _median_heart_rate(beats: np.ndarray, edges: np.ndarray) -> np.ndarray:

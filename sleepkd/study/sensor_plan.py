@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from sleepkd.config import require
 from sleepkd.data.signal_kinds import SIGNAL_KINDS
 from sleepkd.data.store import Store
-from sleepkd.settings import load_config
 from sleepkd.study.paper_plan import PaperRow
 
 TEACHER = "night_psg"
@@ -53,17 +52,17 @@ def sensor_rows(students: dict[str, Inputs], held: Inputs) -> list[PaperRow]:
     """
     require("eeg" in held, "data.store", "holds no EEG in every recording, which the teacher needs")
     of_teacher = tuple(kind for kind in TEACHER_INPUTS if kind in held)
-    rows = [PaperRow(TEACHER, TEACHER, _inputs(TEACHER, of_teacher))]
+    rows = [PaperRow(TEACHER, TEACHER, _inputs(of_teacher))]
     for name, inputs in students.items():
-        rows.append(PaperRow(name, ALONE_CONFIG, _inputs(ALONE_CONFIG, inputs)))
-        overrides = (*_inputs(TAUGHT_CONFIG, inputs), f"stage.teacher={TEACHER}")
+        rows.append(PaperRow(name, ALONE_CONFIG, _inputs(inputs)))
+        overrides = (*_inputs(inputs), f"stage.teacher={TEACHER}")
         rows.append(PaperRow(taught(name), TAUGHT_CONFIG, overrides))
     return rows
 
 
-def _inputs(config: str, inputs: Inputs) -> tuple[str, ...]:
-    """The overrides that give a config these inputs alone."""
-    others = [name for name in load_config([config], []).stage.inputs if name not in inputs]
+def _inputs(inputs: Inputs) -> tuple[str, ...]:
+    """The overrides that leave these inputs alone, whatever inputs the config or an overlay has."""
+    others = [name for name in SIGNAL_KINDS if name not in inputs]
     drop = DROP_INPUT if len(inputs) > 1 else 0
     return (
         *(f"stage.inputs.{name}=false" for name in others),

@@ -50,7 +50,7 @@ def test_summary_of_a_recording(tmp_path):
         synthetic_store(tmp_path, [1.0, 0.4, 0.0, 0.5], "all well; WARNING: look here; WARNING: and there").open("n<1>")
     )
     assert summary.labels == {"W": 1, "N1": 1, "N2": 1, "N3": 0, "REM": 0, "unscored": 1}
-    assert (summary.hours, summary.bad_ecg, summary.heart_rate) == (600 / 3600, 0.5, 75.0)
+    assert (summary.hours, summary.bad_beats, summary.heart_rate) == (600 / 3600, 0.5, 75.0)
     assert summary.channels == "ECG C3 (50 Hz, inverted)"
     assert summary.warnings == ("look here", "and there")
 
