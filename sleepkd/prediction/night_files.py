@@ -12,6 +12,7 @@ from sleepkd.cohorts.beats import beat_format
 from sleepkd.cohorts.clock import Start, moment_of, seconds_between
 from sleepkd.cohorts.recording import Recording, placed_sensor
 from sleepkd.cohorts.sensors import SENSORS
+from sleepkd.cohorts.sensors.apple_energy import read_active_energy
 from sleepkd.cohorts.sensors.movement_table import looks_like_movement, movement_layout
 from sleepkd.cohorts.signals import DerivedSignal, open_signals, signal_format
 from sleepkd.data.inputs import InputSpec
@@ -20,6 +21,7 @@ from sleepkd.errors import UserError
 from sleepkd.prediction.channel_choice import channels_like
 
 MOTION = "motion"
+APPLE = "apple_health"
 TEXT = (None, "table")
 """Formats of files that may be heartbeats as text."""
 LEAST_OVERLAP_S = 60.0
@@ -54,11 +56,14 @@ def sorted_files(paths: Sequence[Path], holds_beats: bool = False) -> NightFiles
 def with_sensors(recording: Recording, beside: Sequence[Path], inputs: InputSpec) -> tuple[Recording, list[str]]:
     """A recording with what files beside it hold of the inputs of a network, and lines on what was done with each.
 
-    A file of what the network does not read is left out. Times without a date count from the same zero as those of the
+    An export of Apple Health holds movement itself, as active energy. A file of what the network does not read is left
+    out. Times without a date count from the same zero as those of the
     recording. Raises UserError: a file that cannot be read, that does not overlap, whose clock has another zone.
     """
     signals = dict(recording.signals)
     lines: list[str] = []
+    if MOTION in inputs and not beside and beat_format(recording.path) == APPLE:
+        signals |= _energy(recording, lines)
     for path in beside:
         if signal_format(path) is not None and not looks_like_movement(path):
             found = _channels(recording, path, inputs, lines)
@@ -83,6 +88,21 @@ def _movement(recording: Recording, path: Path, inputs: InputSpec, lines: list[s
     lines += [f"{path.name}: {remark}" for remark in reading.remarks]
     _check_overlap(recording, path, MOTION, reading.first_s + shift_s, reading.end_s + shift_s, lines)
     return {MOTION: placed_sensor(reading, MOTION, shift_s, recording.seconds)}
+
+
+def _energy(recording: Recording, lines: list[str]) -> dict[str, DerivedSignal]:
+    """The active energy of an export of Apple Health in the night of a recording as its movement; {} without any."""
+    name, begin = recording.path.name, moment_of(recording.start)
+    reading = None if begin is None else read_active_energy(recording.path, begin, recording.seconds)
+    if reading is None:
+        lines.append(f"{name}: holds no active energy in this night, so the network is not given movement")
+        return {}
+    share = float(np.isfinite(reading.samples).mean())
+    lines.append(
+        f"{name}: movement is the active energy of the watch, which covers {share:.0%} of the night; networks are "
+        "trained with activity counts"
+    )
+    return {MOTION: placed_sensor(reading, MOTION, 0.0, recording.seconds)}
 
 
 def _channels(recording: Recording, path: Path, inputs: InputSpec, lines: list[str]) -> dict[str, DerivedSignal]:

@@ -208,3 +208,20 @@ def test_the_channels_of_an_edf_that_a_network_reads(names, kinds):
 def test_an_edf_of_belts_alone():
     file = SignalsInMemory(Path("x.edf"), ["THO"], [10.0], [""], lambda _: np.zeros(100))
     assert list(derivations_of(file, {"beats": None, "thorax": None, "motion": None})) == ["thorax"]
+
+
+def test_heart_rate_and_movement_of_an_apple_export(tmp_path, capsys, checkpoint):
+    begin, lines = dt.datetime(2024, 3, 9, 23, 0), []
+    for k in range(12 * MINUTES):
+        now = begin + dt.timedelta(seconds=5 * k)
+        rate = f'type="HKQuantityTypeIdentifierHeartRate" unit="count/min" value="{60 + k % 7}"'
+        lines.append(f'<Record {rate} sourceName="Watch" startDate="{now} +0100" endDate="{now} +0100"/>')
+        if k % 12 == 0 and k < 6 * MINUTES:  # every minute of the first half
+            energy = f'type="HKQuantityTypeIdentifierActiveEnergyBurned" unit="kcal" value="{1 + k % 5}"'
+            lines.append(f'<Record {energy} startDate="{now} +0100" endDate="{now + dt.timedelta(seconds=60)} +0100"/>')
+    export = tmp_path / "export.xml"
+    export.write_text("\n".join(["<HealthData>", *lines, "</HealthData>"]))
+    rows, summary, text = staged(capsys, tmp_path / "out", export, "--checkpoint", checkpoint)
+    assert "movement is the active energy of the watch, which covers 50% of the night" in text
+    assert summary["input"] == "heart rate averaged every 5 s and movement"
+    assert [float(row["quality_motion"]) for row in rows] == [1.0] * 40 + [0.0] * (len(rows) - 40)
