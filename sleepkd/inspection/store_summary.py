@@ -24,6 +24,7 @@ class RecordingSummary:
     labels: the number of sleep epochs of each label. bad_beats: the share of sleep epochs with few plausible RR
     intervals; heart_rate: the median, per minute; None without heartbeats. has_ecg: whether it holds an ECG.
     bad_sensors: by kind of sensor, the share of sleep epochs that it did not measure. warnings: those of `prepare`.
+    age: of the sleeper, years; None where it is not known, as of sex.
     """
 
     recording: str
@@ -38,6 +39,8 @@ class RecordingSummary:
     has_ecg: bool
     bad_sensors: dict[str, float]
     warnings: tuple[str, ...]
+    age: float | None = None
+    sex: str | None = None
 
 
 def summarise_recording(night: Night) -> RecordingSummary:
@@ -69,6 +72,8 @@ def summarise_recording(night: Night) -> RecordingSummary:
             if name in SIGNAL_KINDS and SIGNAL_KINDS[name].keeps_missing and len(labels)
         },
         warnings=tuple(warnings_of(info.note)),
+        age=info.age,
+        sex=info.sex,
     )
 
 
@@ -84,16 +89,22 @@ def summarise_store(store: Store) -> tuple[list[RecordingSummary], list[str]]:
 
 
 def summary_table(summaries: Sequence[RecordingSummary]) -> list[list[str]]:
-    """A header and one row of texts per recording: the bad sleep epochs of heartbeats and of each sensor are shares."""
+    """A header and one row of texts per recording: the bad sleep epochs of heartbeats and of each sensor are shares.
+
+    Age and sex are columns if they are known of any.
+    """
+    has_sleepers = any(one.age is not None or one.sex for one in summaries)
+    sleeper = ["age", "sex"] if has_sleepers else []
     beats = "bad ECG" if any(one.has_ecg for one in summaries) else "bad beats"
     held = {name for one in summaries for name in one.bad_sensors}
     sensors = [name for name in SIGNAL_KINDS if name in held]
     bad = [beats, *(f"bad {SIGNAL_KINDS[name].label}" for name in sensors)]
-    header = ["recording", "subject", "std", "hours", *SLEEP_STAGES, "uns", *bad, "bpm", "!"]
+    header = ["recording", "subject", *sleeper, "std", "hours", *SLEEP_STAGES, "uns", *bad, "bpm", "!"]
     rows = [
         [
             one.recording,
             one.subject,
+            *(["-" if one.age is None else f"{one.age:g}", one.sex or "-"] if has_sleepers else []),
             one.standard,
             f"{one.hours:.1f}",
             *(str(one.labels[name]) for name in LABEL_COLUMNS),
