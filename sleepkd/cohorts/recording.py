@@ -74,11 +74,8 @@ class Recording:
     hypnogram: the sleep epochs within the signals; None for an unlabelled recording.
     other_scorings: labels (N,) int8 of further scorers for the sleep epochs of the hypnogram, by file name.
     ignored_annotations: texts in the scoring file that are no sleep stages, and how often each occurs.
-<<<<<<< HEAD
     start: when the recording starts, if its file states it. zero_s: as in `BeatTimes`.
-=======
-    start: when the recording starts, if its file states it. sleeper: age and sex by the file that names the recording.
->>>>>>> main
+    sleeper: age and sex by the file that names the recording.
     beat_report: what the columns of a table of heartbeats were taken for; None for other files.
     gaps: (start, end), s, where nothing was recorded.
     remarks: what is odd, with "WARNING: " before what a person should look at.
@@ -93,11 +90,8 @@ class Recording:
     other_scorings: dict[str, np.ndarray] = field(default_factory=dict)
     ignored_annotations: dict[str, int] = field(default_factory=dict)
     start: Start | None = None
-<<<<<<< HEAD
     zero_s: float = 0.0
-=======
     sleeper: Sleeper = field(default_factory=Sleeper)
->>>>>>> main
     beat_report: BeatReport | None = None
     gaps: tuple[tuple[float, float], ...] = ()
     remarks: tuple[str, ...] = ()
@@ -163,11 +157,8 @@ def read_recording(
         other_scorings=others,
         ignored_annotations=scored.ignored if scored else {},
         start=start or (read.start if read else None),
-<<<<<<< HEAD
         zero_s=read.zero_s if read else 0.0,
-=======
         sleeper=signal_file.sleeper() if signal_file else _header_sleeper(path),
->>>>>>> main
         beat_report=read.report if read else None,
         gaps=tuple(signal_file.gaps) if signal_file else (),
         remarks=(*remarks, *lost, *(_signal_remark(name, text) for name, x in signals.items() for text in x.remarks)),
