@@ -1,4 +1,4 @@
-"""Summarise a prepared store: recordings, labels, ECG quality, split and warnings; optionally an HTML page."""
+"""Summarise a prepared store: recordings, labels, signal quality, split and warnings; optionally an HTML page."""
 
 import argparse
 from collections.abc import Sequence

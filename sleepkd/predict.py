@@ -4,6 +4,8 @@
     sleepkd predict night.edf --out staged --checkpoint runs/4class/night_ecg/best.pt
     sleepkd predict ecg.csv --fs 250 --channel ecg --out staged
     sleepkd predict rr.csv --beats --out staged --abstain-below 0.6
+    sleepkd predict --beats rr.csv --motion acc.csv --out staged --checkpoint watch.pt
+    sleepkd predict --one-night night_folder --out staged --checkpoint watch.pt
     sleepkd predict rr.csv --explain                            # what each column was taken for; stages nothing
     sleepkd predict --manifest nights.csv --jobs 8 --format parquet --out staged
 
@@ -37,8 +39,9 @@ from sleepkd.prediction.many.stage_file import (
     reason_of,
     stage_recording,
 )
-from sleepkd.prediction.many.work_list import ListedRecording, listed_files, listed_in_manifest, share_of
+from sleepkd.prediction.many.work_list import ListedRecording, listed_files, listed_in_manifest, listed_night, share_of
 from sleepkd.prediction.model import Model, load_model
+from sleepkd.prediction.night_files import with_sensors
 from sleepkd.prediction.predict_options import figures_of, parse_predict
 from sleepkd.prediction.recorded import ReadingOptions, read_file
 from sleepkd.progress import print_beside, track
@@ -77,7 +80,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _listed(args: argparse.Namespace) -> list[ListedRecording]:
-    options = ReadingOptions(args.channel, args.fs, args.beats, args.start)
+    beside = (args.motion,) if args.motion else ()
+    options = ReadingOptions(args.channel, args.fs, args.beats, args.start, beside)
+    if args.one_night:
+        return [listed_night(args.recordings, options)]
     listed = listed_files(args.recordings, options) if args.recordings else []
     return listed + (listed_in_manifest(args.manifest, options) if args.manifest else [])
 
@@ -115,18 +121,20 @@ def _terminated_like_interrupted() -> Iterator[None]:
 
 def _explain(listed: Sequence[ListedRecording], model: Model, debug: bool) -> int:
     """Print what each recording was taken for; exit code as `main`."""
-    read = 0
+    count = 0
     for item in listed:
         try:
-            lines = explained(read_file(item.path, model.trained.inputs, item.options))
+            read = read_file(item.path, model.trained.inputs, item.options)
+            recording, notes = with_sensors(read, item.options.beside, model.trained.inputs)
+            lines = [*explained(recording), *(f"note: {note}" for note in notes)]
         except Exception as error:  # one file may not end the run
             if debug:
                 print_beside(traceback.format_exc().rstrip())
             print_beside(f"error: {item.path}: {reason_of(error).removeprefix(f'{item.path}: ')}")
             continue
         print("\n  ".join([f"{item.path}:", *lines]))
-        read += 1
-    return 0 if read == len(listed) else 1 if read else EXIT_USER_ERROR
+        count += 1
+    return 0 if count == len(listed) else 1 if count else EXIT_USER_ERROR
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:

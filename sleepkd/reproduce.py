@@ -6,6 +6,8 @@ command keeps finished runs, resumes interrupted ones and retries failed ones.
 
     sleepkd reproduce --overlay mine.yaml --set data.store=store --nproc 4 --dry-run
     sleepkd reproduce --folds 5 --rows ecg_base feat_temp ecg_base_long --nproc 4
+
+`--study sensors` makes another table: students of each sensor, taught by EEG, EOG and EMG or not (--study sensors -h).
 """
 
 import argparse
@@ -17,6 +19,7 @@ from sleepkd.data.store import Store
 from sleepkd.errors import UserError, run_command
 from sleepkd.provenance import launch_command, shown
 from sleepkd.settings import Config, load_config
+from sleepkd.study import sensor_study
 from sleepkd.study.cross_validation import SplitParts, splits_of, write_folds
 from sleepkd.study.jobs import RunGroup, TrainingJob, overlays_for
 from sleepkd.study.options import EXIT_FAILED, add_study_options, check_at_least
@@ -31,12 +34,16 @@ from sleepkd.training.schedule import is_finished
 def main(arguments: list[str] | None = None) -> int:
     """Make the table; exit code 1 where a run failed."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    if "--study" in arguments:  # before version 0.2, one verb ran both studies
+    if "--study" in arguments:  # in version 0.1, labels too
         at = arguments.index("--study")
         study, arguments = arguments[at + 1 : at + 2], arguments[:at] + arguments[at + 2 :]
         if study == ["labels"]:
             print("note: reproduce --study labels is now sleepkd label-efficiency", file=sys.stderr)
             return label_efficiency.main(arguments)
+        if study == ["sensors"]:
+            return sensor_study.main(arguments)
+        if study != ["table"]:
+            raise UserError(f"--study: is sensors or table, not {' '.join(study) or 'nothing'}")
     args = _parse(arguments)
     base = load_config([BASELINE, *overlays_for(BASELINE, args.overlay)], args.set)
     store = Store(base.data.store)

@@ -27,6 +27,7 @@ STAGES = {
 NIGHT_STAGES = {
     # stage: (inputs, teacher, start_from, weights of losses)
     "night_eeg": ({"eeg"}, "", "", {"ce": 1}),
+    "night_psg": ({"eeg", "eog", "emg"}, "", "", {"ce": 1}),
     "night_ecg": ({"ecg", "beats"}, "", "", {"ce": 1}),
     "night_kd": ({"ecg", "beats"}, "night_eeg", "", {"ce": 0.5, "kd": 0.5}),
     "night_pseudo": ({"ecg", "beats"}, "", "", {"ce": 0.5, "pseudo": 0.5}),

@@ -211,7 +211,10 @@ def _heartbeats(
         return FoundBeats()
     beat_file = files.beat_file()
     if recording.beats is not None and beat_file:
-        found = check_beats(recording.beats, beat_file.name, hypnogram, recording.seconds, recording.cadence_s)
+        measured = "heart rate" if recording.cadence_s else beat_file.name
+        found = check_beats(
+            recording.beats, beat_file.name, hypnogram, recording.seconds, recording.cadence_s, measured
+        )
         if found.times is None:
             raise UserError(f"{beat_file}: holds no physiologically plausible heartbeats")
         return found

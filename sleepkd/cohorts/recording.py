@@ -74,7 +74,8 @@ class Recording:
     hypnogram: the sleep epochs within the signals; None for an unlabelled recording.
     other_scorings: labels (N,) int8 of further scorers for the sleep epochs of the hypnogram, by file name.
     ignored_annotations: texts in the scoring file that are no sleep stages, and how often each occurs.
-    start: when the recording starts, if its file states it. sleeper: age and sex by the file that names the recording.
+    start: when the recording starts, if its file states it. zero_s: as in `BeatTimes`.
+    sleeper: age and sex by the file that names the recording.
     beat_report: what the columns of a table of heartbeats were taken for; None for other files.
     gaps: (start, end), s, where nothing was recorded.
     remarks: what is odd, with "WARNING: " before what a person should look at.
@@ -89,6 +90,7 @@ class Recording:
     other_scorings: dict[str, np.ndarray] = field(default_factory=dict)
     ignored_annotations: dict[str, int] = field(default_factory=dict)
     start: Start | None = None
+    zero_s: float = 0.0
     sleeper: Sleeper = field(default_factory=Sleeper)
     beat_report: BeatReport | None = None
     gaps: tuple[tuple[float, float], ...] = ()
@@ -144,7 +146,7 @@ def read_recording(
             with _as_remark(lost, name in optional, name):
                 signals[name] = signal_file.derive(choices, SIGNAL_KINDS[name].unit)
     for name, shift in shifts.items():
-        signals[name] = _placed(sensors[name], name, shift, seconds)
+        signals[name] = placed_sensor(sensors[name], name, shift, seconds)
     return Recording(
         path=path,
         seconds=seconds,
@@ -155,6 +157,7 @@ def read_recording(
         other_scorings=others,
         ignored_annotations=scored.ignored if scored else {},
         start=start or (read.start if read else None),
+        zero_s=read.zero_s if read else 0.0,
         sleeper=signal_file.sleeper() if signal_file else _header_sleeper(path),
         beat_report=read.report if read else None,
         gaps=tuple(signal_file.gaps) if signal_file else (),
@@ -195,8 +198,11 @@ def _shifts(
     return shifts
 
 
-def _placed(reading: SensorReading, name: str, shift_s: float, seconds: float) -> DerivedSignal:
-    """A series of counts as a signal that begins and ends with the recording."""
+def placed_sensor(reading: SensorReading, name: str, shift_s: float, seconds: float) -> DerivedSignal:
+    """A series of counts as a signal that begins and ends with a recording of `seconds`.
+
+    shift_s: the zero of its times, s from the first sample of the recording.
+    """
     rate_hz = SIGNAL_KINDS[name].rate_hz or reading.rate_hz
     samples = counts_at_rate(reading.samples, reading.rate_hz, rate_hz, reading.first_s + shift_s, seconds)
     return DerivedSignal(samples, rate_hz, reading.name, "arbitrary", reading.remarks)

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sleepkd.config import to_dict
 from sleepkd.distributed import Processes
@@ -18,6 +18,8 @@ from sleepkd.evaluation.results import EvaluationResults, RunResults, side_names
 from sleepkd.evaluation.teacher_student.distillation_figures import draw_distillation
 from sleepkd.extras import require_extra
 from sleepkd.provenance import launch_command, shown
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -62,9 +64,14 @@ def write_report_of(
 ) -> str:
     """Write report.html over all runs, and figures/ of several models together; returns a line to print.
 
-    figures: of each run. Of runs that differ by their seed only the report shows the first one's.
+    figures: of each run. Of runs that differ by their seed only the report shows the first one's. Without a comparison,
+    the report leads with the proposed student, see `proposed_side`.
     """
-    sides, comparison, runs = results.sides, results.comparison, results.runs
+    sides, comparison = results.sides, results.comparison
+    if comparison is None:
+        first = proposed_side(sides)
+        sides, figures = _led_by(first, sides), _led_by(first, figures)
+    runs = [result for side in sides for result in side]
     analyses, folder = [result.analysis for result in runs], path.parent / "figures"
     shown_figures: dict[str, Sequence[Picture]] = {}
     compared = ("A", "B")
@@ -91,6 +98,19 @@ def write_report_of(
         path, title, analyses, shown_figures, provenance, comparison=comparison, compared=compared, notes=notes(runs)
     )
     return f"report, to open in a browser: {path}"
+
+
+def proposed_side(sides: Sequence[Sequence[RunResults]]) -> int:
+    """The index of the side that was proposed: of the students with a teacher, that with most stages before it.
+
+    0 without such a student. A teacher or a baseline that was named first is there to be compared with.
+    """
+    stages = [len(lineage(side[0].run.trained)) if side[0].run.trained.config.stage.teacher else 0 for side in sides]
+    return stages.index(max(stages))
+
+
+def _led_by(first: int, of_sides: Sequence[T]) -> list[T]:
+    return [of_sides[first], *of_sides[:first], *of_sides[first + 1 :]]
 
 
 def notes(results: Sequence[RunResults]) -> list[str]:

@@ -1,5 +1,6 @@
-"""Figure of a stored night: hypnogram, heart rate and EEG spectrogram, and ten seconds of each signal."""
+"""Figure of a stored night: hypnogram, heart rate, EEG spectrogram, sensor quality, ten seconds of each signal."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,12 +29,18 @@ if TYPE_CHECKING:
 COLUMN_SECONDS, FOURIER_SECONDS = 30.0, 4.0
 MAX_HZ = 25.0
 CLOSE_UP_SECONDS = 10.0
+SLOW_HZ = 1.0
+"""Signals of no more samples per second are drawn along the night: ten seconds of them show nothing."""
 
 
 def recording_figure(night: Night, path: Path) -> None:
     """Draw a recording to a PNG. Raises UserError where matplotlib is not installed."""
-    has_eeg, names = "eeg" in night.info.signals, [name for name in SIGNAL_KINDS if name in night.info.signals]
-    heights = [1.3, 1.0, *([1.5] if has_eeg else []), *[0.8] * len(names)]
+    held = [name for name in SIGNAL_KINDS if name in night.info.signals]
+    slow = [name for name in held if night.info.signals[name].rate_hz <= SLOW_HZ]
+    names, has_eeg = [name for name in held if name not in slow], "eeg" in held
+    sensors = [name for name in held if SIGNAL_KINDS[name].keeps_missing]
+    quality_rows = [0.25 + 0.12 * len(sensors)] if sensors else []
+    heights = [1.3, 1.0, *([1.5] if has_eeg else []), *[0.8] * len(slow), *quality_rows, *[0.8] * len(names)]
     with new_figure(path, 11, 1.25 * sum(heights)) as figure:
         rows = figure.subplots(len(heights), 1, height_ratios=heights)
         over_night, close_ups = rows[: len(heights) - len(names)], rows[len(heights) - len(names) :]
@@ -42,6 +49,10 @@ def recording_figure(night: Night, path: Path) -> None:
         _draw_heart_rate(over_night[1], night)
         if has_eeg:
             _draw_spectrogram(over_night[2], night)
+        for name, axes in zip(slow, over_night[2 + has_eeg :], strict=False):
+            _draw_slow_signal(axes, night, name)
+        if sensors:
+            _draw_sensor_quality(over_night[-1], night, sensors)
         for axes in over_night:
             axes.set_xlim(0, night.info.seconds / HOUR)
             hour_ticks(axes)
@@ -55,8 +66,9 @@ def recording_figure(night: Night, path: Path) -> None:
         for axes in close_ups[:-1]:
             axes.tick_params(labelbottom=False)
         if names:
+            dots = "; dots: R peaks" if any(SIGNAL_KINDS[name].has_heartbeats for name in names) else ""
             clock = f"{int(start // 3600)}:{int(start // 60 % 60):02d}:{int(start % 60):02d}"
-            close_ups[-1].set_xlabel(f"seconds after {clock}; dots: R peaks", color=FAINT_INK, labelpad=1)
+            close_ups[-1].set_xlabel(f"seconds after {clock}{dots}", color=FAINT_INK, labelpad=1)
         for axes in rows:
             axes.tick_params(length=0)
             axes.spines[["left", "bottom"]].set_visible(False)
@@ -88,6 +100,27 @@ def _draw_heart_rate(axes: "Axes", night: Night) -> None:
         low, high = np.nanpercentile(medians, (0.5, 99.5))  # a single outlier would flatten the night
         axes.set_ylim(low - 5, high + 5)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
+
+
+def _draw_sensor_quality(axes: "Axes", night: Night, sensors: Sequence[str]) -> None:
+    """Draw a bar for each sensor along the night: dark where it measured, white where samples are missing."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    colours = LinearSegmentedColormap.from_list("quality", SEQUENTIAL)
+    onset, end = night.hypnogram.onset_s / HOUR, (night.hypnogram.onset_s + night.hypnogram.duration_s) / HOUR
+    for row, name in enumerate(sensors):
+        axes.barh(
+            np.full(len(onset), row), end - onset, 0.7, onset, color=colours(night.signal_quality(name)), linewidth=0
+        )
+    axes.set_yticks(range(len(sensors)), [f"{SIGNAL_KINDS[name].label} measured" for name in sensors])
+    axes.set_ylim(len(sensors) - 0.5, -0.5)
+
+
+def _draw_slow_signal(axes: "Axes", night: Night, name: str) -> None:
+    """Draw a signal of few samples per second along the night, as counts of movement, SpO2 or temperature."""
+    values = _values(night, name, slice(None))
+    axes.plot(np.arange(len(values)) / night.info.signals[name].rate_hz / HOUR, values, color=INK, linewidth=0.7)
+    _name_axis(axes, night, name)
 
 
 def _median_heart_rate(beats: np.ndarray, edges: np.ndarray) -> np.ndarray:
@@ -154,20 +187,31 @@ def _close_up_start(night: Night) -> float:
 
 def _draw_close_up(axes: "Axes", night: Night, name: str, start: float) -> None:
     """Draw ten seconds of a signal with its stored polarity, and R peaks where its kind has heartbeats."""
-    from matplotlib.ticker import MaxNLocator
-
     info, kind = night.info.signals[name], SIGNAL_KINDS[name]
     first = max(0, round(start * info.rate_hz))
-    stored = night.signal(name)[first : first + round(CLOSE_UP_SECONDS * info.rate_hz)].astype(np.float64)
-    stored[stored == MISSING] = np.nan
-    values = info.polarity * (stored * info.scale + info.offset)
+    values = _values(night, name, slice(first, first + round(CLOSE_UP_SECONDS * info.rate_hz)))
     axes.plot(np.arange(len(values)) / info.rate_hz, values, color=INK, linewidth=0.7)
     axes.set_xlim(0, CLOSE_UP_SECONDS)
-    unit = {"uV": "µV", "arbitrary": "a.u."}.get(info.unit, info.unit)
-    axes.set_ylabel(f"{kind.label}, {unit}" if unit else kind.label, color=FAINT_INK)
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=3))
+    _name_axis(axes, night, name)
     if kind.has_heartbeats and night.info.beats is not None:
         beats = np.asarray(night.beats()) - first / info.rate_hz
         beats = beats[(beats >= 0) & (beats < len(values) / info.rate_hz)]
         samples = np.rint(beats * info.rate_hz).astype(int).clip(0, len(values) - 1)
         axes.plot(beats, values[samples], "o", color=NEGATIVE, markersize=4)
+
+
+def _values(night: Night, name: str, part: slice) -> np.ndarray:
+    """Some samples of a signal in its unit, with its polarity; NaN where one is missing."""
+    info, stored = night.info.signals[name], night.signal(name)[part].astype(np.float64)
+    stored[stored == MISSING] = np.nan
+    return info.polarity * (stored * info.scale + info.offset)
+
+
+def _name_axis(axes: "Axes", night: Night, name: str) -> None:
+    """Label the axis of a signal with its kind and unit."""
+    from matplotlib.ticker import MaxNLocator
+
+    label, unit = SIGNAL_KINDS[name].label, night.info.signals[name].unit
+    unit = {"uV": "µV", "arbitrary": "a.u."}.get(unit, unit)
+    axes.set_ylabel(f"{label}, {unit}" if unit else label, color=FAINT_INK)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=3))

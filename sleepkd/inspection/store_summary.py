@@ -1,4 +1,4 @@
-"""Summary of a store: duration, labels, channels, ECG quality and warnings of each recording. Opens no signal."""
+"""Summary of a store: duration, labels, channels, signal quality and warnings of each recording."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from sleepkd.data.splits import PARTS, read_split
 from sleepkd.data.store import Night, Store
 from sleepkd.errors import UserError
 
-MIN_ECG_QUALITY = 0.5
-"""A sleep epoch has bad ECG if a smaller share of it lies within plausible RR intervals."""
+LEAST_QUALITY = 0.5
+"""A sleep epoch is bad if a smaller share of it lies within plausible RR intervals, or was measured by a sensor."""
 LABEL_COLUMNS = (*SLEEP_STAGES, UNSCORED_NAME)
 
 
@@ -21,9 +21,10 @@ LABEL_COLUMNS = (*SLEEP_STAGES, UNSCORED_NAME)
 class RecordingSummary:
     """One recording of a store.
 
-    labels: the number of sleep epochs of each label. bad_ecg: the share of sleep epochs with bad ECG; heart_rate: the
-    median, per minute; None without heartbeats. warnings: those of `prepare`. age: of the sleeper, years; None where it
-    is not known, as of sex.
+    labels: the number of sleep epochs of each label. bad_beats: the share of sleep epochs with few plausible RR
+    intervals; heart_rate: the median, per minute; None without heartbeats. has_ecg: whether it holds an ECG.
+    bad_sensors: by kind of sensor, the share of sleep epochs that it did not measure. warnings: those of `prepare`.
+    age: of the sleeper, years; None where it is not known, as of sex.
     """
 
     recording: str
@@ -33,8 +34,10 @@ class RecordingSummary:
     hours: float
     labels: dict[str, int]
     channels: str
-    bad_ecg: float | None
+    bad_beats: float | None
     heart_rate: float | None
+    has_ecg: bool
+    bad_sensors: dict[str, float]
     warnings: tuple[str, ...]
     age: float | None = None
     sex: str | None = None
@@ -60,8 +63,14 @@ def summarise_recording(night: Night) -> RecordingSummary:
         labels={name: int(np.count_nonzero(labels == k)) for k, name in enumerate(SLEEP_STAGES)}
         | {UNSCORED_NAME: int(np.count_nonzero(labels < 0))},
         channels=", ".join(channels),
-        bad_ecg=None if beats is None or not len(labels) else float(np.mean(night.beat_quality() < MIN_ECG_QUALITY)),
+        bad_beats=None if beats is None or not len(labels) else float(np.mean(night.beat_quality() < LEAST_QUALITY)),
         heart_rate=None if beats is None else 60 / beats.median_s,
+        has_ecg=any(name in SIGNAL_KINDS and SIGNAL_KINDS[name].has_heartbeats for name in info.signals),
+        bad_sensors={
+            name: float(np.mean(night.signal_quality(name) < LEAST_QUALITY))
+            for name in info.signals
+            if name in SIGNAL_KINDS and SIGNAL_KINDS[name].keeps_missing and len(labels)
+        },
         warnings=tuple(warnings_of(info.note)),
         age=info.age,
         sex=info.sex,
@@ -80,10 +89,17 @@ def summarise_store(store: Store) -> tuple[list[RecordingSummary], list[str]]:
 
 
 def summary_table(summaries: Sequence[RecordingSummary]) -> list[list[str]]:
-    """A header and one row of texts per recording; age and sex are columns if they are known of any."""
+    """A header and one row of texts per recording: the bad sleep epochs of heartbeats and of each sensor are shares.
+
+    Age and sex are columns if they are known of any.
+    """
     has_sleepers = any(one.age is not None or one.sex for one in summaries)
     sleeper = ["age", "sex"] if has_sleepers else []
-    header = ["recording", "subject", *sleeper, "std", "hours", *SLEEP_STAGES, "uns", "bad ECG", "bpm", "!"]
+    beats = "bad ECG" if any(one.has_ecg for one in summaries) else "bad beats"
+    held = {name for one in summaries for name in one.bad_sensors}
+    sensors = [name for name in SIGNAL_KINDS if name in held]
+    bad = [beats, *(f"bad {SIGNAL_KINDS[name].label}" for name in sensors)]
+    header = ["recording", "subject", *sleeper, "std", "hours", *SLEEP_STAGES, "uns", *bad, "bpm", "!"]
     rows = [
         [
             one.recording,
@@ -92,13 +108,18 @@ def summary_table(summaries: Sequence[RecordingSummary]) -> list[list[str]]:
             one.standard,
             f"{one.hours:.1f}",
             *(str(one.labels[name]) for name in LABEL_COLUMNS),
-            "-" if one.bad_ecg is None else f"{one.bad_ecg:.0%}",
+            _share(one.bad_beats),
+            *(_share(one.bad_sensors.get(name)) for name in sensors),
             "-" if one.heart_rate is None else f"{one.heart_rate:.0f}",
             str(len(one.warnings) or ""),
         ]
         for one in summaries
     ]
     return [header, *rows]
+
+
+def _share(share: float | None) -> str:
+    return "-" if share is None else f"{share:.0%}"
 
 
 def subset_totals(summaries: Sequence[RecordingSummary]) -> list[str]:

@@ -40,6 +40,13 @@ def chosen_channel(file: SignalFile, wanted: str, name: str) -> Derivation:
     return derivation_of(file, _best(file, found) if kind.has_heartbeats and len(found) > 1 else found[0])
 
 
+def channels_like(file: SignalFile, name: str) -> list[Derivation]:
+    """The first channel that is named like a kind of signal, a key of `SIGNAL_KINDS`; [] without one."""
+    pattern = SIGNAL_KINDS[name].channels
+    like = [k for k, label in enumerate(file.labels) if re.fullmatch(pattern, label.strip(), re.IGNORECASE)]
+    return [derivation_of(file, like[0])] if pattern and like else []
+
+
 def listed_channels(file: SignalFile) -> str:
     """The names of the channels, NAME#2 for the second of one name."""
     labels = [label.strip() for label in file.labels]

@@ -13,10 +13,12 @@ from sleepkd.cohorts.beats.rate_days import RateDays
 from sleepkd.cohorts.beats.which_night import WHOLE_S, NightSpan, find_nights, no_night, rate_of_beats
 from sleepkd.cohorts.clock import moment_of, start_later
 from sleepkd.cohorts.recording import Recording
+from sleepkd.cohorts.remarks import WARNING
 from sleepkd.data.inputs import InputSpec
 from sleepkd.data.signal_kinds import SIGNAL_KINDS
 from sleepkd.errors import UserError
 from sleepkd.prediction.ecg_check import ecg_beats
+from sleepkd.prediction.night_files import with_sensors
 from sleepkd.prediction.recorded import ReadingOptions, beat_layout, read_as
 
 WhichNights = Literal["last", "all", "whole"]
@@ -31,6 +33,7 @@ class ChosenNight:
 
     number, of: which of the file's nights it is, from 1. span: where in the recording it lies, if that is longer.
     device: what measured its heart rate, if the file states it; left_out: other devices that measured that night.
+    notes: on the sensors read beside it.
     """
 
     recording: Recording
@@ -39,6 +42,7 @@ class ChosenNight:
     span: NightSpan | None = None
     device: str = ""
     left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def start(self) -> datetime | None:
@@ -82,9 +86,19 @@ def chosen_nights(
     """The nights of a file to stage, read one by one.
 
     A recording of up to 16 h is one night. Of longer heartbeats, heart rates and ECGs, nights are found by
-    `find_nights`; which: the "last", "all", or none: the recording is staged "whole".
-    Raises UserError: a file that cannot be read, a recording of more than 16 h without a night.
+    `find_nights`; which: the "last", "all", or none: the recording is staged "whole". Sensors of `options.beside` are
+    aligned with each night.
+    Raises UserError: a file that cannot be read, a recording of more than 16 h without a night, a sensor beside it that
+    does not overlap with the night.
     """
+    for chosen in _nights_of(path, inputs, options, which):
+        notes = [remark for remark in chosen.recording.remarks if remark.startswith(f"{WARNING}without ")]
+        recording, more = with_sensors(chosen.recording, options.beside, inputs)
+        yield replace(chosen, recording=recording, notes=(*notes, *more))
+
+
+def _nights_of(path: Path, inputs: InputSpec, options: ReadingOptions, which: WhichNights) -> Iterator[ChosenNight]:
+    """The nights of a file without the sensors beside it."""
     form = beat_format(path, options.beats, options.channel, options.rate_hz)
     read_days = BEATS[form].days if form else None
     if form is not None and read_days is not None:
@@ -136,7 +150,15 @@ def part_of(recording: Recording, span: NightSpan) -> Recording:
         (max(a, first_s) - first_s, min(b, last_s) - first_s) for a, b in recording.gaps if a < last_s and b > first_s
     ]
     start = start_later(recording.start, first_s)
-    return replace(recording, seconds=last_s - first_s, signals=signals, beats=beats, gaps=tuple(inside), start=start)
+    return replace(
+        recording,
+        seconds=last_s - first_s,
+        signals=signals,
+        beats=beats,
+        gaps=tuple(inside),
+        start=start,
+        zero_s=recording.zero_s + first_s,
+    )
 
 
 def _nights_of_days(path: Path, days: RateDays, which: WhichNights) -> Iterator[ChosenNight]:

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,14 +37,30 @@ LEVELS = {
 """What each stage is, for the sidecar of BIDS."""
 
 
-def hypnogram_csv(staged: StagedNight, beats: np.ndarray | None = None, lost: np.ndarray | None = None) -> str:
+def hypnogram_csv(
+    staged: StagedNight,
+    beats: np.ndarray | None = None,
+    lost: np.ndarray | None = None,
+    sensors: Mapping[str, np.ndarray] | None = None,
+) -> str:
     """A CSV with a line per sleep epoch: onset, duration, stage, p_<class> …, quality, beats, flat, clipped.
 
     beats: (beats,) s, counted per sleep epoch. lost: (N, 2), which shares of the ECG are flat and clipped.
+    sensors: by kind, (N,), the share of each sleep epoch that it measured: columns quality_<kind> at the end.
     """
+    sensors = sensors or {}
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["onset", "duration", "stage", *(f"p_{name}" for name in staged.class_names), *QUALITY_COLUMNS])
+    rows.writerow(
+        [
+            "onset",
+            "duration",
+            "stage",
+            *(f"p_{name}" for name in staged.class_names),
+            *QUALITY_COLUMNS,
+            *(f"quality_{name}" for name in sensors),
+        ]
+    )
     names, night = [*staged.class_names, UNSCORED_NAME], staged.predicted
     counts = None if beats is None else staged.beat_counts(beats)
     for i, stage in enumerate(staged.stages):
@@ -53,7 +69,8 @@ def hypnogram_csv(staged: StagedNight, beats: np.ndarray | None = None, lost: np
         quality = "" if math.isnan(staged.quality[i]) else f"{staged.quality[i]:.3f}"
         count = "" if counts is None else str(counts[i])
         shares = ["", ""] if lost is None else [f"{share:.3f}" for share in lost[i]]
-        rows.writerow([*times, names[stage], *probabilities, quality, count, *shares])
+        measured = [f"{share[i]:.3f}" for share in sensors.values()]
+        rows.writerow([*times, names[stage], *probabilities, quality, count, *shares, *measured])
     return text.getvalue()
 
 

@@ -1,6 +1,6 @@
 """The input of a recording (heartbeats, averaged heart rate, ECG), and the kappa of a network on such input."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sleepkd.cohorts.recording import Recording
@@ -18,26 +18,35 @@ class GivenInput:
     """What a recording holds. kind: an `InputKind`, or the label of another kind of signal.
 
     every_s: cadence of an averaged heart rate, s. rate_hz: samples per second of a signal. channel: its name.
+    beside: labels of the sensors that were read besides.
     """
 
     kind: str
     every_s: float | None = None
     rate_hz: float | None = None
     channel: str = ""
+    beside: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
-        """ "heartbeats", "heart rate averaged every 5 s" or "ECG at 250 Hz"."""
+        """ "heartbeats", "heart rate averaged every 5 s" or "ECG at 250 Hz"; with "and movement" of sensors."""
+        return " and ".join([self._first_text, *self.beside])
+
+    @property
+    def _first_text(self) -> str:
         if self.kind == AVERAGED:
             return input_text(self.every_s or 0.0)
         return self.kind if self.rate_hz is None else f"{self.kind} at {self.rate_hz:g} Hz"
 
 
 def given_input(recording: Recording) -> GivenInput:
-    """The input of a recording: its first signal, else its heartbeats or averaged heart rate."""
-    for name, signal in recording.signals.items():
-        return GivenInput(SIGNAL_KINDS[name].label, rate_hz=signal.rate_hz, channel=signal.derivation)
-    return GivenInput(AVERAGED, recording.cadence_s) if recording.cadence_s else GivenInput(HEARTBEATS)
+    """The input of a recording: its heartbeats or averaged heart rate, else its first signal; and its other sensors."""
+    labels = [SIGNAL_KINDS[name].label for name in recording.signals]
+    if recording.beats is not None:
+        given = GivenInput(AVERAGED, recording.cadence_s) if recording.cadence_s else GivenInput(HEARTBEATS)
+        return replace(given, beside=tuple(labels))
+    first = next(iter(recording.signals.values()))
+    return GivenInput(labels[0], rate_hz=first.rate_hz, channel=first.derivation, beside=tuple(labels[1:]))
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,8 @@ def write_night(
     night.to_bids(folder / "hypnogram")
     night.to_edf(folder / "hypnogram.edf")
     summary = {"recording": name, **judged.facts, **summary_of(staged), **about}
+    if sensors := night.sensor_quality:
+        summary["sensor_quality"] = {kind: round(float(share.mean()), 3) for kind, share in sensors.items()}
     if note := date_note(recording.start):
         summary["date_note"] = note
         print_beside(f"{name}: {note}")

@@ -40,10 +40,21 @@ def _add_input(parser: argparse.ArgumentParser) -> None:
         "recordings", nargs="*", type=Path, metavar="FILE", help="recording, folder of recordings, or glob ('*/*.edf')"
     )
     parser.add_argument(
+        "--motion",
+        type=Path,
+        metavar="FILE",
+        help="movement of the night (activity counts or acceleration), aligned by clock; for a network that reads it",
+    )
+    parser.add_argument(
+        "--one-night",
+        action="store_true",
+        help="the FILEs, or those of the folder, are of one night: heartbeats, and sensors beside them",
+    )
+    parser.add_argument(
         "--manifest",
         type=Path,
         metavar="CSV",
-        help="recordings as rows of a CSV: path; and, in place of the options, id, channel, fs, beats, start",
+        help="recordings as rows of a CSV: path; and, in place of the options, id, channel, fs, beats, start, motion",
     )
     parser.add_argument(
         "--out", type=Path, metavar="FOLDER", help="output: a folder per night, and index.html; needed unless --explain"
@@ -156,3 +167,9 @@ def _check(args: argparse.Namespace) -> None:
     if args.cluster and args.jobs > 1:
         raise UserError("--jobs: is for one machine; the cluster's workers are as many as it has")
     figures_of(args.figures)
+    if args.one_night and args.manifest:
+        raise UserError("--one-night: goes without --manifest, whose rows are nights; its column motion names movement")
+    if args.motion and not args.motion.is_file():
+        raise UserError(f"--motion: {args.motion}: no such file")
+    if args.motion and not args.one_night and (args.manifest or len(args.recordings) > 1):
+        raise UserError("--motion: is of one recording; for several, a manifest with a column motion")

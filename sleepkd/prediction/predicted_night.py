@@ -11,6 +11,7 @@ import numpy as np
 from sleepkd import __version__
 from sleepkd.cohorts.clock import moment_of
 from sleepkd.data.hypnogram import EPOCH_SECONDS, UNSCORED_NAME
+from sleepkd.data.signal_kinds import SIGNAL_KINDS
 from sleepkd.errors import UserError
 from sleepkd.evaluation.pictures.drawing import STYLE, require_figures
 from sleepkd.extras import require_extra
@@ -203,12 +204,13 @@ class PredictedNight(tuple[list[str], np.ndarray]):
     def to_csv(self, path: str | Path) -> Path:
         """Write the stages as text. Returns the path.
 
-        path: ends with .csv for onset, duration, stage, probabilities and signal quality, as `sleepkd predict` writes
-        them; .annot or .eannot for Luna, .ids for U-Sleep. Raises UserError for another ending.
+        path: ends with .csv for onset, duration, stage, probabilities and signal quality (of each sensor too), as
+        `sleepkd predict` writes them; .annot or .eannot for Luna, .ids for U-Sleep.
+        Raises UserError for another ending.
         """
         path = Path(path)
         if path.suffix == ".csv":
-            text = hypnogram_csv(self.staged, self.beats, self.lost)
+            text = hypnogram_csv(self.staged, self.beats, self.lost, self.sensor_quality)
         elif path.suffix in FORMATS:
             text = FORMATS[path.suffix](self.table)
         else:
@@ -229,6 +231,14 @@ class PredictedNight(tuple[list[str], np.ndarray]):
         """(staged sleep epochs, 2): the shares of an ECG that are flat and clipped; None for other input."""
         rows = np.searchsorted(self.onset_s, self.staged.predicted.onset_s)
         return None if self.recording.lost is None else self.recording.lost[rows]
+
+    @property
+    def sensor_quality(self) -> dict[str, np.ndarray]:
+        """By kind of sensor, (staged sleep epochs,): the share of each that it measured, 0 to 1."""
+        night = self.recording.night
+        rows = np.searchsorted(self.onset_s, self.staged.predicted.onset_s)
+        kinds = [name for name in night.info.signals if SIGNAL_KINDS[name].keeps_missing]
+        return {name: night.signal_quality(name)[rows] for name in kinds}
 
     def plot(self) -> "Figure":
         """Draw hypnogram, stage probabilities and heart rate, with the input and the kappa on it, by pyplot.

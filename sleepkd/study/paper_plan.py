@@ -42,22 +42,26 @@ BASELINES = (BASELINE, EQUAL_BUDGET, "night_ecg")
 
 
 def plan_paper(
-    rows: Sequence[str], groups: Sequence[RunGroup], overlays: Sequence[str], settings: Sequence[str], out: Path
+    rows: Sequence[str | PaperRow],
+    groups: Sequence[RunGroup],
+    overlays: Sequence[str],
+    settings: Sequence[str],
+    out: Path,
 ) -> list[TrainingJob]:
     """The runs of all groups, each after those that it needs; rows that others need are added.
 
-    rows: names of PAPER_ROWS, or YAML files of further stages. overlays, settings: --config and --set of all rows;
-    PATTERN=YAML applies to the rows whose names match, for example night_*=mine.yaml.
+    rows: rows, names of PAPER_ROWS, or YAML files of further stages. overlays, settings: --config and --set of all of
+    them; PATTERN=YAML applies to the rows whose names match, for example night_*=mine.yaml.
     Raises UserError: an unknown row, impossible settings, a row that needs itself.
     """
     return [job for group in groups for job in _plan_group(rows, group, overlays, settings, out)]
 
 
 def _plan_group(
-    rows: Sequence[str], group: RunGroup, overlays: Sequence[str], settings: Sequence[str], out: Path
+    rows: Sequence[str | PaperRow], group: RunGroup, overlays: Sequence[str], settings: Sequence[str], out: Path
 ) -> list[TrainingJob]:
     jobs: dict[str, TrainingJob] = {}
-    given = {row.name: row for row in map(_row, rows)}
+    given = {row.name: row for row in (_row(row) if isinstance(row, str) else row for row in rows)}
 
     def add(name: str, needed_by: tuple[str, ...] = ()) -> None:
         if name in needed_by:

@@ -50,7 +50,7 @@ def test_summary_of_a_recording(tmp_path):
         synthetic_store(tmp_path, [1.0, 0.4, 0.0, 0.5], "all well; WARNING: look here; WARNING: and there").open("n<1>")
     )
     assert summary.labels == {"W": 1, "N1": 1, "N2": 1, "N3": 0, "REM": 0, "unscored": 1}
-    assert (summary.hours, summary.bad_ecg, summary.heart_rate) == (600 / 3600, 0.5, 75.0)
+    assert (summary.hours, summary.bad_beats, summary.heart_rate) == (600 / 3600, 0.5, 75.0)
     assert summary.channels == "ECG C3 (50 Hz, inverted)"
     assert summary.warnings == ("look here", "and there")
 
@@ -106,6 +106,26 @@ def test_page_without_matplotlib_is_refused_before_the_table_is_printed(store, t
 def test_no_figures_at_all_is_refused(store):
     with pytest.raises(UserError, match="--max-figures"):
         inspect.main([str(store.path), "--max-figures", "0"])
+
+
+def test_a_watch_has_quality_of_its_sensors_and_no_ecg(tmp_path, capsys):
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    rates = [f"{t},{60 + t % 7}" for t in range(0, 200, 5)]  # in 3.3 of 10 minutes
+    (raw / "1_heartrate.txt").write_text("\n".join(rates))
+    (raw / "1_labeled_sleep.txt").write_text("\n".join(f"{30 * k} 2" for k in range(20)))
+    counts = (f"{30 * k},{k}" for k in range(20) if k not in (3, 4, 11))
+    (raw / "1_activity.csv").write_text("\n".join(["onset_s,count", *counts]))
+    arguments = ["--dataset", "sleep_accel", "--raw", raw, "--out", tmp_path / "store", "--signals", "motion"]
+    assert prepare.main([str(argument) for argument in arguments]) == 0
+    assert "beats are plausible in 32% of the night only, check the heart rate" in capsys.readouterr().out
+    summary = summarise_recording(Store(tmp_path / "store").open("1"))
+    assert summary.bad_sensors == {"motion": 3 / 20} and not summary.has_ecg
+    assert inspect.main([str(tmp_path / "store"), "--html", str(tmp_path / "html")]) == 0
+    out = capsys.readouterr().out
+    header, row, *_ = out.splitlines()
+    assert "ECG" not in out and "ECG" not in (tmp_path / "html" / "index.html").read_text()
+    assert "bad beats  bad movement  bpm" in header and " 15% " in row
 
 
 def test_age_and_sex_are_columns_where_they_are_known(tmp_path, capsys):

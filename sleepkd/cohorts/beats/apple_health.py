@@ -5,7 +5,7 @@ import re
 import zipfile
 import zlib
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import IO, cast
@@ -43,12 +43,24 @@ def read_apple_health(path: Path, layout: BeatLayout) -> BeatTimes:
 def read_apple_days(path: Path) -> RateDays:
     """All heart rates of an export. Memory: 21 bytes for each, whatever the size of the file.
 
-    The document type, which is not well formed since iOS 16, is skipped, and so are control characters.
-    Raises UserError: not an export of Apple Health, a truncated file, a file without heart rates.
+    Raises UserError as `read_export` does, and for a file without heart rates.
     """
     rates = _Rates()
+    read_export(path, rates.add)
+    if not rates.times:
+        other = f"; {rates.unreadable} heart rates have no readable date or value" if rates.unreadable else ""
+        raise UserError(f"{path}: holds no heart rate ({HEART_RATE}){other}")
+    return rates.as_days()
+
+
+def read_export(path: Path, add: Callable[[str, dict[str, str]], None]) -> None:
+    """Call `add` with every start tag of an export of Apple Health and its attributes.
+
+    The document type, which is not well formed since iOS 16, is skipped, and so are control characters.
+    Raises UserError: not an export of Apple Health, a truncated file.
+    """
     parser = expat.ParserCreate()
-    parser.StartElementHandler = rates.add
+    parser.StartElementHandler = add
     try:
         with _opened(path) as file:
             for content in _well_formed(path, file):
@@ -61,10 +73,6 @@ def read_apple_days(path: Path) -> RateDays:
         raise UserError(f"{path}: cannot be unpacked ({error}); export it again") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
-    if not rates.times:
-        other = f"; {rates.unreadable} heart rates have no readable date or value" if rates.unreadable else ""
-        raise UserError(f"{path}: holds no heart rate ({HEART_RATE}){other}")
-    return rates.as_days()
 
 
 class _Rates:
@@ -81,7 +89,7 @@ class _Rates:
         if tag != "Record" or attributes.get("type") != HEART_RATE:
             return
         try:
-            moment = _moment(attributes.get("startDate", ""))
+            moment = apple_moment(attributes.get("startDate", ""))
             rate = float(attributes.get("value", "")) * PER_MINUTE[attributes.get("unit", "")]
         except (ValueError, KeyError):
             self.unreadable += 1
@@ -102,7 +110,7 @@ class _Rates:
         return days.select(np.argsort(times, kind="stable"))
 
 
-def _moment(text: str) -> datetime:
+def apple_moment(text: str) -> datetime:
     """A date as Apple writes it: 2024-03-09 23:00:00 +0100, on some phones with a 12-hour clock."""
     try:
         return datetime.fromisoformat(text[:19] + text[20:])

@@ -32,12 +32,14 @@ class BeatTimes(NamedTuple):
 
     cadence_s: time between two values of the averaged heart rate that they were made from; 0 for heartbeats.
     start: date and time of 0 s, if the file states them. report: what the file was taken for, None for some formats.
+    zero_s: the time, s, that a file without dates states for 0 s, if its times count from elsewhere.
     """
 
     times: np.ndarray
     cadence_s: float
     start: Start | None = None
     report: BeatReport | None = None
+    zero_s: float = 0.0
 
 
 def ordered_beats(path: Path, times: np.ndarray, cadence_s: float | None = None) -> BeatTimes:

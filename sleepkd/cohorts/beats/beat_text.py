@@ -87,7 +87,7 @@ def reported_beats(
         start=start,
         notes=(*table.notes, *notes, *read.notes),
     )
-    return ordered._replace(start=start, report=report)
+    return ordered._replace(start=start, report=report, zero_s=0.0 if start else first)
 
 
 def text_holds_beats(path: Path, column: str = "", rate_hz: float | None = None) -> bool:

@@ -1,7 +1,7 @@
 """Matplotlib figures in one style, written as PNG files. Matplotlib is imported when a figure is drawn."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +63,11 @@ def new_figure(path: str | Path, width: float, height: float) -> Iterator["Figur
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure
         save_png(figure, path)
+
+
+def legend_inches(names: Iterable[str]) -> float:
+    """The width that a legend of these names needs beside the axes, where it covers no line."""
+    return 0.9 + 0.08 * max(map(len, names), default=0)
 
 
 def save_png(figure: "Figure", path: str | Path) -> None:

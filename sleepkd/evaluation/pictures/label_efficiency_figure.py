@@ -36,4 +36,4 @@ def label_efficiency_figure(table: Mapping[int, dict], rows: Sequence[str], path
         axes.set_xticks([max(n, ZERO_NIGHTS_AT) for n in numbers], [str(n) for n in numbers], minor=False)
         axes.minorticks_off()
         axes.set(xlabel="labelled nights", ylabel="kappa by night, mean over seeds")
-        axes.legend(loc="lower right")
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sleepkd.evaluation.pictures.drawing import new_figure
+from sleepkd.evaluation.pictures.drawing import legend_inches, new_figure
 from sleepkd.palette import FAINT_INK, GRID, INK, MODEL_COLOURS, NEGATIVE, POSITIVE
 
 _MIN_SLEEP_EPOCHS = 10
@@ -59,7 +59,7 @@ def reliability_figure(calibrations: Mapping[str, dict], path: str | Path) -> No
 
     Bins of fewer than 10 sleep epochs are left out of the curve: their accuracy is noise.
     """
-    with new_figure(path, 5.2, 5.4) as figure:
+    with new_figure(path, 5.2 + legend_inches(calibrations), 5.4) as figure:
         axes, histogram = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
         axes.plot([0, 1], [0, 1], color=FAINT_INK, linewidth=1, linestyle="dotted")
         for (name, calibration), colour in zip(calibrations.items(), cycle(MODEL_COLOURS), strict=False):
@@ -72,7 +72,7 @@ def reliability_figure(calibrations: Mapping[str, dict], path: str | Path) -> No
             histogram.stairs(share, edges, color=colour, linewidth=1.6)
         axes.set(xlim=(0, 1), ylim=(0, 1))
         axes.set_ylabel("accuracy", color=FAINT_INK)
-        axes.legend(loc="upper left")
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
         histogram.set_ylabel("share of\nsleep epochs", color=FAINT_INK)
         histogram.set_xlabel("confidence (largest probability)", color=FAINT_INK)
 
@@ -82,7 +82,7 @@ def risk_coverage_figure(calibrations: Mapping[str, dict], path: str | Path) -> 
 
     calibrations: each model's `calibration_of`.
     """
-    with new_figure(path, 5.2, 3.8) as figure:
+    with new_figure(path, 5.2 + legend_inches(calibrations), 3.8) as figure:
         axes = figure.add_subplot()
         for (name, calibration), colour in zip(calibrations.items(), cycle(MODEL_COLOURS), strict=False):
             curve = calibration["risk_coverage"]
@@ -92,4 +92,4 @@ def risk_coverage_figure(calibrations: Mapping[str, dict], path: str | Path) -> 
         axes.grid(color=GRID, linewidth=0.6)
         axes.set_xlabel("coverage: most confident sleep epochs kept, %", color=FAINT_INK)
         axes.set_ylabel("kappa of the sleep epochs kept", color=FAINT_INK)
-        axes.legend()
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))

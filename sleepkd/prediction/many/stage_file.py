@@ -17,7 +17,7 @@ from sleepkd.prediction.many.night_rows import NightRows, Row, StagedWith, epoch
 from sleepkd.prediction.many.work_list import ListedRecording
 from sleepkd.prediction.model import Model, load_model
 from sleepkd.prediction.predicted_night import PredictedNight
-from sleepkd.prediction.recorded import opened
+from sleepkd.prediction.recorded import opened, without_unread
 
 if TYPE_CHECKING:
     from sleepkd.prediction.outputs import NightReport
@@ -48,10 +48,17 @@ class StagingSettings:
             "fs": options.rate_hz,
             "beats": options.beats,
             "start": options.start_s,
+            "beside": ",".join(_file_text(path) for path in options.beside),
             "nights": self.nights,
             "abstain_below": self.abstain_below,
         }
         return " ".join(f"{name}={value}" for name, value in stated.items() if value)
+
+
+def _file_text(path: Path) -> str:
+    """A file and its state, so that one that changes is read again."""
+    state = file_state(path)
+    return f"{path.name}:{state.size}:{state.changed_ns}"
 
 
 @dataclass
@@ -181,12 +188,13 @@ def _stage_night(
 
     recording, path = chosen.recording, listed.path
     notes: Sequence[str] = recording.beat_report.notes if recording.beat_report else ()
-    result.messages += [f"{path}: {note}" for note in notes]
+    result.messages += [f"{path}: {note}" for note in (*notes, *chosen.notes)]
     given = given_input(recording)
     model = model.best_for(given)
     night = opened(recording, model.trained.inputs, listed.options.start_s)
+    result.messages += [f"WARNING: {path}: {note}" for note in night.notes]
     staged = model.stage(night.night, settings.abstain_below)
-    judged = model.judged(given)
+    judged = model.judged(given_input(without_unread(recording, night.night)) if night.notes else given)
     when = f"{chosen.when}; " if chosen.when else ""
     result.messages.append(
         f"WARNING: {path}: {when}{judged.warning}" if judged.warning else f"{path}: {when}{judged.text}"

@@ -10,12 +10,13 @@ from pathlib import Path
 
 from sleepkd.cohorts.beats.device_folder import device_recording
 from sleepkd.errors import UserError
+from sleepkd.prediction.night_files import sorted_files
 from sleepkd.prediction.recorded import ENDINGS, ReadingOptions
 from sleepkd.progress import print_beside
 
 FOLDER_ENDINGS = tuple(sorted(ending for ending in ENDINGS if not ending.startswith(".txt")))
 """Files of a folder that are staged. Many other things are .txt, so those are given by name."""
-MANIFEST_COLUMNS = ("path", "id", "channel", "fs", "beats", "start")
+MANIFEST_COLUMNS = ("path", "id", "channel", "fs", "beats", "start", "motion")
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,20 @@ def listed_files(given: Sequence[Path], options: ReadingOptions) -> list[ListedR
     return [ListedRecording(names[path], path, options) for path in paths]
 
 
+def listed_night(given: Sequence[Path], options: ReadingOptions) -> ListedRecording:
+    """The files given, or those in a folder, as one night, named after the folder or the file of its heartbeats.
+
+    Raises UserError: no such file, no heartbeats and no signals, several files of heartbeats.
+    """
+    is_folder = len(given) == 1 and given[0].is_dir()
+    paths = [path for path in sorted(given[0].iterdir()) if path.is_file()] if is_folder else list(_files(given))
+    main, beside = sorted_files(paths, options.beats)
+    name = given[0].resolve().name if is_folder else main.stem
+    return ListedRecording(name, main, replace(options, beside=(*options.beside, *beside)))
+
+
 def listed_in_manifest(manifest: Path, options: ReadingOptions) -> list[ListedRecording]:
-    """The recordings of a CSV with the columns path, id, channel, fs, beats, start; all but path may be missing.
+    """The recordings of a CSV with the columns path, id, channel, fs, beats, start, motion; all but path may miss.
 
     Relative paths count from the manifest's folder. An empty cell stands for the option of the command. A file that
     does not exist is listed. Raises UserError: no manifest, a cell that is no number, an id or a path given twice.
@@ -92,6 +105,7 @@ def _of_row(
         _number(where, "fs", cells["fs"], options.rate_hz),
         options.beats if not beats else beats in ("1", "true", "yes"),
         _number(where, "start", cells["start"], options.start_s) or 0.0,
+        (manifest.parent / cells["motion"],) if cells["motion"] else options.beside,
     )
     if stated.start_s < 0 or (stated.rate_hz is not None and stated.rate_hz <= 0):
         raise UserError(f"{where}: fs must be positive, start 0 or more")
