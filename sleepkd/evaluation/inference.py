@@ -56,7 +56,9 @@ def predict_nights(
     segment (cut off by the end of the signal, for example) are left out. Nights are named by their recording, or by
     cohort/recording where several cohorts have a recording of the same name.
     """
-    network = trained.network.to(processes.device)
+    network = trained.network
+    if any(parameter.device != processes.device for parameter in network.parameters()):
+        network = network.to(processes.device)  # visits every module, which takes longer than a short night
     numbers, parts = [np.zeros(0, dtype=np.int64)], []
     for chosen, batch in each_once(segments, processes, batch_size):
         numbers.append(chosen)
