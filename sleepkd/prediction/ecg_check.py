@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sleepkd.cohorts.condition import detect_polarity
+from sleepkd.cohorts.condition import detect_polarity, spread_stretches
 from sleepkd.cohorts.ecg.beat_shape import beat_correlations, beat_likeness
 from sleepkd.cohorts.ecg.detect import SLOWEST_HZ, candidate_beats, detect_beats, plausible_share
 from sleepkd.cohorts.ecg.ecg_stretches import qrs_band
@@ -14,8 +14,6 @@ from sleepkd.errors import UserError
 LEAST_LIKENESS = 0.75
 """Of the beats of an ECG: 0.90 in a real ECG of 50 Hz, 1.00 in simulated ones; at most 0.69 in the EEGs recorded beside
 the real one, 0.62 in simulated EEG, EOG and EMG, 0.51 in noise."""
-STRETCHES = 24
-"""Stretches of five minutes, spread over the recording, from which polarity and likeness are computed."""
 LEAST_CREST = 2.0
 """How many standard deviations the 99.5th percentile of an ECG between 5 and 25 Hz is high; that of a sine is 1.4."""
 LEAST_VARIATION = 0.002
@@ -50,7 +48,7 @@ def ecg_beats(ecg: np.ndarray, rate_hz: float, where: str) -> EcgBeats:
         raise UserError(f"{where}: is constant: no electrode was on")
     if _at_ends(ecg, rate_hz) > AT_ENDS:
         raise UserError(f"{where}: is no ECG: it jumps between few values")
-    polarity = detect_polarity(np.concatenate([ecg[stretch] for stretch in _spread(ecg, rate_hz)]), rate_hz)
+    polarity = detect_polarity(ecg, rate_hz)
     candidates = candidate_beats(ecg, rate_hz, polarity)
     times = candidates.kept
     share = plausible_share(times, len(ecg) / rate_hz) if len(times) > 2 else 0.0
@@ -83,7 +81,7 @@ def likeness(ecg: np.ndarray, rate_hz: float, times: np.ndarray) -> tuple[float,
     quartile of these: an electrode may have been off for most of the night.
     """
     found, crests = [], []
-    for part in _spread(ecg, rate_hz):
+    for part in spread_stretches(len(ecg), rate_hz):
         start, piece = part.start / rate_hz, ecg[part]
         if len(piece) < rate_hz or not np.ptp(piece) > 0:
             continue
@@ -112,13 +110,6 @@ def flat_or_clipped(ecg: np.ndarray, rate_hz: float, onset_s: np.ndarray, durati
         clipped = ~flat & (runs >= 2) & ((values == low) | (values == high))
         shares[i] = runs[flat].sum() / len(piece), runs[clipped].sum() / len(piece)
     return shares
-
-
-def _spread(ecg: np.ndarray, rate_hz: float) -> list[slice]:
-    """About `STRETCHES` stretches of five minutes, evenly spread over a recording."""
-    block = round(300 * rate_hz)
-    every = max(1, len(ecg) // block // STRETCHES)
-    return [slice(start, start + block) for start in range(0, len(ecg), every * block)]
 
 
 def _at_ends(signal: np.ndarray, rate_hz: float) -> float:
