@@ -15,7 +15,8 @@ ECTOPIC = 0.2
 filter of heart rate variability (Task Force of the ESC and NASPE 1996, Circulation 93:1043-1065, leaves it open)."""
 NEIGHBOURS = 11
 FEW = 8
-"""One in so many windows of neighbours with missing intervals are few."""
+"""If fewer than one in so many intervals have missing neighbours, as at the ends and near gaps, a rank filter finds the
+medians of the others, in a third of the time of sorting."""
 SLOW_SECONDS = 25.0
 """Length of the mean that the fast series subtracts; it keeps respiration and low-frequency waves (above 0.04 Hz)."""
 RELATIVE, FAST = 0.1, 0.05
@@ -136,14 +137,15 @@ def _running_median(values: np.ndarray, causal: bool = False) -> np.ndarray:
     around = np.lib.stride_tricks.sliding_window_view(padded, NEIGHBOURS)
     missing = np.isnan(padded)
     unknown = np.cumsum(np.concatenate([[0], missing]))
-    some = np.flatnonzero(unknown[NEIGHBOURS:] > unknown[:-NEIGHBOURS])
-    if len(some) < len(values) / FEW:  # at the ends, and near gaps; the filter takes a third of the time of sorting
+    touched = unknown[NEIGHBOURS:] > unknown[:-NEIGHBOURS]
+    some: np.ndarray | slice = np.flatnonzero(touched)
+    if np.count_nonzero(touched) < len(values) / FEW:
         found = median_filter(np.where(missing, 0, padded), NEIGHBOURS)[NEIGHBOURS // 2 :][: len(values)]
     else:
-        some, found = np.arange(len(values)), np.empty(len(values))
+        some, found = slice(None), np.empty(len(values))
     ranked = np.sort(around[some], axis=1)  # NaN sorts last
     count = np.count_nonzero(~np.isnan(ranked), axis=1)
-    every = np.arange(len(some))
+    every = np.arange(len(ranked))
     lower, upper = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, NEIGHBOURS - 1)
     found[some] = (ranked[every, lower] + ranked[every, upper]) / 2
     return found
