@@ -4,9 +4,10 @@
     python -m benchmarks.predict --checkpoint best.pt
     python -m benchmarks.predict --only many --nights 10000 --jobs 2
 
-The main parts are the forward pass of the network and the detection of R peaks, in seconds of a core, the least of three
-calls. The forward pass is compared with that of torch's own layers (`models/fast_cpu.py`). Of many nights, seconds of a core are
-those of all processes, and those of no night are taken off: nights per second of a core is what one more night costs.
+The main parts are the forward pass of the network and the detection of R peaks, in seconds of a core, the least of
+three calls. The forward pass is compared with that of torch's own layers (`models/fast_cpu.py`). Of many nights,
+seconds of a core are those of all processes, and those of one night are taken off: nights per second of a core is what
+one more night costs.
 """
 
 import argparse
