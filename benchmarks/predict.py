@@ -4,8 +4,10 @@
     python -m benchmarks.predict --checkpoint best.pt
     python -m benchmarks.predict --only many --nights 10000 --jobs 2
 
-The main parts are the forward pass of the network and the detection of R peaks. Of many nights, seconds of a core are
-those of all processes, and those of no night are taken off: nights per second of a core is what one more night costs.
+The main parts are the forward pass of the network and the detection of R peaks, in seconds of a core, the least of
+three calls. The forward pass is compared with that of torch's own layers (`models/fast_cpu.py`). Of many nights,
+seconds of a core are those of all processes, and those of one night are taken off: nights per second of a core is what
+one more night costs.
 """
 
 import argparse
@@ -13,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,10 +23,11 @@ import numpy as np
 import torch
 from edfio import Edf, EdfSignal
 
-from benchmarks.measuring import anonymous_mb, core_seconds, process_tree, timed
+from benchmarks.measuring import anonymous_mb, core_seconds, process_tree
 from sleepkd.cohorts.ecg.detect import detect_beats
 from sleepkd.cohorts.signals import open_signals
 from sleepkd.errors import run_command
+from sleepkd.models.fast_cpu import keep_freed_memory
 from sleepkd.prediction.model import load_model
 from sleepkd.prediction.recorded import ReadingOptions, open_recording
 from sleepkd.simulation.cohort import write_cohort
@@ -73,15 +76,39 @@ def measure_parts(path: Path, checkpoint: Path | None) -> None:
     ecg, rate = ecg_of(path)
     inputs = {key: torch.randn(1, 1, *item.shape(HOURS * 3600)) for key, item in model.trained.inputs.items()}
 
+    keep_freed_memory()
+
     def forward() -> None:
         with torch.inference_mode():
             model.trained.network(inputs)
 
-    parts = {"forward pass": timed(forward), "R peaks": timed(lambda: detect_beats(ecg, rate, 1))}
-    whole = timed(lambda: model.stage(open_recording(path, model.trained.inputs, ReadingOptions()).night))
+    def forward_of_torch() -> None:
+        with torch.no_grad():
+            model.trained.network(inputs)
+
+    works: dict[str, Callable[[], object]] = {
+        "forward pass": forward,
+        "R peaks": lambda: detect_beats(ecg, rate, 1),
+        "whole": lambda: model.stage(open_recording(path, model.trained.inputs, ReadingOptions()).night),
+        "of torch": forward_of_torch,
+    }
+    parts = {name: core_time(work) for name, work in works.items()}
+    whole, of_torch = parts.pop("whole"), parts.pop("of torch")
     total = sum(parts.values())
     listed = ", ".join(f"{key} {seconds:.2f} s" for key, seconds in parts.items())
     print(f"a night of {HOURS} h, one core: {whole:.2f} s; {listed}; {whole / total:.2f} times their sum")
+    print(f"forward pass by torch's layers: {of_torch:.3f} s, {of_torch / parts['forward pass']:.2f} times as long")
+
+
+def core_time(work: Callable[[], object], calls: int = 3) -> float:
+    """Seconds of a core per call, the least of some calls after one to warm up: other work on the machine adds."""
+    work()
+    found = []
+    for _ in range(calls):
+        started = time.process_time()
+        work()
+        found.append(time.process_time() - started)
+    return min(found)
 
 
 def measure_many(folder: Path, path: Path, beats: np.ndarray, nights: int, jobs: int, options: Sequence[str]) -> None:

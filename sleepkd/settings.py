@@ -127,10 +127,13 @@ class DistillConfig:
     """Distillation.
 
     cache_teacher: compute the teacher targets once and keep them on disk.
+    shared_cache: with cache_teacher, a folder where runs share the logits of trained teachers, by teacher and night;
+    "" for none. Losses that tap the teacher's features compute their targets in each run.
     ensemble: weights of several teachers: equal, or proportional to their validation kappa.
     """
 
     cache_teacher: bool = False
+    shared_cache: str = ""
     ensemble: Literal["equal", "kappa"] = "equal"
     trust: TrustConfig = field(default_factory=TrustConfig)
 
@@ -319,7 +322,8 @@ def check(config: Config) -> None:
 
 RUNTIME_KEYS = (
     "runs_root", "data.store", "data.workers", "data.prefetch", "data.pin_memory", "distill.cache_teacher",
-    "train.device", "train.compile", "train.accumulate", "train.log_every", "train.timeout_minutes",
+    "distill.shared_cache", "train.device", "train.compile", "train.accumulate", "train.log_every",
+    "train.timeout_minutes",
 )  # fmt: skip
 """Keys that change how or where a run computes, not what. A run may be resumed with other values of these."""
 

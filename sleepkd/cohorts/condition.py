@@ -195,13 +195,27 @@ def _filtered(samples: np.ndarray, ratio: Fraction, lowpass: np.ndarray) -> np.n
     return found.ravel()[:count]
 
 
+STRETCHES, STRETCH_SECONDS = 24, 300
+"""So many stretches of five minutes, spread over the recording, show the shape of its beats."""
+
+
+def spread_stretches(samples: int, rate_hz: float) -> list[slice]:
+    """About `STRETCHES` stretches of five minutes, evenly spread over a recording of so many samples."""
+    length = round(STRETCH_SECONDS * rate_hz)
+    every = max(1, samples // length // STRETCHES)
+    return [slice(start, start + length) for start in range(0, samples, every * length)]
+
+
 def detect_polarity(ecg: np.ndarray, rate_hz: float) -> int:
     """Polarity of an ECG (samples,): +1 if its R waves point up, -1 if down, by the median over 2-s pieces.
+
+    Of a long ECG, the pieces of `spread_stretches` are taken.
 
     Between 1 and 25 Hz, without baseline wander, the R wave has the largest amplitude. The vote of a piece is how far
     its maximum exceeds the absolute value of its minimum, relative to their sum.
     """
     band = butter(2, (1, min(25, 0.45 * rate_hz)), btype="bandpass", fs=rate_hz, output="sos")
+    ecg = np.concatenate([ecg[stretch] for stretch in spread_stretches(len(ecg), rate_hz)])
     filtered = sosfiltfilt(band, ecg)
     length = min(round(2 * rate_hz), len(ecg))
     pieces = filtered[: len(filtered) // length * length].reshape(-1, length)

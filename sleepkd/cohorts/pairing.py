@@ -42,7 +42,8 @@ def _check_labels(eeg: np.ndarray, rate_hz: float, hypnogram: Hypnogram) -> list
     epoch_seconds = float(np.median(hypnogram.duration_s))
     far, near = round(FAR_SECONDS / epoch_seconds), round(NEAR_SECONDS / epoch_seconds)
     n = len(labels)
-    moved = {lag: _explained(power, np.roll(labels, lag)) for lag in range(-n // 2, n - n // 2)}
+    shares = _explained_by_lag(power, labels)
+    moved = {lag: float(shares[lag]) for lag in range(-n // 2, n - n // 2)}
     here, chance = moved[0], float(np.percentile([moved[lag] for lag in moved if abs(lag) >= min(far, n // 4)], 95))
     best = max((lag for lag in moved if abs(lag) <= near), key=moved.__getitem__)
     if moved[best] > here + BETTER and moved[best] > CLEARLY * chance and abs(best) > 1:
@@ -75,11 +76,18 @@ def _band_powers(eeg: np.ndarray, rate_hz: float, hypnogram: Hypnogram) -> np.nd
     return power
 
 
-def _explained(power: np.ndarray, labels: np.ndarray) -> float:
-    """The share of the variance of band power between labels (eta squared), a mean over bands."""
+def _explained_by_lag(power: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The share of the variance of band power between labels (eta squared), a mean over bands: (N,), by lag.
+
+    Lag k moves the labels by k sleep epochs, the last ones to the beginning. The sums of power by label and lag are
+    circular correlations.
+    """
     centred = power - power.mean(axis=0)
-    between = sum(np.count_nonzero(labels == k) * centred[labels == k].mean(axis=0) ** 2 for k in np.unique(labels))
-    return float(np.mean(between / np.maximum((centred**2).sum(axis=0), np.finfo(float).tiny)))
+    one_hot = labels[:, None] == np.unique(labels)
+    spectra = np.fft.rfft(one_hot, axis=0).conj()[:, :, None] * np.fft.rfft(centred, axis=0)[:, None]
+    sums = np.fft.irfft(spectra, len(labels), axis=0)  # (lag, label, band)
+    between = (sums**2 / one_hot.sum(axis=0)[:, None]).sum(axis=1)
+    return np.asarray((between / np.maximum((centred**2).sum(axis=0), np.finfo(float).tiny)).mean(axis=1))
 
 
 # --- heartbeats in the EEG ---

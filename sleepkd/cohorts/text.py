@@ -24,7 +24,7 @@ def read_lines(path: Path, first_bytes: int | None = None) -> list[str]:
     text = decoded(content)
     if "\0" in text:
         raise UserError(f"{path}: is no text")
-    lines = re.split(r"\r*\n|\r", text)
+    lines = re.split(r"\r*\n|\r", text) if "\r" in text else text.split("\n")
     if is_cut and len(lines) > 1:
         lines.pop()
     while lines and not lines[-1].strip():

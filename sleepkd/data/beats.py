@@ -6,6 +6,7 @@ by at most `ECTOPIC`. Other intervals (ectopic beats, missed beats, gaps) are in
 """
 
 import numpy as np
+from scipy.ndimage import median_filter
 
 MIN_RR_S, MAX_RR_S = 0.3, 2.0
 """30 to 200 beats per minute."""
@@ -13,6 +14,9 @@ ECTOPIC = 0.2
 """Largest difference between an interval and the median of its neighbours, as a share of the median: 20 %, a common
 filter of heart rate variability (Task Force of the ESC and NASPE 1996, Circulation 93:1043-1065, leaves it open)."""
 NEIGHBOURS = 11
+FEW = 8
+"""If fewer than one in so many intervals have missing neighbours, as at the ends and near gaps, a rank filter finds the
+medians of the others, in a third of the time of sorting."""
 SLOW_SECONDS = 25.0
 """Length of the mean that the fast series subtracts; it keeps respiration and low-frequency waves (above 0.04 Hz)."""
 RELATIVE, FAST = 0.1, 0.05
@@ -128,11 +132,20 @@ def _running_median(values: np.ndarray, causal: bool = False) -> np.ndarray:
     """Median of the NEIGHBOURS values around each value (causal: up to it), without NaN; NaN where all are NaN."""
     if not len(values):
         return values
-    half = NEIGHBOURS // 2
-    pad = (NEIGHBOURS - 1, 0) if causal else half
-    around = np.lib.stride_tricks.sliding_window_view(np.pad(values, pad, constant_values=np.nan), NEIGHBOURS)
-    ranked = np.sort(around, axis=1)  # NaN sorts last
+    before = NEIGHBOURS - 1 if causal else NEIGHBOURS // 2
+    padded = np.pad(values, (before, NEIGHBOURS - 1 - before), constant_values=np.nan)
+    around = np.lib.stride_tricks.sliding_window_view(padded, NEIGHBOURS)
+    missing = np.isnan(padded)
+    unknown = np.cumsum(np.concatenate([[0], missing]))
+    touched = unknown[NEIGHBOURS:] > unknown[:-NEIGHBOURS]
+    some: np.ndarray | slice = np.flatnonzero(touched)
+    if np.count_nonzero(touched) < len(values) / FEW:
+        found = median_filter(np.where(missing, 0, padded), NEIGHBOURS)[NEIGHBOURS // 2 :][: len(values)]
+    else:
+        some, found = slice(None), np.empty(len(values))
+    ranked = np.sort(around[some], axis=1)  # NaN sorts last
     count = np.count_nonzero(~np.isnan(ranked), axis=1)
-    every = np.arange(len(values))
+    every = np.arange(len(ranked))
     lower, upper = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, NEIGHBOURS - 1)
-    return (ranked[every, lower] + ranked[every, upper]) / 2
+    found[some] = (ranked[every, lower] + ranked[every, upper]) / 2
+    return found

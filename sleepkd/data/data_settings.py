@@ -1,8 +1,10 @@
 """Settings of the data: nights, classes, views and segments, normalisation, augmentation, loader."""
 
+import glob
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from sleepkd.config import require
@@ -18,9 +20,9 @@ View = Literal["epochs", "night"]
 class Source:
     """One entry of `data.nights`.
 
-    store: folder of the store.
+    store: folder of the store, or a glob ("/disks/*/store") for all stores that it matches.
     split: name of a split of the store, or a folder.
-    weight: of the store when several stores are mixed, see `data.mix`.
+    weight: of each such store when several stores are mixed, see `data.mix`.
     labels: false reads its recordings as unlabelled ones.
     """
 
@@ -28,6 +30,18 @@ class Source:
     split: str = "default"
     weight: float = 1.0
     labels: bool = True
+
+    @property
+    def matched(self) -> tuple["Source", ...]:
+        """An entry for each store that a glob matches, in alphabetical order; itself without a glob.
+
+        Raises UserError for a glob that matches no folder.
+        """
+        if not glob.has_magic(self.store) or Path(self.store).exists():
+            return (self,)
+        found = sorted(path for path in glob.glob(self.store, recursive=True) if Path(path).is_dir())
+        require(bool(found), "data.nights", f"no folder matches store: {self.store}")
+        return tuple(replace(self, store=path) for path in found)
 
 
 def chance_or_chances(value: Any, key: str) -> float | dict[str, float]:
@@ -134,8 +148,8 @@ class DataConfig:
 
     @property
     def sources(self) -> tuple[Source, ...]:
-        """The stores to read, at least one."""
-        return self.nights or (Source(self.store, self.split),)
+        """The stores to read, at least one. Raises UserError for a glob that matches no folder."""
+        return tuple(store for entry in self.nights for store in entry.matched) or (Source(self.store, self.split),)
 
     @property
     def shown_minutes(self) -> float:

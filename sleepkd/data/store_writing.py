@@ -81,9 +81,11 @@ def to_int16(signal: np.ndarray) -> tuple[np.ndarray, float, float]:
     missing = np.isnan(signal)
     known = signal[~missing] if missing.any() else signal
     offset = float(np.median(known))
-    peak = float(np.max(np.abs(known - offset)))
+    deviation = known - offset
+    peak = float(max(deviation.max(), -deviation.min()))
     scale = peak / 32767 if peak > 0 else 1.0
-    stored = np.rint((known - offset) / scale).astype(np.int16)
+    deviation /= scale  # in place: a night is 50 MB
+    stored = np.rint(deviation, out=deviation).astype(np.int16)
     if known is signal:
         return stored, scale, offset
     filled = np.full(len(signal), MISSING, dtype=np.int16)

@@ -58,7 +58,9 @@ def predict_nights(
     class bias of its cadence, if the checkpoint has one. Nights are named by their recording, or by
     cohort/recording where several cohorts have a recording of the same name.
     """
-    network = trained.network.to(processes.device)
+    network = trained.network
+    if any(parameter.device != processes.device for parameter in network.parameters()):
+        network = network.to(processes.device)  # visits every module, which takes longer than a short night
     numbers, parts = [np.zeros(0, dtype=np.int64)], []
     for chosen, batch in each_once(segments, processes, batch_size):
         numbers.append(chosen)

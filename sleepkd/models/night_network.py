@@ -13,6 +13,7 @@ from sleepkd.config import require
 from sleepkd.data.inputs import InputSpec
 from sleepkd.data.views import TOKEN_SECONDS, TOKENS_PER_30_S
 from sleepkd.errors import UserError
+from sleepkd.models.fast_cpu import NightConv, TokenConv, is_fast, soft_ranks
 from sleepkd.models.utime import UTimeEncoder, UTimeSettings
 
 REFINING_KERNEL = 5
@@ -97,11 +98,11 @@ class Level(nn.Module):
     def __init__(self, channels_in: int, channels_out: int, stride: int, positions: int):
         super().__init__()
         kernel = 2 * stride + stride % 2  # pads both sides equally
-        self.down = nn.Conv1d(channels_in, channels_out, kernel, stride, padding=(kernel - stride) // 2)
+        self.down = TokenConv(channels_in, channels_out, kernel, stride, padding=(kernel - stride) // 2)
         self.refine = nn.Sequential(
             ChannelNorm(channels_out),
             nn.GELU(),
-            nn.Conv1d(channels_out, channels_out, REFINING_KERNEL if positions > 1 else 1, padding="same"),
+            TokenConv(channels_out, channels_out, REFINING_KERNEL if positions > 1 else 1, padding="same"),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -202,6 +203,8 @@ class NightRanks(nn.Module):
         mask_B1T = mask_BT[:, None].to(values_B2T.dtype)
         values_BFT = torch.cat([_masked_mean(values_B2T, mask_B1T, span) for span in self.SPANS], dim=1)
         others_BFR, known_B1R = values_BFT[..., :: self.EVERY], mask_B1T[..., :: self.EVERY]
+        if is_fast(x_BCS):
+            return soft_ranks(values_BFT, others_BFR, known_B1R, self.SOFT)
         below_BFTR = ((values_BFT[..., None] - others_BFR[..., None, :]) / self.SOFT).clamp(-1, 1)
         return (below_BFTR * known_B1R[..., None, :]).sum(dim=-1) / known_B1R.sum(dim=-1, keepdim=True).clamp(min=1)
 
@@ -225,15 +228,15 @@ class ContextLayer(nn.Module):
     def __init__(self, settings: NightSettings, dilation: int):
         super().__init__()
         self.norm = ChannelNorm(settings.width)
-        self.conv = nn.Conv1d(settings.width, settings.width, settings.kernel, dilation=dilation)
-        self.dropout = nn.Dropout(settings.dropout)
         reach = dilation * (settings.kernel - 1)
-        self.pad = (reach, 0) if settings.causal else (reach // 2, reach // 2)
+        pad = (reach, 0) if settings.causal else (reach // 2, reach // 2)
+        self.conv = NightConv(settings.width, settings.width, settings.kernel, dilation, pad)
+        self.dropout = nn.Dropout(settings.dropout)
 
     def forward(self, x_BWT: Tensor, mask_B1T: Tensor) -> Tensor:
         """mask_B1T: bool, where a token holds signal."""
         masked_BWT = F.gelu(self.norm(x_BWT)) * mask_B1T
-        return x_BWT + self.dropout(self.conv(F.pad(masked_BWT, self.pad)))
+        return x_BWT + self.dropout(self.conv(masked_BWT))
 
 
 class NightNetwork(nn.Module):

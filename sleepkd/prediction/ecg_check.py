@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sleepkd.cohorts.condition import detect_polarity
+from sleepkd.cohorts.condition import detect_polarity, spread_stretches
 from sleepkd.cohorts.ecg.beat_shape import beat_correlations, beat_likeness
 from sleepkd.cohorts.ecg.detect import SLOWEST_HZ, candidate_beats, detect_beats, plausible_share
 from sleepkd.cohorts.ecg.ecg_stretches import qrs_band
@@ -14,8 +14,6 @@ from sleepkd.errors import UserError
 LEAST_LIKENESS = 0.75
 """Of the beats of an ECG: 0.90 in a real ECG of 50 Hz, 1.00 in simulated ones; at most 0.69 in the EEGs recorded beside
 the real one, 0.62 in simulated EEG, EOG and EMG, 0.51 in noise."""
-STRETCHES = 24
-"""Stretches of five minutes, spread over the recording, from which polarity and likeness are computed."""
 LEAST_CREST = 2.0
 """How many standard deviations the 99.5th percentile of an ECG between 5 and 25 Hz is high; that of a sine is 1.4."""
 LEAST_VARIATION = 0.002
@@ -50,7 +48,7 @@ def ecg_beats(ecg: np.ndarray, rate_hz: float, where: str) -> EcgBeats:
         raise UserError(f"{where}: is constant: no electrode was on")
     if _at_ends(ecg, rate_hz) > AT_ENDS:
         raise UserError(f"{where}: is no ECG: it jumps between few values")
-    polarity = detect_polarity(np.concatenate([ecg[stretch] for stretch in _spread(ecg, rate_hz)]), rate_hz)
+    polarity = detect_polarity(ecg, rate_hz)
     candidates = candidate_beats(ecg, rate_hz, polarity)
     times = candidates.kept
     share = plausible_share(times, len(ecg) / rate_hz) if len(times) > 2 else 0.0
@@ -83,7 +81,7 @@ def likeness(ecg: np.ndarray, rate_hz: float, times: np.ndarray) -> tuple[float,
     quartile of these: an electrode may have been off for most of the night.
     """
     found, crests = [], []
-    for part in _spread(ecg, rate_hz):
+    for part in spread_stretches(len(ecg), rate_hz):
         start, piece = part.start / rate_hz, ecg[part]
         if len(piece) < rate_hz or not np.ptp(piece) > 0:
             continue
@@ -103,7 +101,10 @@ def flat_or_clipped(ecg: np.ndarray, rate_hz: float, onset_s: np.ndarray, durati
         piece = ecg[max(0, round(onset * rate_hz)) : round((onset + duration) * rate_hz)]
         if len(piece) < length:
             continue
-        edges = np.flatnonzero(np.concatenate([[True], piece[1:] != piece[:-1], [True]]))
+        same = piece[1:] == piece[:-1]
+        if not same.any():
+            continue
+        edges = np.concatenate([[0], 1 + np.flatnonzero(~same), [len(piece)]])
         runs, values = np.diff(edges), piece[edges[:-1]]
         flat = runs >= length
         clipped = ~flat & (runs >= 2) & ((values == low) | (values == high))
@@ -111,21 +112,18 @@ def flat_or_clipped(ecg: np.ndarray, rate_hz: float, onset_s: np.ndarray, durati
     return shares
 
 
-def _spread(ecg: np.ndarray, rate_hz: float) -> list[slice]:
-    """About `STRETCHES` stretches of five minutes, evenly spread over a recording."""
-    block = round(300 * rate_hz)
-    every = max(1, len(ecg) // block // STRETCHES)
-    return [slice(start, start + block) for start in range(0, len(ecg), every * block)]
-
-
 def _at_ends(signal: np.ndarray, rate_hz: float) -> float:
     """The share of samples at the maximum or minimum: the median over 30-s pieces that are not flat."""
     length = min(round(30 * rate_hz), len(signal))
     pieces = signal[: len(signal) // length * length].reshape(-1, length)
-    low, high = pieces.min(axis=1, keepdims=True), pieces.max(axis=1, keepdims=True)
-    live = (high > low)[:, 0]
-    pieces, low, high = pieces[live], low[live], high[live]
+    low, high = pieces.min(axis=1), pieces.max(axis=1)
+    live = high > low
+    if not live.all():
+        pieces, low, high = pieces[live], low[live], high[live]
     margin = 0.02 * (high - low)
     if not live.any():
         return 0.0
-    return float(np.median(((pieces >= high - margin) | (pieces <= low + margin)).mean(axis=1)))
+    limits = zip(pieces, low + margin, high - margin, strict=True)  # one by one, a piece stays in the cache
+    return float(
+        np.median([np.count_nonzero((piece <= least) | (piece >= most)) for piece, least, most in limits]) / length
+    )

@@ -15,7 +15,7 @@ from sleepkd.errors import UserError
 from sleepkd.evaluation.inference import predict_nights
 from sleepkd.evaluation.scores.calibration import temperature_scaled_night
 from sleepkd.evaluation.scores.night_predictions import NightPredictions
-from sleepkd.evaluation.scores.sleep_medicine import REM_LATENCY, hypnograms
+from sleepkd.evaluation.scores.sleep_medicine import PREDICTED, REM_LATENCY, hypnogram_of
 from sleepkd.prediction.ecg_check import USABLE
 
 MIN_USABLE_SHARE = 0.2
@@ -71,8 +71,8 @@ class StagedNight:
         That is the time from sleep onset to the first REM, min. NaN where undefined, as REM latency without REM.
         %REM and others are shares of the total sleep time. Raises UserError if YASA is not installed.
         """
-        _, predicted = hypnograms(self.as_scored(), self.class_names)
-        found = {name: float(value) for name, value in predicted.sleep_statistics().items()}
+        hypnogram = hypnogram_of(self.predicted, self.stages, self.class_names, PREDICTED)
+        found = {name: float(value) for name, value in hypnogram.sleep_statistics().items()}
         return found | {REM_LATENCY: found["Lat_REM"] - found["SOL"]}
 
     def table(self, epochs: Hypnogram) -> StageTable:

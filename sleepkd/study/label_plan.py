@@ -187,6 +187,7 @@ class LabelStudy:
             *self._of_network(row),
             f"stage.name={name}",
             f"runs_root={group.runs_root(self.out)}",
+            f"distill.shared_cache={self.out / 'teacher_logits'}",  # of use with distill.cache_teacher
             f"data.classes={group.classes}",
             f"data.nights=[{nights}]",
             f"train.seed={group.seed + row.seed_offset}",

@@ -5,9 +5,10 @@ There is one float32 array per target ("kd.logits", "at.bottom"), with a row per
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,12 +19,13 @@ from sleepkd.data.inputs import InputSpec
 from sleepkd.data.segments import STUDENT, Batch, Segments
 from sleepkd.distributed import Processes
 from sleepkd.files import write_text_atomically
-from sleepkd.losses.loss import NetworkOutput
+from sleepkd.losses.loss import NetworkOutput, at_least_float32
 from sleepkd.losses.objective import Objective
 from sleepkd.precision import autocast, signal_dtype
 from sleepkd.settings import Config, result_settings
 from sleepkd.teachers.base import Teacher
 from sleepkd.teachers.networks import TrainedTeacher
+from sleepkd.teachers.shared_logits import SharedLogits
 
 
 class CachedTeacher(Teacher):
@@ -37,6 +39,7 @@ class CachedTeacher(Teacher):
         self.readers: Mapping[str, InputSpec] = teacher.readers
         self.may_lack = teacher.may_lack
         self.classes = teacher.classes
+        self._taps_features = False
 
     def __str__(self) -> str:
         return str(self._teacher)
@@ -48,6 +51,7 @@ class CachedTeacher(Teacher):
 
     def tap(self, paths: tuple[str, ...], key: str, view: str) -> dict[str, tuple[int, ...]]:
         """Register forward hooks on the teacher; returns feature shapes."""
+        self._taps_features = self._taps_features or bool(paths)
         return self._teacher.tap(paths, key, view)
 
     def output(self, batch: Batch) -> NetworkOutput:
@@ -91,20 +95,80 @@ class CachedTeacher(Teacher):
                 np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float32, (len(segments), *shape)).flush()
         processes.wait()
         files = {name: np.load(folder / f"{name}.npy", mmap_mode="r+") for name in shapes}
-        for numbers, batch in each_once(segments, processes, batch_size):
-            for name, x in self._per_segment(batch, objective, processes).items():
+        shared = None if self._taps_features else self._shared(segments)
+        found = (
+            self._each_once(segments, objective, processes, batch_size)
+            if shared is None
+            else self._by_night(segments, objective, processes, batch_size, shared)
+        )
+        for numbers, targets in found:
+            for name, x in targets.items():
                 files[name][numbers] = x.float().cpu().numpy()
         for file in files.values():
             file.flush()
         processes.wait()
 
-    @torch.no_grad()
+    def _each_once(
+        self, segments: Segments, objective: Objective, processes: Processes, batch_size: int
+    ) -> Iterator[tuple[np.ndarray, dict[str, Tensor]]]:
+        """The indices of segments of this process, and their targets."""
+        for numbers, batch in each_once(segments, processes, batch_size):
+            yield numbers, self._per_segment(batch, objective, processes)
+
+    def _by_night(
+        self, segments: Segments, objective: Objective, processes: Processes, batch_size: int, shared: SharedLogits
+    ) -> Iterator[tuple[np.ndarray, dict[str, Tensor]]]:
+        """As `_each_once`, night by night; logits that another run has computed are read."""
+        nights = segments.table.night
+        for night in np.unique(nights)[processes.rank :: processes.world]:
+            rows = np.flatnonzero(nights == night)
+            logits = shared.read(segments, rows)
+            if logits is None:
+                parts = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+                outputs = [self._output_of(segments[part], processes).logits for part in parts]
+                logits = np.concatenate([at_least_float32(x).cpu().numpy() for x in outputs])
+                shared.write(segments, rows, logits)
+            targets = objective.targets(NetworkOutput(torch.from_numpy(logits), {}))
+            yield rows, per_segment(targets, len(rows))
+
+    def _shared(self, segments: Segments) -> SharedLogits | None:
+        """The logits of this teacher that other runs have computed, or will read; None without a folder for them."""
+        if not self._config.distill.shared_cache:
+            return None
+        data = self._data_settings(("data.",))
+        data = {key: value for key, value in data.items() if key not in ("data.split", "data.nights")}
+        identity = {
+            "teacher": self._teacher.identity(),
+            "reading": self._reading(segments),
+            "data": data,
+            "precision": self._config.train.precision,
+        }
+        return SharedLogits(Path(self._config.distill.shared_cache), identity)
+
     def _per_segment(self, batch: Batch, objective: Objective, processes: Processes) -> dict[str, Tensor]:
         """Targets (B, sequences per segment, …) by name; `targets` flattens the first two dimensions again."""
-        on_device = batch.to(processes.device, signal_dtype(self._config))
+        return per_segment(objective.targets(self._output_of(batch, processes)), len(batch.labels))
+
+    @torch.no_grad()
+    def _output_of(self, batch: Batch, processes: Processes) -> NetworkOutput:
         with autocast(self._config, processes.device):
-            targets = self._teacher.targets(on_device, objective)
-        return {name: x.unflatten(0, (len(batch.labels), -1)) for name, x in targets.items()}
+            return self._teacher.output(batch.to(processes.device, signal_dtype(self._config)))
+
+    def _data_settings(self, parts: tuple[str, ...]) -> dict[str, Any]:
+        """Settings of these parts that change results, but for augmentation."""
+        return {
+            key: value
+            for key, value in result_settings(self._config).items()
+            if key.startswith(parts) and not key.startswith("data.augment.")
+        }
+
+    def _reading(self, segments: Segments) -> dict[str, dict[str, Any]]:
+        """The inputs of the teacher's readers."""
+        return {
+            reader: {name: asdict(item) for name, item in spec.items()}
+            for reader, spec in segments.readers.items()
+            if reader != STUDENT
+        }
 
     def _identity(self, segments: Segments) -> dict[str, str]:
         """What the targets depend on: teacher weights, segments, inputs, losses, precision.
@@ -114,17 +178,7 @@ class CachedTeacher(Teacher):
         table = hashlib.sha256()
         for name in segments.table.COLUMNS:
             table.update(np.ascontiguousarray(getattr(segments.table, name)).tobytes())
-        parts = ("data.", "loss.", "distill.")
-        settings = {
-            key: value
-            for key, value in result_settings(self._config).items()
-            if key.startswith(parts) and not key.startswith("data.augment.")
-        }
-        reading = {
-            reader: {name: asdict(item) for name, item in spec.items()}
-            for reader, spec in segments.readers.items()
-            if reader != STUDENT
-        }
+        settings, reading = self._data_settings(("data.", "loss.", "distill.")), self._reading(segments)
         nights = [(night.key, asdict(night.info)) for night in segments.nights]
         described = json.dumps([settings, reading, nights], sort_keys=True, default=str)
         return {
@@ -133,3 +187,8 @@ class CachedTeacher(Teacher):
             "reading": hashlib.sha256(described.encode()).hexdigest(),
             "precision": self._config.train.precision,
         }
+
+
+def per_segment(targets: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
+    """Targets by sequence as targets of so many segments, (segments, sequences per segment, …)."""
+    return {name: x.unflatten(0, (count, -1)) for name, x in targets.items()}

@@ -47,6 +47,20 @@ def test_two_cohorts_may_have_recordings_of_one_name(tmp_path):
     assert len(segments) == 14
 
 
+def test_a_glob_names_the_stores_of_several_disks(tmp_path):
+    """Stores that are named as a glob are read as if each were named; the weight holds for each."""
+    stores = [cohort(tmp_path / disk / "store", disk, {f"{disk}1": 4}) for disk in ("b", "a", "c[1]")]
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "store").write_text("no folder")
+    data = DataConfig(nights=(Source(str(tmp_path / "*" / "store"), weight=2.0, labels=False),))
+    named = tuple(Source(store, weight=2.0, labels=False) for store in sorted(stores))
+    assert data.sources == named
+    assert [night.key for night in open_nights(data.sources, "train")] == ["a/a1", "b/b1", "c[1]/c[1]1"]
+    assert Source(stores[2]).matched == (Source(stores[2]),)  # a folder of this very name
+    with pytest.raises(UserError, match=r"data\.nights: no folder matches store: .*/e\*"):
+        DataConfig(nights=(Source(str(tmp_path / "e*")),)).sources  # noqa: B018
+
+
 def test_the_same_cohort_twice_is_refused(tmp_path):
     a, b = cohort(tmp_path / "a", "one", {"n1": 4}), cohort(tmp_path / "b", "one", {"n1": 6})
     with pytest.raises(

@@ -16,6 +16,7 @@ from sleepkd.errors import UserError
 from sleepkd.losses import NetworkOutput
 from sleepkd.losses.objective import CONFIDENT
 from sleepkd.settings import load_config
+from sleepkd.teachers.networks import TrainedTeacher
 from sleepkd.training.stage import Stage
 from train_ddp import build_stage
 
@@ -116,6 +117,42 @@ def test_cached_targets_of_an_ensemble_give_the_same_losses(store: Path, teacher
         losses.append([line["kd"] for kind in ("train", "validation") for line in logged(folder, kind)])
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-6)  # the cache is float32
     assert (folder / "teacher" / "train" / f"{CONFIDENT}.npy").is_file()
+
+
+def test_runs_share_the_logits_of_a_teacher(
+    store: Path, teachers: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run with another loss and seed reads what the first one computed, and ends with the same weights as alone."""
+    calls = []
+    output = TrainedTeacher.output
+
+    def counted(self: TrainedTeacher, batch: Batch) -> NetworkOutput:
+        calls.append(len(batch.labels))
+        return output(self, batch)
+
+    monkeypatch.setattr(TrainedTeacher, "output", counted)
+    shared = tmp_path / "shared"
+
+    def student(root: str, seed: int, **more: object) -> list[float]:
+        calls.clear()
+        settings = {"stage__teacher": teachers[0], "distill__cache_teacher": "true", "train__seed": seed} | more
+        folder, _ = train("night_kd", overrides(store, tmp_path / root, **settings), "beats")
+        return [line["loss"] for kind in ("train", "validation") for line in logged(folder, kind)]
+
+    dist = {"loss__kd__weight": 0, "loss__dist__weight": 1}
+    student("first", 0, distill__shared_cache=shared)
+    files = {path: path.read_bytes() for path in shared.rglob("*.npz")}
+    assert files and sum(calls) > 2
+    second = student("second", 1, distill__shared_cache=shared, **dist)
+    assert calls == [1, 1]  # one segment each of training and validation, for the shapes
+    assert {path: path.read_bytes() for path in shared.rglob("*.npz")} == files
+    assert second == student("alone", 1, **dist)
+    path = max(files)  # damaged, as by a full disk: computed again
+    path.write_bytes(files[path][:100])
+    assert student("third", 1, distill__shared_cache=shared, **dist) == second
+    assert path.read_bytes() == files[path]
+    student("other", 1, distill__shared_cache=shared, **dist | {"stage__teacher": teachers[1]})
+    assert len(list(shared.rglob("*.npz"))) == 2 * len(files)
 
 
 def test_a_student_is_the_next_teacher(store: Path, teachers: list[Path], tmp_path: Path) -> None:

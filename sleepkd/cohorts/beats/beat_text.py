@@ -25,6 +25,8 @@ LEAST_RATE_STEP_S = 0.5
 FILE_NAME = re.compile(
     r"(^|[^a-z])(rr|ibi|nn|rri|hr|beats?|heart[ _-]?(rate|beats?)s?|r-?peaks?)([^a-z]|$)", re.IGNORECASE
 )
+_kept: tuple[list[str], SniffedTable] | None = None
+"""The lines and the table of the file last asked about: it is read next, and is often no longer than its head."""
 DELIMITER_NAMES = {"\t": "tabs", " ": "white space", "\0": "one column", ",": "commas", ";": "semicolons"}
 
 
@@ -50,7 +52,7 @@ def read_beat_text(path: Path, layout: BeatTextLayout) -> BeatTimes:
     """
     lines = read_lines(path)
     try:
-        table = sniff_table(lines)
+        table = _sniffed(lines)
         columns, chosen = choose_columns(table, layout.column, layout.rate_hz)
         return reported_beats(path, table, columns, chosen.column_uses, tuple(chosen.notes), layout.from_first)
     except UserError as error:
@@ -98,7 +100,7 @@ def text_holds_beats(path: Path, column: str = "", rate_hz: float | None = None)
     """
     lines = read_lines(path, HEAD_BYTES)
     try:
-        table = sniff_table(lines)
+        table = _sniffed(lines, keep=True)
     except UserError:  # the reader of heartbeats says what is wrong with a table of heartbeats
         return any(names_beats(split_line(line, find_delimiter([line]))) for line in lines[:HEADER_LINES] if line)
     if column:
@@ -127,6 +129,17 @@ def text_holds_beats(path: Path, column: str = "", rate_hz: float | None = None)
         )
     is_dated = table.width == 3 and bool(table.rows) and read_date(table.rows[0][1][0]) is not None
     return (table.width == 2 or is_dated) and _are_rates(table)
+
+
+def _sniffed(lines: list[str], keep: bool = False) -> SniffedTable:
+    """`sniff_table`, once for a file that is short enough to be recognised by all of its lines."""
+    global _kept
+    if _kept is not None and _kept[0] == lines:
+        return _kept[1]
+    table = sniff_table(lines)
+    if keep:
+        _kept = lines, table
+    return table
 
 
 def _are_rates(table: SniffedTable) -> bool:

@@ -52,6 +52,7 @@ class SniffedTable:
     start_unix: float | None = None
     above: list["SniffedTable"] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    _columns: dict[int, list[str]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def width(self) -> int:
@@ -59,9 +60,11 @@ class SniffedTable:
         return max((len(cells) for _, cells in self.rows), default=0) if not self.names else len(self.names)
 
     def column(self, index: int) -> list[str]:
-        """The cells of a column, "" for a missing value or a row that is too short."""
-        cells = (cells[index] if index < len(cells) else "" for _, cells in self.rows)
-        return ["" if cell.lower() in MISSING else cell for cell in cells]
+        """The cells of a column, "" for a missing value or a row that is too short. The list may not be changed."""
+        if index not in self._columns:  # choosing the columns reads some of them several times
+            found = [cells[index] if index < len(cells) else "" for _, cells in self.rows]
+            self._columns[index] = ["" if cell.lower() in MISSING else cell for cell in found]
+        return self._columns[index]
 
     def numbers(self, index: int) -> np.ndarray:
         """A column as float64 (rows,), NaN for a missing value. Raises UserError naming the line of another text."""
@@ -134,7 +137,7 @@ def sniff_table(lines: Sequence[str], delimiter: str = "") -> SniffedTable:
     delimiter: one character, or " " for any white space; "" finds it. Comments (#, %, //), blank lines and `sep=` are
     no rows. Raises UserError for a file without rows, and for two long tables.
     """
-    kept = [(number, line) for number, line in enumerate(lines, 1) if _holds_data(line)]
+    kept = [(number, line) for number, line in enumerate(lines, 1) if line[:1].isdecimal() or _holds_data(line)]
     if kept and (stated := re.fullmatch(r'"?sep=(.)"?[;,]*\s*', kept[0][1].strip("\ufeff"), re.IGNORECASE)):
         delimiter = delimiter or stated[1]
         del kept[0]
@@ -207,7 +210,8 @@ def _tables(rows: Sequence[Row]) -> list[SniffedTable]:
     tables = [SniffedTable([], 0)]
     for number, cells in rows:
         table = tables[-1]
-        if not _are_names(cells, first=len(tables) == 1 and not table.rows):
+        has_letters = _LETTER.search("".join(cells))  # most rows have none
+        if not has_letters or not _are_names(cells, first=len(tables) == 1 and not table.rows):
             table.rows.append((number, cells))
         elif table.names and not table.rows and not table.units and is_unit_row(cells):
             table.units = cells
@@ -222,8 +226,6 @@ def _tables(rows: Sequence[Row]) -> list[SniffedTable]:
 
 def _are_names(cells: Sequence[str], first: bool) -> bool:
     """Whether a row holds names. first: it may hold a start in unix s beside a name, as Empatica writes it."""
-    if not _LETTER.search("".join(cells)):  # most rows
-        return False
     texts = [cell for cell in cells if cell.lower() not in MISSING]
     named = [cell for cell in texts if not is_value(cell)]
     if not any(_LETTER.search(cell) for cell in named):

@@ -103,9 +103,12 @@ def _at_one_level(ecg: np.ndarray, first: int, last: int, rate_hz: float) -> lis
     typical = float(np.median(level))
     half = max(1, round(MAX_RR_S / 2 * rate_hz))
     near = 2 * round(BEFORE_A_BEAT * rate_hz) + 1
-    loud = maximum_filter1d(band > LOUD * typical, near)
-    quiet = _widened(level < typical / QUIET, half - near // 2)
-    if not (loud | quiet).any():
+    loud, quiet = band > LOUD * typical, level < typical / QUIET
+    if loud.any():
+        loud = maximum_filter1d(loud, near)
+    if quiet.any():
+        quiet = _widened(quiet, half - near // 2)
+    elif not loud.any():
         return [EcgStretch(first, ecg[first:last])]
     found: list[EcgStretch] = []
     for begin, end in mask_runs(~loud & ~quiet).tolist():

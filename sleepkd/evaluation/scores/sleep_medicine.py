@@ -46,8 +46,22 @@ def hypnograms(night: NightPredictions, class_names: Sequence[str]) -> tuple["ya
     """The night's scored and predicted hypnograms as YASA's, on one grid of sleep epochs.
 
     A gap between sleep epochs becomes UNS, and so does a prediction where nothing is scored: both hypnograms describe
-    the same time, or predicted sleep in unscored minutes would count as bias. Raises UserError where one night mixes
-    sleep epochs of different lengths (YASA's grid has one length) or sleep epochs overlap, or YASA is not installed.
+    the same time, or predicted sleep in unscored minutes would count as bias. Raises UserError as `hypnogram_of` does.
+    """
+    predicted = np.where(night.scored, night.predictions, -1)
+    return (
+        hypnogram_of(night, night.labels, class_names, SCORED),
+        hypnogram_of(night, predicted, class_names, PREDICTED),
+    )
+
+
+def hypnogram_of(
+    night: NightPredictions, stages: np.ndarray, class_names: Sequence[str], scorer: str
+) -> "yasa.Hypnogram":
+    """Stages of a night's sleep epochs, (N,) class index or -1, as YASA's hypnogram; gaps between them are UNS.
+
+    Raises UserError where one night mixes sleep epochs of different lengths (YASA's grid has one length) or sleep
+    epochs overlap, or YASA is not installed.
     """
     require_extra("yasa", "evaluate", "sleep statistics")
     import yasa
@@ -59,12 +73,9 @@ def hypnograms(night: NightPredictions, class_names: Sequence[str]) -> tuple["ya
     if np.any(np.diff(slots) < 1):
         raise UserError(f"{night.recording}: no sleep statistics: its sleep epochs of {length:g} s overlap")
     names = np.array([*(_YASA_NAMES.get(name, name) for name in class_names), _UNSCORED], dtype=object)
-    pair = []
-    for scorer, stages in ((SCORED, night.labels), (PREDICTED, np.where(night.scored, night.predictions, -1))):
-        values = np.full(slots[-1] + 1, _UNSCORED, dtype=object)
-        values[slots] = names[stages]
-        pair.append(yasa.Hypnogram(values, n_stages=len(class_names), freq=f"{length:g}s", scorer=scorer))
-    return pair[0], pair[1]
+    values = np.full(slots[-1] + 1, _UNSCORED, dtype=object)
+    values[slots] = names[stages]
+    return yasa.Hypnogram(values, n_stages=len(class_names), freq=f"{length:g}s", scorer=scorer)
 
 
 def sleep_medicine_of(nights: Sequence[NightPredictions], class_names: Sequence[str]) -> dict:

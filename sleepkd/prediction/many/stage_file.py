@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sleepkd.errors import UserError
+from sleepkd.models.fast_cpu import keep_freed_memory
 from sleepkd.prediction.chosen_nights import ChosenNight, WhichNights, chosen_nights
 from sleepkd.prediction.judged import given_input
 from sleepkd.prediction.many.file_state import FileState, checksum_of, file_state, weights_checksum
@@ -21,6 +22,9 @@ from sleepkd.prediction.recorded import opened, without_unread
 
 if TYPE_CHECKING:
     from sleepkd.prediction.outputs import NightReport
+
+GARBAGE_THRESHOLD = 200_000
+"""New objects until Python looks for garbage. A table of a night has 60,000 cells and lines, and none is in a cycle."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,9 @@ def _set_up_process(threads: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
+    keep_freed_memory()
     gc.collect()
+    gc.set_threshold(GARBAGE_THRESHOLD)
     gc.freeze()  # a collection visits torch's half a million objects otherwise, a quarter of the time of a night
 
 

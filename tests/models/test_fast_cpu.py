@@ -1,0 +1,74 @@
+"""The layers for a CPU in inference mode give what torch's convolutions and the sum over all pairs give."""
+
+import pytest
+import torch
+
+from sleepkd.data.inputs import BeatsInput, InputSpec, SignalInput
+from sleepkd.models import build_network
+from sleepkd.models.fast_cpu import DENSE_SAMPLES, NightConv, TokenConv, is_fast, keep_freed_memory, soft_ranks
+from sleepkd.models.night_network import NightRanks, NightSettings
+
+EXACT = {"rtol": 1e-12, "atol": 1e-12}
+
+
+@pytest.mark.parametrize(
+    ("channels", "out", "kernel", "stride", "padding", "samples"),
+    [(3, 16, 8, 4, 2, 20), (16, 16, 5, 1, "same", 5), (16, 48, 11, 5, 3, 5), (48, 48, 1, 1, "same", 1)],
+)
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_convolution_of_tokens_is_one_matrix_product(
+    channels: int, out: int, kernel: int, stride: int, padding: int | str, samples: int, bias: bool
+) -> None:
+    conv = TokenConv(channels, out, kernel, stride, padding=padding, bias=bias).double()
+    x = torch.randn(7, channels, samples, dtype=torch.float64)
+    with torch.inference_mode():
+        assert is_fast(x)
+        found = conv(x)
+    assert not is_fast(x)
+    torch.testing.assert_close(found.clone(), conv(x).detach(), **EXACT)
+
+
+@pytest.mark.parametrize("pad", [(12, 12), (24, 0)])
+def test_a_convolution_along_the_night_with_channels_last(pad: tuple[int, int]) -> None:
+    conv = NightConv(8, 8, 7, 4, pad).double()
+    x = torch.randn(2, 8, 50, dtype=torch.float64)
+    with torch.inference_mode():
+        found = conv(x)
+    torch.testing.assert_close(found.clone(), conv(x).detach(), **EXACT)
+
+
+def test_ranks_from_sorted_values_and_sums() -> None:
+    """Hand-computed: of the known 0, 1 and 3, the value 1 lies 1 above, level with, and 1 below the others."""
+    others, known = torch.tensor([[[0.0, 1.0, 3.0, 9.0]]]), torch.tensor([[[1.0, 1.0, 1.0, 0.0]]])
+    values = torch.tensor([[[1.0, 0.25, -5.0, 50.0]]])
+    expected = torch.tensor([[[0.0, (0.5 - 1 - 1) / 3, -1.0, 1.0]]])
+    torch.testing.assert_close(soft_ranks(values, others, known, 0.5), expected)
+    torch.testing.assert_close(soft_ranks(values, others, torch.zeros_like(known), 0.5), torch.zeros_like(values))
+
+
+def test_ranks_are_those_of_all_pairs() -> None:
+    ranks = NightRanks(20, 8)
+    x = torch.randn(2, 3, 20 * 400, dtype=torch.float64)
+    mask = torch.rand(2, 400) > 0.2
+    with torch.inference_mode():
+        found = ranks.ranks(x, mask)
+    torch.testing.assert_close(found.clone(), ranks.ranks(x, mask), **EXACT)
+
+
+@pytest.mark.parametrize("settings", [NightSettings(), NightSettings(night_ranks=True), NightSettings(causal=True)])
+def test_a_network_gives_the_same_logits(settings: NightSettings) -> None:
+    """Of ECG and heartbeats, with a gap; ECG tokens have more samples than fit one matrix product."""
+    signal = SignalInput(rate=64, normalisation="physical" if settings.causal else "robust_night")
+    inputs: InputSpec = {"ecg": signal, "beats": BeatsInput(rate=2, causal=settings.causal)}
+    torch.manual_seed(0)
+    made = build_network(settings, 4, inputs, "night").eval().requires_grad_(False)
+    given = {name: torch.randn(2, 1, *item.shape(2000)) for name, item in inputs.items()}
+    assert given["ecg"].shape[-1] / 200 > DENSE_SAMPLES
+    given["beats"][..., 500:900] = 0
+    with torch.inference_mode():
+        found = made(given)
+    torch.testing.assert_close(found.clone(), made(given), rtol=1e-4, atol=1e-5)
+
+
+def test_memory_is_kept_on_any_system() -> None:
+    keep_freed_memory()
