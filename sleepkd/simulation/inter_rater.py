@@ -25,9 +25,9 @@ CONFUSION = np.array([
     [0.001, 0.001, 0.020, 0.200, 0.777, 0.001],
     [0.008, 0.035, 0.020, 0.000, 0.000, 0.937],
 ])  # fmt: skip
-SHARED_AMBIGUITY = 0.9
+SHARED_AMBIGUITY = 0.5
 """Standard deviation, in log odds, of the ambiguity that all scorers share."""
-JUDGEMENT_NOISE = np.array([0.65, 0.7, 0.65, 0.8, 0.8, 0.65])
+JUDGEMENT_NOISE = np.array([0.85, 0.72, 0.72, 0.9, 0.9, 1.0])
 """Standard deviation, in log odds, of one scorer's random judgement, by state."""
 BIAS = 0.25
 """Standard deviation, in log odds, of a scorer's bias towards each sleep stage."""

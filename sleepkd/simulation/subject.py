@@ -23,7 +23,7 @@ AGE_BY_SUBSET = {
 # stages are those of `sleep_accel` and of `slpdb` in `../shared/data/heart_by_stage.json`.
 ARCHITECTURE = {
     HEALTHY: {"deep": (1.0, 0.45), "rem": (0.97, 0.3), "wake": (0.85, 0.45), "fragmentation": (1.0, 0.25)},
-    APNEA: {"deep": (0.09, 1.2), "rem": (0.36, 0.8), "wake": (5.5, 0.4), "fragmentation": (1.8, 0.5)},
+    APNEA: {"deep": (0.09, 1.2), "rem": (0.45, 0.8), "wake": (4.5, 0.4), "fragmentation": (1.8, 0.5)},
 }
 
 

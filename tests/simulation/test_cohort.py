@@ -135,7 +135,7 @@ def test_labels_are_those_of_the_standard_with_unscored_ends(full):
         assert all(text.startswith("Sleep stage ") for text in texts)
         labels = [text.removeprefix("Sleep stage ") for text in texts]
         assert labels[0] == labels[-1] == "?" and "?" not in labels[3:-3]
-        assert len(set(labels) - {"?"}) >= 4
+        assert len(set(labels) - {"?"}) >= 3  # sleepers with apnea may have neither deep nor REM sleep
         seen["aasm" if raw.filenames[0].name[:5] in ("01-01", "01-03") else "rk"] |= set(labels)
     assert seen["aasm"] == {"?", "W", "1", "2", "3", "R"}
     assert seen["rk"] == {"?", "W", "1", "2", "3", "4", "R"}
