@@ -25,13 +25,13 @@ CONFUSION = np.array([
     [0.001, 0.001, 0.020, 0.200, 0.777, 0.001],
     [0.008, 0.035, 0.020, 0.000, 0.000, 0.937],
 ])  # fmt: skip
-SHARED_AMBIGUITY = 0.5
+SHARED_AMBIGUITY = 0.4
 """Standard deviation, in log odds, of the ambiguity that all scorers share."""
-JUDGEMENT_NOISE = np.array([0.85, 0.72, 0.72, 0.9, 0.9, 1.0])
+JUDGEMENT_NOISE = np.array([0.95, 0.45, 0.85, 0.9, 0.9, 1.0])
 """Standard deviation, in log odds, of one scorer's random judgement, by state."""
-BIAS = 0.25
+BIAS = 0.15
 """Standard deviation, in log odds, of a scorer's bias towards each sleep stage."""
-DEEP_SLEEP_BIAS = 1.4
+DEEP_SLEEP_BIAS = 1.1
 """Bias towards deep sleep in log odds: negative and positive for alternate scorers."""
 AMBIGUITY_EPOCHS = np.array([4.0, 3.0, 20.0, 40.0, 40.0, 20.0])
 """Correlation time of shared ambiguity, in sleep epochs, by state: scored bouts last as long as those of `sleep_accel`

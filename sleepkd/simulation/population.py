@@ -36,11 +36,11 @@ class Population:
     fibrillation_share: float = 0.01
     beta_blocker_share: float = 0.06
     stage_effects: float = 1.0
-    stage_hf: float = 0.24
+    stage_hf: float = 0.34
     stage_breathing: float = 0.24
     night_trend: float = 1.0
     heart_rate_drift: float = 0.012
-    variability_drift: float = 0.25
+    variability_drift: float = 0.33
     position: float = 0.010  # heart rate, from one body position to the next
     lag_seconds: float = 24.0  # standard deviation of the lag of autonomic behind cortical changes
     difficulty: float = 1.0  # multiplies all SPREADS

@@ -34,8 +34,10 @@ def synthesise(spectra: np.ndarray, power: np.ndarray, samples: int, rate: int) 
     the variance of the signal is exactly the sum of the power.
     """
     length, hop = FRAME_SECONDS * rate, HOP_SECONDS * rate
-    shaped = spectra * (np.sqrt(power) * np.float32(length / 2))
-    frames = fft.irfft(shaped, n=length, axis=1)
+    # `irfft` would copy the spectra to append zeros.
+    shaped = np.zeros((len(spectra), length // 2 + 1), dtype=np.complex64)
+    np.multiply(spectra, np.sqrt(power) * np.float32(length / 2), out=shaped[:, : spectra.shape[1]])
+    frames = fft.irfft(shaped, n=length, axis=1, overwrite_x=True)
     frames *= np.sin(np.pi * (np.arange(length, dtype=np.float32) + 0.5) / length)
     signal = np.empty((len(frames) + 1, hop), dtype=np.float32)
     signal[0] = frames[0, :hop]

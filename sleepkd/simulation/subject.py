@@ -111,7 +111,7 @@ def draw_subject(seed: int, night: int, subset: str, population: Population) -> 
         limb_movements=limb_movements,
         autonomic=draw_autonomic(traits, population, age, apneic),
         resting_heart_rate=float(np.clip(resting, 44, 105)),
-        hrv_gain=lognormal(0.25) * float(np.exp(-0.08 * decades + 0.1 * fitness)),
+        hrv_gain=lognormal(0.1) * float(np.exp(-0.08 * decades + 0.1 * fitness)),
         respiratory_rate=float(np.clip(rng.normal(15, 1.8), 11, 20)),
         ectopic_rate=float(rng.gamma(0.5, 4 + 2 * max(decades, 0))),
         ecg_polarity=-1 if rng.random() < 0.3 else 1,
