@@ -5,6 +5,7 @@
     python evaluate.py --compare A.pt B.pt --out results                         # B minus A, paired by recording
     python evaluate.py --compare A1.pt A2.pt --with B1.pt B2.pt --out results    # ... and by training seed
     python evaluate.py --checkpoint best.pt --out results --calibrate            # then, and later: --temperature
+    python evaluate.py --checkpoint best.pt --out results --subsets              # of its inputs; what each adds
     torchrun --nproc_per_node=4 evaluate.py --checkpoint … --out …
 
 Under torchrun the processes share out the segments; each scored sleep epoch counts once. docs/evaluation.md describes
@@ -22,6 +23,7 @@ from sleepkd.distributed import Processes
 from sleepkd.errors import UserError, run_command
 from sleepkd.evaluation.held_out import EvaluationNights, evaluation_nights
 from sleepkd.evaluation.inference import evaluate_network
+from sleepkd.evaluation.input_subsets import check_subsets, with_subsets
 from sleepkd.evaluation.references import networks_of, references_of
 from sleepkd.evaluation.report_files import evaluation_command, require_report, write_figures_and_report
 from sleepkd.evaluation.results import write_fitted_temperature, write_scores
@@ -41,9 +43,12 @@ def main() -> int:
     else:
         sides = runs_of(args.checkpoint, args.inputs, args.out)
     runs = [run for side in sides for run in side]
+    if args.subsets:
+        check_subsets(run.trained for run in runs)
 
     def nights_of(trained: TrainedNetwork, part: str) -> EvaluationNights:
-        return evaluation_nights(trained, args.store, part, args.allow_training_nights)
+        reference = trained.path not in {run.trained.path for run in runs}  # is shown on the nights that it can read
+        return evaluation_nights(trained, args.store, part, args.allow_training_nights, reference)
 
     references = {} if args.only_scores else references_of(sides, args.teacher, args.baseline, bool(args.compare))
     networks = networks_of(sides, references)
@@ -66,6 +71,8 @@ def main() -> int:
             path: evaluate_network(network, nights[path], processes, args.batch_size)
             for path, network in networks.items()
         }
+        for path in dict.fromkeys(run.trained.path for run in runs) if args.subsets else ():
+            predicted[path] = with_subsets(predicted[path], processes, args.batch_size)
         if processes.is_first:
             comparison = args.out / "comparison.json" if args.compare else None
             results = write_scores(sides, predicted, references, temperatures, protocol, comparison)
@@ -84,6 +91,7 @@ def parse() -> argparse.Namespace:
     what.add_argument("--compare", type=Path, nargs="+", metavar="PT", help="A.pt B.pt, or several seeds of A")
     add("--with", type=Path, nargs="+", metavar="PT", dest="against", help="several seeds of B")
     add("--inputs", nargs="+", metavar="INPUT", help="the only inputs to show the networks")
+    add("--subsets", action="store_true", help="also score subsets of the inputs, and what each input adds")
     add("--store", nargs="+", metavar="STORE", help="stores to evaluate on instead of those of the training run")
     add("--split", default="test", choices=(*PARTS, ALL), help="part of the split to evaluate on; default: test")
     add("--allow-training-nights", action="store_true", help="also score training nights, and mark all results")

@@ -24,6 +24,7 @@ from sleepkd.checkpoints.run_config import load_run_config
 from sleepkd.checkpoints.trained import load_start, network_checkpoint
 from sleepkd.config import require, to_dict
 from sleepkd.data.batches import check_shares, draw_epoch, each_once, load_batches, share
+from sleepkd.data.held_inputs import reading_rate_hz
 from sleepkd.data.hypnogram import CLASS_NAMES, UNSCORED
 from sleepkd.data.nights import open_nights
 from sleepkd.data.segments import STUDENT, Batch, Segments
@@ -73,7 +74,7 @@ def train(config: Config, processes: Processes) -> int:
 
     # --- Data. A segment is what the networks see at once: one row of a batch.
     nights = open_nights(config.data.sources, "train")
-    stage = build_stage(config, nights[0].rate_hz)
+    stage = build_stage(config, reading_rate_hz(nights, config.stage.inputs))
     segments = Segments(
         nights,
         stage.readers,
@@ -82,14 +83,17 @@ def train(config: Config, processes: Processes) -> int:
         augmented=STUDENT,
         seed=settings.seed,
         pseudo_labels=stage.objective.pseudo_labels,
+        absent=stage.absent,
     )
+    segments.check_inputs()
     segments.check_pseudo_labels()
     check_shares(len(segments), settings.batch_size, processes.world * settings.accumulate)
     validation, validation_rows = None, settings.batch_size
     if settings.validate_every:
         held_out = open_nights(config.data.sources, "validation")
         models = stage.objective.pseudo_labels
-        validation = Segments(held_out, stage.readers, config.data.whole_nights(), pseudo_labels=models)
+        whole = config.data.whole_nights()
+        validation = Segments(held_out, stage.readers, whole, pseudo_labels=models, absent=stage.absent)
         validation_rows = max(1, int(settings.batch_size * segments.seconds // validation.seconds))
 
     # --- Optimizer
@@ -173,6 +177,8 @@ def train(config: Config, processes: Processes) -> int:
                 if record_validation(settings, position, score):
                     best = network_checkpoint(config, stage.inputs, state.evaluated, position, scores=result, **seen)
                     directory.save_best(best)
+            elif average and not validation and position.epoch == settings.epochs:
+                directory.save_best(network_checkpoint(config, stage.inputs, state.evaluated, position, **seen))
         position.seconds += log.seconds_since_last()
         training = state.state()
         directory.save_last(

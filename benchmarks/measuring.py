@@ -49,7 +49,15 @@ class BareUpdate:
         self.stage = build_stage(config, nights[0].rate_hz)
         self.stage.to(self._processes.device, signal_dtype(config))
         uses_unlabelled = self.stage.objective.uses_unlabelled
-        segments = Segments(nights, self.stage.readers, config.data, uses_unlabelled, STUDENT, config.train.seed)
+        segments = Segments(
+            nights,
+            self.stage.readers,
+            config.data,
+            uses_unlabelled,
+            STUDENT,
+            config.train.seed,
+            absent=self.stage.absent,
+        )
         self.stage.objective.fit(segments.table.labels)
         rows = np.arange(min(config.train.batch_size, len(segments)))
         self._table, self._batch = segments.table.take(rows), self._on_device(segments[rows])
@@ -167,6 +175,14 @@ def anonymous_mb(pid: int) -> float:
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith("RssAnon"):
                 return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def core_seconds(pid: int) -> float:
+    """Seconds of a core that one process has taken (Linux); 0 if it has ended."""
+    with contextlib.suppress(OSError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
     return 0.0
 
 

@@ -1,9 +1,11 @@
-"""Costs of sleepkd predict: seconds of a night of 8 h against its main parts, and memory of a recording of 30 h.
+"""Costs of sleepkd predict: a night of 8 h against its main parts, many nights, and the memory of a recording of 30 h.
 
     python -m benchmarks.predict                        # the network that ships with sleepkd
     python -m benchmarks.predict --checkpoint best.pt
+    python -m benchmarks.predict --only many --nights 10000 --jobs 2
 
-The main parts are the forward pass of the network and the detection of R peaks.
+The main parts are the forward pass of the network and the detection of R peaks. Of many nights, seconds of a core are
+those of all processes, and those of no night are taken off: nights per second of a core is what one more night costs.
 """
 
 import argparse
@@ -13,12 +15,13 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from edfio import Edf, EdfSignal
 
-from benchmarks.measuring import anonymous_mb, timed
+from benchmarks.measuring import anonymous_mb, core_seconds, process_tree, timed
 from sleepkd.cohorts.ecg.detect import detect_beats
 from sleepkd.cohorts.signals import open_signals
 from sleepkd.errors import run_command
@@ -27,47 +30,114 @@ from sleepkd.prediction.recorded import ReadingOptions, open_recording
 from sleepkd.simulation.cohort import write_cohort
 
 LONG_HOURS, RATE = 30, 256
+HOURS = 8
+ECG_SHARE = 10
+"""So many times fewer nights of ECG than of heartbeats."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Simulate a night, stage it and time its parts; then stage 30 h in a process of its own."""
+    """Simulate a night, and measure."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="trained network; default: the shipped one")
+    parser.add_argument("--only", choices=("parts", "many", "long"), help="one of the three measurements")
+    parser.add_argument("--nights", type=int, default=300, help="nights of heartbeats of `many` (300)")
+    parser.add_argument("--jobs", type=int, default=1, metavar="PROCESSES", help="processes of `many` (1)")
     args = parser.parse_args(arguments)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (path,) = write_cohort(folder / "raw", nights=1, hours=8, seed=0, channels="needed")
-        model = load_model(args.checkpoint)
-        file = open_signals(path, "edf")
-        channel = next(i for i, label in enumerate(file.labels) if label.startswith("ECG"))
-        ecg, rate = file.channel(channel).samples, file.rates[channel]
-        inputs = {key: torch.randn(1, 1, *item.shape(8 * 3600)) for key, item in model.trained.inputs.items()}
+        (path,) = write_cohort(folder / "raw", nights=1, hours=HOURS, seed=0, channels="needed")
+        (truth,) = (folder / "raw" / "truth").glob("*.npz")
+        options = ["--checkpoint", str(args.checkpoint)] if args.checkpoint else []
+        if args.only in (None, "parts"):
+            measure_parts(path, args.checkpoint)
+        if args.only in (None, "many"):
+            beats = np.load(truth)["beats"]
+            measure_many(folder, path, beats, args.nights, args.jobs, options)
+        if args.only in (None, "long"):
+            measure_long(folder, path, options)
 
-        def forward() -> None:
-            with torch.inference_mode():
-                model.trained.network(inputs)
 
-        parts = {"forward pass": timed(forward), "R peaks": timed(lambda: detect_beats(ecg, rate, 1))}
-        whole = timed(lambda: model.stage(open_recording(path, model.trained.inputs, ReadingOptions()).night))
-        total = sum(parts.values())
-        listed = ", ".join(f"{key} {seconds:.2f} s" for key, seconds in parts.items())
-        print(f"a night of 8 h, one core: {whole:.2f} s; {listed}; {whole / total:.2f} times their sum")
+def ecg_of(path: Path) -> tuple[np.ndarray, float]:
+    """The ECG of a simulated night, (samples,), and its rate, Hz."""
+    file = open_signals(path, "edf")
+    channel = next(i for i, label in enumerate(file.labels) if label.startswith("ECG"))
+    return file.channel(channel).samples, file.rates[channel]
 
-        long = folder / "long.edf"
-        samples = np.tile(ecg, -(-LONG_HOURS // 8))[: LONG_HOURS * 3600 * RATE]
-        Edf([EdfSignal(samples, RATE, label="ECG", physical_dimension="mV")]).write(long)
-        command = [sys.executable, "-m", "sleepkd.predict", long, "--out", folder / "out"]
-        command += ["--checkpoint", args.checkpoint] if args.checkpoint else []
-        process = subprocess.Popen([str(x) for x in command], stdout=subprocess.DEVNULL)
-        peak = 0.0
-        while process.poll() is None:
-            peak = max(peak, anonymous_mb(process.pid))
-            time.sleep(0.02)
-        line = f"{LONG_HOURS} h at {RATE} Hz, the whole command: at most {peak:.0f} MB of anonymous memory"
-        print(line if process.returncode == 0 else f"{line}; exit code {process.returncode}")
+
+def measure_parts(path: Path, checkpoint: Path | None) -> None:
+    """Print the seconds of a night with ECG, beside those of its main parts."""
+    model = load_model(checkpoint)
+    ecg, rate = ecg_of(path)
+    inputs = {key: torch.randn(1, 1, *item.shape(HOURS * 3600)) for key, item in model.trained.inputs.items()}
+
+    def forward() -> None:
+        with torch.inference_mode():
+            model.trained.network(inputs)
+
+    parts = {"forward pass": timed(forward), "R peaks": timed(lambda: detect_beats(ecg, rate, 1))}
+    whole = timed(lambda: model.stage(open_recording(path, model.trained.inputs, ReadingOptions()).night))
+    total = sum(parts.values())
+    listed = ", ".join(f"{key} {seconds:.2f} s" for key, seconds in parts.items())
+    print(f"a night of {HOURS} h, one core: {whole:.2f} s; {listed}; {whole / total:.2f} times their sum")
+
+
+def measure_many(folder: Path, path: Path, beats: np.ndarray, nights: int, jobs: int, options: Sequence[str]) -> None:
+    """Print nights per second of a core, and the memory, of many nights of heartbeats and of ECG."""
+    intervals = np.diff(beats)
+    for name, count in (("heartbeats", nights), ("ECG", max(1, nights // ECG_SHARE))):
+        results = []
+        for number in (1, count):
+            raw = folder / f"{name}_{number}"
+            raw.mkdir()
+            for k in range(number):
+                if name == "ECG":
+                    (raw / f"{k:06d}.edf").symlink_to(path)
+                else:
+                    np.savetxt(raw / f"{k:06d}.csv", np.roll(intervals, k), fmt="%.4f", header="rr", comments="")
+            command = [raw, "--out", folder / f"out_{name}_{number}", "--format", "csv", "--jobs", jobs, *options]
+            results.append(measured(command))
+        one, all_of_them = results
+        a_second = (count - 1) / max(1e-9, all_of_them.core_seconds - one.core_seconds)
+        print(
+            f"{count} nights of {name} on {jobs} processes: {all_of_them.seconds:.0f} s, "
+            f"{a_second:.1f} nights per second of a core, at most {all_of_them.peak_mb:.0f} MB of anonymous memory; "
+            f"the first night {one.seconds:.1f} s"
+        )
+
+
+def measure_long(folder: Path, path: Path, options: Sequence[str]) -> None:
+    """Print the memory of the whole command on a recording of 30 h."""
+    long, (ecg, _) = folder / "long.edf", ecg_of(path)
+    samples = np.tile(ecg, -(-LONG_HOURS // HOURS))[: LONG_HOURS * 3600 * RATE]
+    Edf([EdfSignal(samples, RATE, label="ECG", physical_dimension="mV")]).write(long)
+    peak = measured([long, "--out", folder / "out", *options]).peak_mb
+    print(f"{LONG_HOURS} h at {RATE} Hz, the whole command: at most {peak:.0f} MB of anonymous memory")
+
+
+class Cost(NamedTuple):
+    """Of a command: seconds that passed, seconds of a core and most anonymous memory of all its processes."""
+
+    seconds: float
+    core_seconds: float
+    peak_mb: float
+
+
+def measured(arguments: Sequence[object]) -> Cost:
+    """Run sleepkd predict in a process of its own. Raises CalledProcessError where it fails."""
+    command = [sys.executable, "-m", "sleepkd.predict", *map(str, arguments)]
+    started, peak, cores = time.monotonic(), 0.0, dict[int, float]()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None:
+        pids = process_tree(process.pid)
+        cores |= {pid: max(core_seconds(pid), cores.get(pid, 0.0)) for pid in pids}
+        peak = max(peak, sum(map(anonymous_mb, pids)))
+        time.sleep(0.02)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return Cost(time.monotonic() - started, sum(cores.values()), peak)
 
 
 if __name__ == "__main__":

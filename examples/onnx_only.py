@@ -49,13 +49,15 @@ def main() -> None:
     if not SHORTEST_S <= seconds <= LONGEST_S:
         sys.exit(f"error: {args.recording}: lasts {seconds / 3600:.2f} h: give one night, of 10 min to 36 h")
     tokens = 3 * int(np.ceil(seconds / EPOCH_SECONDS - 1e-9))
-    inputs = {}
-    for name, spec in json.loads(metadata["inputs"]).items():
+    inputs, specs = {}, json.loads(metadata["inputs"])
+    if "beats" not in specs and ("ecg" not in specs or ecg is None):
+        sys.exit(f"error: {args.recording}: the model needs {' or '.join(specs)}")
+    for name, spec in specs.items():
         samples = spec["samples_per_token"] * tokens
         if name == "beats":
             x = beat_series(beats, spec["rate"], samples)[None, None]
-        elif ecg is None:
-            x = np.zeros((1, 1, samples), np.float32)  # a missing input is zero
+        elif name != "ecg" or ecg is None:  # a missing input is zero
+            x = np.zeros((1, 1, *([spec["channels"]] if spec["channels"] > 1 else []), samples), np.float32)
         else:
             x = scaled(ecg, rate, spec["rate"], spec["clip"], samples)[None, None]
         x[..., int(seconds / 10 + 1e-6) * spec["samples_per_token"] :] = 0  # so is a token that outlasts the recording

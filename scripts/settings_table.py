@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from sleepkd.data.counts_input import CountsInput
 from sleepkd.data.data_settings import AugmentConfig, DataConfig, Source
 from sleepkd.data.inputs import BeatsInput, SignalInput
-from sleepkd.data.signal_kinds import sampled_kinds
+from sleepkd.data.signal_kinds import SIGNAL_KINDS
 from sleepkd.files import write_text_atomically
 from sleepkd.losses import LOSSES
 from sleepkd.losses.loss import LinearSchedule
@@ -22,11 +23,12 @@ from sleepkd.settings import RENAMED_KEYS, Config, DistillConfig, StageConfig, T
 
 SIGNAL_DEFAULTS = {
     "rate": "the stored rate",
-    "normalisation": "`data.normalisation`",
+    "normalisation": "of the kind of signal, else `data.normalisation`",
     "clip": "`data.clip`",
     "polarity": "`data.ecg_polarity`",
     "alignment": "`data.alignment`",
     "scale": "of the kind of signal",
+    "centre": "of the kind of signal",
 }
 """Where the settings of a signal take their defaults from, see `SignalInput.defaults`."""
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
@@ -36,8 +38,10 @@ def sections() -> Iterator[tuple[str, str, type]]:
     """(heading, prefix of the keys, dataclass) of every part of a config."""
     yield "The run", "", Config
     yield "Stage", "stage.", StageConfig
-    yield f"A signal: {', '.join(sampled_kinds())}", "stage.inputs.<signal>.", SignalInput
+    samples = [name for name, kind in SIGNAL_KINDS.items() if kind.stored_as == "samples"]
+    yield f"A signal: {', '.join(samples)}", "stage.inputs.<signal>.", SignalInput
     yield "Heartbeats", "stage.inputs.beats.", BeatsInput
+    yield "Movement", "stage.inputs.motion.", CountsInput
     yield "Data", "data.", DataConfig
     yield "Several stores: entries of `data.nights`", "data.nights[].", Source
     yield "Augmentation", "data.augment.", AugmentConfig

@@ -10,9 +10,18 @@ __version__ = "0.2.0.dev0"
 
 
 def load(checkpoint: str | Path | None = None) -> "Model":
-    """A network that stages nights: `load().predict(ecg, fs)`, `.predict_beats(times)`; see `prediction.model.Model`.
+    """A network that stages nights: `load().predict(recording)`, `.predict_beats(times)`; see `prediction.model.Model`.
 
-    checkpoint: a trained network (best.pt).
+    checkpoint: the path of a trained network (best.pt); a folder with one; the name of one that ships ("night");
+    "hf://owner/name" on the Hugging Face Hub. None: of those that ship, the one that fits the recording best.
+    Raises UserError: no such checkpoint, or huggingface_hub is not installed.
+
+    >>> import numpy as np
+    >>> beats = np.cumsum(np.random.default_rng(0).normal(0.9, 0.05, 2450))  # times of heartbeats, s
+    >>> night = load("night").predict_beats(beats)
+    >>> stages, probabilities = night
+    >>> probabilities.shape  # a row for every 30 s; W, light, deep, REM
+    (73, 4)
     """
     from sleepkd.prediction.model import load_model  # here: training imports no reader of recordings
 

@@ -12,6 +12,7 @@ from sleepkd.errors import UserError, run_command
 VERBS = {
     "predict": "stage recordings: ECG, heartbeats or heart rate in, hypnogram and sleep statistics out",
     "prepare": "convert a cohort's recordings into a store, and draw its split",
+    "merge": "join the tables of staged nights of several shards or folders",
     "inspect": "summarise a store: recordings, sleep stages, warnings",
     "simulate": "write a simulated cohort in the layout of MASS",
     "export": "export a trained network to ONNX or torch.export",

@@ -3,10 +3,12 @@
     sleepkd export --inputs beats --out examples/web/night.onnx                  # the network that ships with sleepkd
     sleepkd export --checkpoint best.pt --out model.onnx --int8 --store store    # smaller and faster
     sleepkd export --checkpoint best.pt --out model.pt2 --format torch           # torch.export
+    sleepkd export --checkpoint best.pt --out folder --format hub                # for the Hugging Face Hub
 
 The exported network takes nights of any length. model.onnx holds the classes, the preprocessing of its inputs and the
 temperature as metadata, and model.onnx.json holds the same for programs that cannot read them, such as browsers. The
-file is checked against PyTorch on whole nights. model.md is its model card.
+file is checked against PyTorch on whole nights. model.md is its model card. A folder for the Hugging Face Hub holds the
+checkpoint, its card as README.md, and config.json; `sleepkd.load("hf://OWNER/NAME")` reads it.
 """
 
 import argparse
@@ -32,6 +34,8 @@ from sleepkd.errors import UserError, run_command
 from sleepkd.evaluation.scores.metrics import batch_scores, confusion_matrix
 from sleepkd.extras import require_extra
 from sleepkd.files import write_text_atomically
+from sleepkd.prediction.card import card_page
+from sleepkd.prediction.hub_folder import write_hub_folder
 from sleepkd.prediction.model import Model, load_model
 from sleepkd.provenance import code_version
 
@@ -48,6 +52,10 @@ def main(arguments: list[str] | None = None) -> int:
         require_extra("onnxruntime", "export", "sleepkd export --format onnx")
         require_extra("onnxscript", "export", "sleepkd export --format onnx")
     model = load_model(args.checkpoint)
+    if args.format == "hub":
+        body = card_page(model.card) if model.card.network else model_card(model, "", args.metrics)
+        print(write_hub_folder(model, args.out, body))
+        return 0
     if args.inputs:
         model = replace(model, trained=model.trained.with_inputs(args.inputs))
     if args.format == "torch":
@@ -122,7 +130,8 @@ def _write_metadata_json(path: Path, metadata: dict[str, str]) -> None:
 def _validation_nights(trained: TrainedNetwork, store: str) -> Segments:
     """The first labelled validation nights of a store."""
     nights = [night for night in open_nights((Source(store),), "validation") if night.has_labels][:CALIBRATION_NIGHTS]
-    return Segments(nights, trained.readers, trained.config.data.whole_nights(), scored_only=False)
+    data = trained.config.data.whole_nights()
+    return Segments(nights, trained.readers, data, scored_only=False, absent=trained.absent)
 
 
 def _kappa_and_seconds(path: Path, segments: Segments) -> tuple[float, float]:
@@ -145,19 +154,18 @@ def _kappa_and_seconds(path: Path, segments: Segments) -> tuple[float, float]:
 def model_card(model: Model, file_line: str, metrics: Path | None) -> str:
     """A model card in Markdown: inputs, classes, training data, scores.
 
-    file_line: about the exported file. metrics: the metrics.json of an evaluation.
+    file_line: about the exported file, "" for none. metrics: the metrics.json of an evaluation.
     """
     config, inputs = model.trained.config, model.trained.inputs
     parts = [
         f"# {config.stage.name}",
         f"Sleep stages from {describe_inputs(inputs)}.",
         *model.about,
-        "## File",
-        file_line,
+        *(["## File", file_line] if file_line else []),
         f"Classes: {', '.join(CLASS_NAMES[config.data.classes])}. Temperature: {model.temperature:g}.",
         "\n".join(f"- Input `{name}`: {_listed(asdict(item))}" for name, item in inputs.items()),
         "## Training",
-        f"Stores: {', '.join(source.store for source in config.data.sources)}; stage `{config.stage.name}`, "
+        f"Stores: {', '.join(Path(source.store).name for source in config.data.sources)}; stage `{config.stage.name}`, "
         f"teacher {config.stage.teacher or 'none'}; {config.train.epochs} training epochs, seed {config.train.seed}.",
         "## Scores",
     ]
@@ -181,12 +189,14 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="sleepkd export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="output: model.onnx or model.pt2")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="output: model.onnx, model.pt2, or a folder for hub"
+    )
     parser.add_argument(
         "--checkpoint", type=Path, metavar="FILE", help=f"trained network (best.pt); default: {SHIPPED}, which ships"
     )
     parser.add_argument("--inputs", nargs="+", metavar="INPUT", help="inputs to keep, of those of the network")
-    parser.add_argument("--format", default="onnx", choices=("onnx", "torch"), help="file format; default: onnx")
+    parser.add_argument("--format", default="onnx", choices=("onnx", "torch", "hub"), help="default: onnx")
     parser.add_argument("--int8", action="store_true", help="static quantization to int8 (ONNX)")
     parser.add_argument(
         "--store", default="", metavar="FOLDER", help="store whose validation nights give the ranges for --int8"
@@ -195,6 +205,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     if args.int8 and (not args.store or args.format != "onnx"):
         raise UserError("--int8: needs --format onnx and a --store for the quantization ranges")
+    if args.format == "hub" and args.inputs:
+        raise UserError("--inputs: a folder for the hub holds the whole network; leave it out")
     if args.metrics and not args.metrics.is_file():
         raise UserError(f"{args.metrics}: no such file")
     return args

@@ -20,7 +20,10 @@ FAINT_INK = "#6B7A86"
 GRID = "#D9E0E5"
 UNSCORED_FILL = "#EEF1F3"
 POSITIVE, NEGATIVE = "#1F6FA8", "#C8553D"
-MODEL_COLOURS = ("#1F6FA8", "#D9822B", "#5B6770", "#B5478A", "#3B8F7B")
+MODEL_COLOURS = (
+    "#1F6FA8", "#D9822B", "#5B6770", "#B5478A", "#3B8F7B", "#8A5A2B",
+    "#6A51A3", "#C8553D", "#7FB8DE", "#8FAF3C", "#E39BC0", "#22303C",
+)  # fmt: skip
 """Colours of models in one figure, in the order given."""
 
 # White to dark blue: the colour ramp of all matrices.

@@ -32,7 +32,6 @@ from sleepkd.files import write_bytes_atomically
 
 DEFAULT_SPLIT = "default"
 EXIT_WARNED = 1
-ON_REQUEST = tuple(name for name, kind in SIGNAL_KINDS.items() if kind.on_request)
 EOG_EMG = ("eog", "emg")
 """Kinds that the option --eog-emg of earlier versions stores."""
 
@@ -55,10 +54,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _prepare(args: argparse.Namespace, cohort: Cohort) -> int:
     on_request = _on_request(args, cohort)
-    if cohort.format == NONE and args.no_beats:
+    if cohort.format == NONE and args.no_beats and not on_request:
         raise UserError(f"--no-beats: cohort {cohort.name} has nothing but heartbeats")
     if not args.no_beats and any(SIGNAL_KINDS[name].has_heartbeats for name in cohort.signals):
         require_extra("sleepecg", "prepare", "sleepkd prepare without --no-beats")
+    if not args.no_beats and cohort.pulse_beats:
+        require_extra("neurokit2", "ppg", f"heartbeats from the PPG of {cohort.name} (else --no-beats)")
     found = _share(find_recordings(cohort, args.raw), args.shard)
     settings = StoreSettings(cohort.name, args.rate, args.resample)
     create_store(args.out, settings)
@@ -78,11 +79,20 @@ def _prepare(args: argparse.Namespace, cohort: Cohort) -> int:
 
 
 def _on_request(args: argparse.Namespace, cohort: Cohort) -> tuple[str, ...]:
-    """The kinds that --signals names. Raises UserError for a kind of which the dataset YAML has no derivation."""
+    """The kinds that --signals names. Raises UserError for an unknown one, and for one that the dataset YAML lacks."""
+    kinds = _kinds_on_request()
     for name in args.signals:
-        if name not in cohort.signals:
+        if name not in kinds:
+            raise UserError(f"--signals {name}: must be one of {', '.join(kinds)}")
+        known = {*cohort.signals, *cohort.sensor_files, *(x for s in cohort.subsets.values() for x in s.signals)}
+        if name not in known:
             raise UserError(f"--signals {name}: cohort {cohort.name} has no derivation of it; add signals.{name}")
     return (*args.signals, *(EOG_EMG if args.eog_emg else ()))
+
+
+def _kinds_on_request() -> list[str]:
+    """The kinds of signals that are stored only if --signals names them."""
+    return [name for name, kind in SIGNAL_KINDS.items() if kind.on_request]
 
 
 def _share(found: FoundRecordings, shard: tuple[int, int] | None) -> FoundRecordings:
@@ -143,10 +153,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--signals",
         nargs="+",
-        choices=ON_REQUEST,
         default=[],
         metavar="KIND",
-        help=f"kinds of signals to store besides those that are always stored: {', '.join(ON_REQUEST)}",
+        help=f"kinds of signals to store besides those that are always stored: {', '.join(_kinds_on_request())}",
     )
     parser.add_argument(
         "--ecg-polarity",

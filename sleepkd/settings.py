@@ -72,7 +72,7 @@ class StageConfig:
     start_from: a stage, a checkpoint or shipped, whose weights the student starts from, or one per module, for example
     {encoders.ecg: night_ecg}. A module with another path there follows a colon: {encoders.ecg.bottom: ecg_base:bottom}.
     With a checkpoint or shipped, `model`, `data.classes`, `data.view` and `stage.inputs` are those of the checkpoint
-    unless they are set; inputs that the training nights do not hold are left out.
+    unless they are set; inputs that no training night holds are left out.
     """
 
     name: str = ""
@@ -150,7 +150,8 @@ class TrainConfig:
     plateau_patience: validations without a better score before a reduction.
     plateau_factor: the factor of a reduction.
     stop_patience: validations without a better score before training stops; 0 never stops early.
-    ema_decay: above 0, a moving average of the student's weights is validated and saved as best.pt.
+    ema_decay: above 0, a moving average of the student's weights is validated and saved as best.pt. Without validation,
+    best.pt is the average after the last training epoch.
     clip_norm: largest gradient norm; 0 does not clip.
     precision: auto is bf16 on a CUDA device that supports it, else fp32. Losses are computed in float32 or float64.
     compile: compile student and teacher with torch.compile.

@@ -46,7 +46,7 @@ def check_training(words: list[str]) -> None:
     parser.add_argument("--config", nargs="+", required=True)
     parser.add_argument("--set", nargs="+", action="extend", default=[])
     args = parser.parse_args(words)
-    created = {"mine.yaml", "direction.yaml", "night_thorax.yaml", "…"}  # the page tells the reader to write them
+    created = {"mine.yaml", "direction.yaml", "night_eda.yaml", "…"}  # the page tells the reader to write them
     files = [name for name in args.config if name != "mine.yaml" or len(args.config) == 1]
     overrides = [setting for setting in args.set if setting != "…"]
     if "adapt.yaml" in files:  # its inputs and model are those of the checkpoint that it starts from

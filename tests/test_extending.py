@@ -109,33 +109,35 @@ def test_a_network(module, monkeypatch):
     network.get_submodule(network.bottleneck)
 
 
-def test_an_input_signal(tmp_path, monkeypatch):
-    """A belt of 64 Hz in a table: stored at 10 Hz, read beside the ECG, and trained on for one update."""
+def test_a_sensor(tmp_path, monkeypatch):
+    """EDA of 64 Hz in a table with a gap: stored at 4 Hz, read beside the ECG, and trained on for one update."""
     ((name, entry),) = re.findall(r"`SIGNAL_KINDS`:\n\n```python\n\"(\w+)\": (.*?),\n```", PAGE, re.DOTALL)
     monkeypatch.setitem(SIGNAL_KINDS, name, eval(entry, {"SignalKind": SignalKind}))
     raw, t = tmp_path / "raw", np.arange(300 * 64) / 64
     raw.mkdir()
     for k in range(3):
-        belt = 5 + np.sin(2 * np.pi * t / 4 + k)
-        columns = np.stack([t, heartbeats(300, 64, k), belt], axis=1)
-        np.savetxt(raw / f"s{k}.csv", columns, fmt="%.6f", delimiter=",", header="time,ecg,thorax", comments="")
+        eda = 5 + np.sin(2 * np.pi * t / 10 + k)
+        eda[(t >= 200) & (t < 230)] = 0  # off the skin
+        columns = np.stack([t, heartbeats(300, 64, k), eda], axis=1)
+        np.savetxt(raw / f"s{k}.csv", columns, fmt="%.6f", delimiter=",", header="time,ecg,eda", comments="")
         (raw / f"s{k}.txt").write_text("W\nN2\nN3\nR\nR\n" * 2)
-    (cohort,) = (values for values in YAMLS if values.get("name") == "belts")
-    (tmp_path / "belts.yaml").write_text(yaml.safe_dump(cohort))
-    arguments = ["--dataset", tmp_path / "belts.yaml", "--raw", raw, "--out", tmp_path / "store", "--rate", 64]
-    assert prepare.main([*map(str, arguments), "--no-beats"]) == 0
+    (cohort,) = (values for values in YAMLS if values.get("name") == "wrist")
+    (tmp_path / "wrist.yaml").write_text(yaml.safe_dump(cohort))
+    arguments = ["--dataset", tmp_path / "wrist.yaml", "--raw", raw, "--out", tmp_path / "store", "--rate", 64]
+    assert prepare.main([*map(str, arguments), "--no-beats", "--signals", "eda"]) == 0
     info = Store(tmp_path / "store").info("s0").signals
-    assert (info["ecg"].rate_hz, info["thorax"].rate_hz, info["thorax"].recorded_hz) == (64, 10, 64)
+    assert (info["ecg"].rate_hz, info["eda"].rate_hz, info["eda"].recorded_hz) == (64, 4, 64)
 
-    (tmp_path / "night_thorax.yaml").write_text(yaml.safe_dump(stage_yaml("night_thorax")))
-    config = load_config([str(tmp_path / "night_thorax.yaml")], tiny_night(tmp_path / "store", tmp_path))
+    (tmp_path / "night_eda.yaml").write_text(yaml.safe_dump(stage_yaml("night_eda")))
+    config = load_config([str(tmp_path / "night_eda.yaml")], tiny_night(tmp_path / "store", tmp_path))
     inputs = resolve(config.stage.inputs, config.data, 64)
     nights = open_nights(config.data.sources, "train")
     read = Segments(nights, {STUDENT: inputs}, config.data)[np.array([0])].inputs[STUDENT]
-    assert (read["ecg"].shape, read["thorax"].shape) == ((1, 1, 300 * 64), (1, 1, 3000))
+    assert (read["ecg"].shape, read["eda"].shape) == ((1, 1, 300 * 64), (1, 1, 1200))
     phase = int(nights[0].info.recording[1:])
-    expected = np.sin(2 * np.pi * np.arange(3000) / 40 + phase) / np.sqrt(2)  # the interquartile range of a sine
-    np.testing.assert_allclose(read["thorax"][0, 0, 50:-50], expected[50:-50], atol=0.03)
+    expected = np.sin(2 * np.pi * np.arange(1200) / 40 + phase) / np.sqrt(2)  # the interquartile range of a sine
+    np.testing.assert_allclose(read["eda"][0, 0, 50:780], expected[50:780], atol=0.06)
+    assert not read["eda"][0, 0, 801:919].any()
     assert train_ddp.train(config, Processes("cpu")) == 0
     trained = load_trained(config.run_directory / "last.pt")
     assert trained.inputs == inputs and trained.checkpoint.position.epoch == 1

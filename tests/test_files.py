@@ -1,8 +1,10 @@
 import os
+from pathlib import Path
 
 import pytest
 
-from sleepkd.files import write_bytes_atomically, write_text_atomically
+from sleepkd.errors import UserError
+from sleepkd.files import lock_folder, write_bytes_atomically, write_text_atomically
 
 
 def test_writes_bytes_and_makes_the_folder(tmp_path):
@@ -27,3 +29,11 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_no_temporary_file(tmp_path
         write_text_atomically(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_is_locked_until_the_file_is_closed(tmp_path: Path) -> None:
+    lock = lock_folder(tmp_path, "choose another")
+    with pytest.raises(UserError, match="another run is writing here; wait for it, or choose another"):
+        lock_folder(tmp_path, "choose another")
+    lock.close()
+    lock_folder(tmp_path, "choose another").close()

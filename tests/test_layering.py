@@ -12,7 +12,7 @@ from launch import REPOSITORY, environment
 PACKAGE = REPOSITORY / "sleepkd"
 LAYERS = (  # a room, a folder or file of sleepkd, imports rooms of earlier layers only
     {"errors"},
-    {"config", "distributed", "extras", "files", "palette", "progress", "provenance"},
+    {"config", "distributed", "extras", "files", "palette", "progress", "provenance", "worker_pool"},
     {"data"},
     {"simulation"},
     {"cohorts", "losses", "models"},
@@ -21,7 +21,7 @@ LAYERS = (  # a room, a folder or file of sleepkd, imports rooms of earlier laye
     {"teachers"},
     {"evaluation", "training"},
     {"inspection", "prediction", "study"},
-    {"export", "inspect", "label_efficiency", "predict", "prepare", "pseudo_label", "simulate"},  # verbs
+    {"export", "inspect", "label_efficiency", "merge", "predict", "prepare", "pseudo_label", "simulate"},  # verbs
     {"cli", "reproduce", "__init__"},
 )
 RAW_FILES = {"cohorts", "simulation"}
@@ -30,7 +30,7 @@ READ_RAW_FILES = {"inspection", "prediction"}
 SCRIPTS = {"train_ddp", "evaluate", "examples", "scripts", "benchmarks"}
 HEAVY = {
     "h5py", "mne", "edfio", "wfdb", "yasa", "sklearn", "sleepecg", "matplotlib", "pandas", "numba", "onnx",
-    "onnxruntime",
+    "onnxruntime", "neurokit2",
 }  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from runs import train
 
 PRESENT = ("torch", "numpy", "scipy", "PyYAML", "tqdm", "tensorboard", "Pillow")
 VERBS = (
-    "predict", "prepare", "inspect", "simulate", "export", "reproduce", "label_efficiency", "pseudo_label",
+    "predict", "merge", "prepare", "inspect", "simulate", "export", "reproduce", "label_efficiency", "pseudo_label",
 )  # fmt: skip
 COMMANDS = (*(f"sleepkd.{verb}" for verb in VERBS), "sleepkd.cli", "train_ddp", "evaluate")
 

@@ -93,7 +93,7 @@ def test_the_lock_files_hold_every_pin_with_hashes() -> None:
 
 
 def test_the_extras_that_messages_name_hold_the_package() -> None:
-    on_pypi = {"PIL": "pillow", "sklearn": "scikit-learn"}
+    on_pypi = {"PIL": "pillow", "sklearn": "scikit-learn", "dask_jobqueue": "dask-jobqueue"}
     extras = {name: " ".join(lines).lower() for name, lines in PROJECT["optional-dependencies"].items()}
     calls = []
     for path in (REPOSITORY / "sleepkd").rglob("*.py"):

@@ -1,14 +1,19 @@
 """From EDF files to a store: the times of labels, the stored signals, and a second run."""
 
 import csv
+import os
 import re
 import shutil
 from datetime import timedelta
 from pathlib import Path
+from signal import SIGKILL
 
 import numpy as np
 import pytest
 
+from sleepkd.cohorts import batch
+from sleepkd.cohorts.find import RecordingFiles
+from sleepkd.cohorts.ingest import PrepareOptions
 from sleepkd.data.splits import read_split
 from sleepkd.data.store import Night, Store
 from tests.cohorts.mass import SECONDS, files_below, night, noise, run, sleep_epochs, summary, two_nights
@@ -275,3 +280,18 @@ def test_the_real_recording_cut_off(tmp_path):
     shutil.copy(DREAMS / "Hypnogram_excerpt3.txt", raw)
     run(raw, tmp_path / "store", dataset="dreams", code=2)
     assert "excerpt3.edf: is cut off" in summary(tmp_path / "store")["excerpt3"]["note"]
+
+
+def crashing(store: Path, options: PrepareOptions, overwrite: bool, files: RecordingFiles) -> batch.Outcome:
+    """Preparation in a process that ends at one recording; there, `batch` is not patched."""
+    if files.recording == "01-03-0001":
+        os.kill(os.getpid(), SIGKILL)
+    return batch._prepare(store, options, overwrite, files)
+
+
+def test_a_process_that_is_killed_costs_one_recording(two, tmp_path, monkeypatch):
+    monkeypatch.setattr(batch, "_prepare", crashing)
+    run(two, tmp_path / "store", "--jobs", 2, code=2)
+    lines = summary(tmp_path / "store")
+    assert "ended its process" in lines.pop("01-03-0001")["note"]
+    assert {row["status"] for row in lines.values()} == {"prepared"}

@@ -111,6 +111,15 @@ def test_the_moving_average_is_exponential_and_saved_as_best(store: Path, tmp_pa
     torch.testing.assert_close(best.model[name], expected)
 
 
+def test_without_validation_the_last_moving_average_is_saved_as_best(store: Path, tmp_path: Path) -> None:
+    options = {"train__validate_every": 0, "train__ema_decay": 0.75, "train__epochs": 2}
+    folder, last = train("ecg_base", tiny(store, tmp_path, **options))
+    best = read_checkpoint(folder / "best.pt")
+    assert best.position.epoch == 2 and best.trained_on == last.trained_on
+    assert all(torch.equal(best.model[name], last.training["average"][f"module.{name}"]) for name in best.model)
+    assert not same_weights(best, last)
+
+
 def test_stop_patience_ends_a_run_for_good(store: Path, tmp_path: Path) -> None:
     overrides = tiny(store, tmp_path, train__epochs=50, train__stop_patience=2, train__learning_rate=1e-12)
     _, first = train("ecg_base", overrides)

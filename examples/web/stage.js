@@ -126,6 +126,7 @@ export async function stageBeats(ort, session, facts, beats) {
   const seconds = beats.at(-1);
   if (!(seconds >= 600)) throw new Error(`lasts ${(seconds / 60).toFixed(1)} min, too short: staging needs 10 min`);
   const of = facts.inputs.beats, classes = facts.classes;
+  if (!of) throw new Error(`the network reads ${Object.keys(facts.inputs).join(", ")}, not beats: export another`);
   const epochs = Math.floor(seconds / EPOCH_SECONDS + 1e-6), perEpoch = EPOCH_SECONDS / facts.token_seconds;
   const tokens = perEpoch * Math.ceil(seconds / EPOCH_SECONDS - 1e-9), samples = of.samples_per_token * tokens;
   const plausible = plausibleIntervals(beats);
@@ -135,8 +136,10 @@ export async function stageBeats(ort, session, facts, beats) {
   for (let channel = 0; channel < 3; channel++) series.fill(0, channel * samples + whole, (channel + 1) * samples);
   const feeds = { beats: new ort.Tensor("float32", series, [1, 1, 3, samples]) };
   for (const [name, other] of Object.entries(facts.inputs))
-    if (name !== "beats") // a missing input is zero
-      feeds[name] = new ort.Tensor("float32", new Float32Array(other.samples_per_token * tokens), [1, 1, other.samples_per_token * tokens]);
+    if (name !== "beats") { // a missing input is zero
+      const shape = [1, 1, ...(other.channels > 1 ? [other.channels] : []), other.samples_per_token * tokens];
+      feeds[name] = new ort.Tensor("float32", new Float32Array(shape.reduce((a, b) => a * b)), shape);
+    }
   const logits = (await session.run(feeds)).logits.data, quality = qualityOf(beats, plausible, epochs);
   return Array.from({ length: epochs }, (_, epoch) => {
     const mean = classes.map((_, k) => {

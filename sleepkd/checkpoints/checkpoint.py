@@ -1,5 +1,6 @@
 """Write and read checkpoints: atomically, strictly, and without executing code that they contain."""
 
+import json
 import os
 import shutil
 from dataclasses import asdict, dataclass, field
@@ -10,8 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from sleepkd.errors import UserError
+from sleepkd.extras import require_extra
+from sleepkd.files import write_bytes_atomically
 
 FORMAT = 2
+SAFETENSORS = ".safetensors"
+"""Ending of the names of checkpoints in the format of the library safetensors."""
+METADATA = "sleepkd"
+"""Key of the metadata of such a file under which all but the weights is, as JSON."""
 
 
 @dataclass
@@ -53,8 +60,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, keep: Path | None = None
     keep: second name for the file that was at `path` before. Raises UserError where writing fails, for example on a
     full disk.
     """
-    content = {"format": FORMAT, **{k: v for k, v in vars(checkpoint).items() if k != "position"}}
-    content["position"] = asdict(checkpoint.position)
+    content = _as_dict(checkpoint)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,15 +80,33 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, keep: Path | None = None
         raise UserError(f"{path}: cannot be written, is the disk full? {error}") from None
 
 
+def save_safetensors(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint without its training state as a file of safetensors, which no program need unpickle.
+
+    Raises UserError if the library is not installed.
+    """
+    require_extra("safetensors", "hub", f"{path}: safetensors")
+    from safetensors.torch import save
+
+    content = {**_as_dict(checkpoint), "training": {}}
+    weights = {name: tensor.contiguous().clone() for name, tensor in content.pop("model").items()}
+    write_bytes_atomically(path, save(weights, {METADATA: json.dumps(content)}))
+
+
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint onto the CPU, with weights_only=True.
+    """Read a checkpoint onto the CPU, with weights_only=True, or one in the format of safetensors.
 
     Raises UserError where it is damaged or not a checkpoint.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint")
+    if path.suffix == SAFETENSORS:
+        require_extra("safetensors", "hub", f"{path}: safetensors")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        if path.suffix == SAFETENSORS:
+            content = _safetensors_content(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # a damaged file can raise any exception
         raise UserError(f"{path}: is damaged or not a checkpoint; delete it or name another") from None
     try:
@@ -91,6 +115,21 @@ def read_checkpoint(path: Path) -> Checkpoint:
         return Checkpoint(**content | {"position": Position(**content["position"])})
     except (KeyError, TypeError, AttributeError):
         raise UserError(f"{path}: is not a checkpoint of this version of sleepkd") from None
+
+
+def _as_dict(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The content of a checkpoint's file."""
+    content = {"format": FORMAT, **{k: v for k, v in vars(checkpoint).items() if k != "position"}}
+    content["position"] = asdict(checkpoint.position)
+    return content
+
+
+def _safetensors_content(path: Path) -> dict[str, Any]:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return {**json.loads(file.metadata()[METADATA]), "model": weights}
 
 
 def _give_name(path: Path, name: Path) -> None:

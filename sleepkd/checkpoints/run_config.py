@@ -1,6 +1,6 @@
 """The config of a training run that starts from a checkpoint: what it leaves open is that of the checkpoint."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ def load_run_config(files: list[str], overrides: list[str]) -> Config:
 
     With `stage.start_from: shipped` or a path (….pt), `model`, `data.classes`, `data.view`, `data.context_minutes`,
     `data.augment.drop_input` and `stage.inputs` are those of the checkpoint unless they are set. A network that may
-    lack inputs is started without those that not all training nights hold.
+    lack inputs is started without those that no training night holds.
     Raises UserError naming a key that contradicts the checkpoint, or a checkpoint that does not exist, if it is needed:
     a config that names its inputs can be planned before.
     """
@@ -69,10 +69,10 @@ def _completed(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
     named = stage.get("inputs") or {}
     stage["inputs"] = _inputs(named, inputs, path)
     if may_lack and not named:
-        held = set.intersection(*(set(night.info.kinds) for night in open_nights(of_data.sources, "train")))
+        held = {kind for night in open_nights(of_data.sources, "train") for kind in night.info.kinds}
         stage["inputs"] = {name: x for name, x in stage["inputs"].items() if name in held} or stage["inputs"]
     augment = _section(data, "augment")
-    augment.setdefault("drop_input", trained.data.augment.drop_input if len(stage["inputs"]) > 1 else 0.0)
+    augment.setdefault("drop_input", _drop_input(trained.data.augment.drop_input, stage["inputs"]))
     return {**values, "model": completed_model, "data": data | {"augment": augment}, "stage": stage}
 
 
@@ -85,6 +85,13 @@ def _inputs(named: Any, trained: InputSpec, path: Path) -> dict[str, Any]:
             _check_same(f"stage.inputs.{name}.{field}", value, getattr(trained[name], field), path)
     chosen = given or [name for name in trained if name not in named]
     return {name: to_dict(item) for name, item in trained.items() if name in chosen}
+
+
+def _drop_input(trained: float | dict[str, float], inputs: Collection[str]) -> float | dict[str, float]:
+    """`data.augment.drop_input` of a checkpoint for some of its inputs; 0 for one alone."""
+    if len(inputs) < 2:
+        return 0.0
+    return {name: trained.get(name, 0.0) for name in inputs} if isinstance(trained, dict) else trained
 
 
 def _section(values: Mapping[str, Any], name: str) -> dict[str, Any]:

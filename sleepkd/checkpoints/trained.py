@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from sleepkd.checkpoints.checkpoint import Checkpoint, Position, load_weights, read_checkpoint
 from sleepkd.checkpoints.shipped import shipped_checkpoint
 from sleepkd.config import to_dict
+from sleepkd.data.held_inputs import AbsentInputs
 from sleepkd.data.inputs import InputSpec
 from sleepkd.data.stage_inputs import describe_inputs, input_spec, resolve
 from sleepkd.errors import UserError
@@ -37,12 +38,27 @@ class TrainedNetwork:
         """What `Segments` reads for this network alone."""
         return {NETWORK: self.inputs}
 
+    @property
+    def may_lack_inputs(self) -> bool:
+        """Whether the network takes any of its inputs alone."""
+        return bool(getattr(self.network, "may_lack_inputs", False))
+
+    @property
+    def learnt_absence(self) -> bool:
+        """Whether the network may lack inputs and was trained with `data.augment.drop_input`."""
+        return self.may_lack_inputs and self.config.data.augment.drops_inputs
+
+    @property
+    def absent(self) -> AbsentInputs:
+        """Whether `Segments` may read nights for it that lack some of its inputs."""
+        return AbsentInputs(may_lack=frozenset({NETWORK} if self.may_lack_inputs else ()))
+
     def with_inputs(self, names: Sequence[str]) -> "TrainedNetwork":
         """The same network restricted to some of its inputs. Raises UserError where it needs the others."""
         unknown = [name for name in names if name not in self.inputs]
         if unknown:
             raise UserError(f"--inputs: {self.path} was trained on {', '.join(self.inputs)}, not on {unknown[0]}")
-        if len(names) < len(self.inputs) and not getattr(self.network, "may_lack_inputs", False):
+        if len(names) < len(self.inputs) and not self.may_lack_inputs:
             raise UserError(
                 f"--inputs: {self.path} is a {self.config.model.name} network, which needs all of its inputs"
             )

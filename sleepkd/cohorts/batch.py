@@ -2,8 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,10 +14,14 @@ from sleepkd.data.store import Store, read_info
 from sleepkd.errors import UserError
 from sleepkd.files import write_text_atomically
 from sleepkd.progress import track
+from sleepkd.worker_pool import Failure, run_on_processes
 
 Status = Literal["prepared", "kept", "skipped", "twice"]
 FAILED: tuple[Status, ...] = ("skipped", "twice")
 SUMMARY = "summary.tsv"
+LIMIT_S = 3600.0
+"""Of one recording, among several processes: a night takes seconds."""
+IMPORTED_ONCE = ("sleepkd.cohorts.ingest",)
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,12 @@ def _prepare_each(prepare: "partial[Outcome]", recordings: Sequence[RecordingFil
     if jobs == 1:
         yield from track(map(prepare, recordings), "prepare", len(recordings), "recording")
         return
-    try:
-        with ProcessPoolExecutor(jobs) as pool:
-            yield from track(pool.map(prepare, recordings), "prepare", len(recordings), "recording")
-    except BrokenProcessPool:
-        raise UserError("prepare: a process was killed, most likely for lack of memory; lower --jobs") from None
+    results = run_on_processes(prepare, recordings, min(jobs, max(1, len(recordings))), LIMIT_S, IMPORTED_ONCE)
+    for files, result in track(results, "prepare", len(recordings), "recording"):
+        if isinstance(result, Failure):
+            yield Outcome(files.recording, files.subset, "skipped", f"{files.path}: {result.reason}")
+        else:
+            yield result
 
 
 def _copies(store: Path) -> dict[str, list[str]]:

@@ -1,4 +1,4 @@
-"""Conditioning of a signal before it is stored: resampling, polarity, statistics, int16."""
+"""Conditioning of a signal before it is stored: band, resampling, missing samples, polarity, statistics, int16."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -6,14 +6,18 @@ from fractions import Fraction
 import numpy as np
 from scipy.signal import butter, firwin, kaiserord, resample_poly, sosfiltfilt
 
+from sleepkd.cohorts.missing import at_rate, lasting, missing_samples
 from sleepkd.cohorts.signals import DerivedSignal
+from sleepkd.cohorts.signals.signal_file import draw_lines
 from sleepkd.data.recording_info import SignalInfo, digest
+from sleepkd.data.signal_kinds import SignalKind
 from sleepkd.data.store_writing import to_int16
 from sleepkd.errors import UserError
 
 
 def stored_signal(
     signal: DerivedSignal,
+    kind: SignalKind,
     rate_hz: float | None,
     scored_span: tuple[float, float] | None,
     gaps: Sequence[tuple[float, float]],
@@ -27,18 +31,24 @@ def stored_signal(
     statistics `scored_median` and `scored_iqr` depend on it.
     gaps: (start, end), s, left out of all statistics. where: file and signal, for the message.
     """
-    samples, rate = signal.samples, signal.rate_hz
-    recorded = digest(samples)
-    if rate_hz is not None:
-        samples, rate = resample_night(samples, rate, rate_hz), rate_hz
+    samples, rate = conditioned(signal, kind, rate_hz, where), rate_hz or signal.rate_hz
     scored_median = scored_iqr = None
     if scored_span:
-        scored = _without_gaps(samples, gaps, rate, *scored_span)
-        low, middle, high = np.percentile(scored, (25, 50, 75))
-        scored_median, scored_iqr = float(middle), float(high - low)
-    median, iqr = night_statistics(_without_gaps(samples, gaps, rate), rate)
+        scored = _known(_without_gaps(samples, gaps, rate, *scored_span), kind)
+        if len(scored):
+            low, middle, high = np.percentile(scored, (25, 50, 75))
+            scored_median, scored_iqr = float(middle), float(high - low)
+    whole = _without_gaps(samples, gaps, rate)
+    if kind.keeps_missing:
+        low, median, high = (float(x) for x in np.percentile(_known(whole, kind), (25, 50, 75)))
+        iqr = high - low
+    else:
+        median, iqr = night_statistics(whole, rate)
     stored, scale, offset = to_int16(samples)
-    if (iqr if scored_iqr is None else scored_iqr) < scale:
+    is_flat = (iqr if scored_iqr is None else scored_iqr) < scale
+    if kind.stored_as == "counts" or kind.normalisation == "physical":  # most of a night may have one value
+        is_flat = bool(np.nanmax(samples) == np.nanmin(samples))
+    if is_flat:
         raise UserError(f"{where}: {signal.derivation} is flat")
     return stored, SignalInfo(
         derivation=signal.derivation,
@@ -53,8 +63,71 @@ def stored_signal(
         scored_median=scored_median,
         scored_iqr=scored_iqr,
         polarity=polarity,
-        digest=recorded,
+        digest=digest(signal.samples),
+        missing_s=float(np.isnan(samples).sum() / rate),
+        mean=float(np.mean(_known(whole, kind))) if kind.stored_as == "counts" else None,
     )
+
+
+def conditioned(signal: DerivedSignal, kind: SignalKind, rate_hz: float | None, where: str) -> np.ndarray:
+    """A signal in the band of its kind and at another rate (samples,); NaN where it is missing, if its kind keeps that.
+
+    rate_hz: None keeps the recorded rate. Raises UserError for a signal without any sample in the valid range.
+    """
+    rate = rate_hz or signal.rate_hz
+    if not kind.keeps_missing:
+        limited = band_limited(signal.samples, signal.rate_hz, kind)
+        return limited if rate_hz is None else resample_night(limited, signal.rate_hz, rate_hz)
+    missing = missing_samples(signal, kind)
+    if missing.all():
+        valid = "" if kind.valid is None else f" from {kind.valid[0]:g} to {kind.valid[1]:g} {kind.unit}"
+        raise UserError(f"{where}: {signal.derivation} has no value{valid}")
+    if kind.stored_as == "counts":
+        return counts_at_rate(np.where(missing, np.nan, signal.samples), signal.rate_hz, rate)
+    samples = signal.samples.copy()
+    draw_lines(samples, missing)
+    samples = band_limited(samples, signal.rate_hz, kind)
+    if rate_hz is not None:
+        samples = np.array(resample_night(samples, signal.rate_hz, rate_hz))
+    samples[at_rate(lasting(missing, signal.rate_hz), signal.rate_hz, rate, len(samples))] = np.nan
+    return samples
+
+
+def band_limited(samples: np.ndarray, rate_hz: float, kind: SignalKind) -> np.ndarray:
+    """A signal (samples,) in the band of its kind, zero-phase, second order; limits beyond its rate do not apply."""
+    low, high = kind.band_hz
+    high = high if high is not None and high < 0.45 * rate_hz else None
+    if low is not None and high is not None:
+        band = butter(2, (low, high), btype="bandpass", fs=rate_hz, output="sos")
+    elif low is not None:
+        band = butter(2, low, btype="highpass", fs=rate_hz, output="sos")
+    elif high is not None:
+        band = butter(2, high, btype="lowpass", fs=rate_hz, output="sos")
+    else:
+        return samples
+    return np.asarray(sosfiltfilt(band, samples, padlen=min(len(samples) - 1, round(10 * rate_hz))))
+
+
+def counts_at_rate(
+    counts: np.ndarray, rate_hz: float, target_hz: float, first_s: float = 0.0, seconds: float | None = None
+) -> np.ndarray:
+    """Counts (samples,) at another rate: the mean over each new interval, weighted by time; NaN is missing.
+
+    first_s: when the first count begins. seconds: of the result from 0 s; None ends it with the counts. A new interval
+    is missing if less than half of it was measured.
+    """
+    known = np.isfinite(counts)
+    edges = first_s + np.arange(len(counts) + 1) / rate_hz
+    end_s = edges[-1] if seconds is None else seconds
+    new = np.arange(round(end_s * target_hz) + 1) / target_hz
+    total = np.interp(new, edges, np.concatenate([[0], np.cumsum(np.where(known, counts, 0.0))]) / rate_hz)
+    measured = np.diff(np.interp(new, edges, np.concatenate([[0], np.cumsum(known)]) / rate_hz))
+    enough = measured >= 0.5 / target_hz - 1e-9
+    return np.where(enough, np.diff(total) / np.where(enough, measured, 1.0), np.nan)
+
+
+def _known(samples: np.ndarray, kind: SignalKind) -> np.ndarray:
+    return samples[~np.isnan(samples)] if kind.keeps_missing else samples
 
 
 def _without_gaps(
@@ -68,6 +141,12 @@ def _without_gaps(
     for begin, stop in gaps:
         recorded[round(begin * rate) : round(stop * rate)] = False
     return samples[first:last][recorded[first:last]]
+
+
+LARGEST_MATRIX = 1 << 18
+"""Of the weights of `_filtered`, in numbers: more is no faster than `resample_poly`."""
+BLOCKS_AT_A_TIME = 1024
+"""So that the rows of a product take some MB."""
 
 
 def resample_night(samples: np.ndarray, rate_hz: float, target_hz: float) -> np.ndarray:
@@ -87,8 +166,33 @@ def resample_night(samples: np.ndarray, rate_hz: float, target_hz: float) -> np.
     taps, beta = kaiserord(60, 0.1 * nyquist)
     lowpass = firwin(taps | 1, 0.95 * nyquist, window=("kaiser", beta))
     middle = np.median(samples)  # an offset would carry the filter's ripple
-    # Beyond its ends the signal is held constant, because a drop to zero would ring.
-    return middle + resample_poly(samples - middle, ratio.numerator, ratio.denominator, window=lowpass, padtype="edge")
+    return middle + _filtered(samples - middle, ratio, lowpass)
+
+
+def _filtered(samples: np.ndarray, ratio: Fraction, lowpass: np.ndarray) -> np.ndarray:
+    """`resample_poly` with the filter `lowpass`, (taps,) odd; beyond its ends the signal is held, or it would ring.
+
+    For ratios of small numbers, it is a matrix product, with the same result up to rounding, several times as fast.
+    """
+    up, down = ratio.numerator, ratio.denominator
+    half, count = len(lowpass) // 2, -(-len(samples) * up // down)
+    before = half // up + 1  # samples that the first output needs before the first sample
+    periods = max(1, 2 * before // down)  # of the pattern of phases, in a block
+    rows, width = periods * up, periods * down + 2 * before + 1
+    if rows * width > LARGEST_MATRIX:
+        return np.asarray(resample_poly(samples, up, down, window=lowpass, padtype="edge"))
+    # Output k lies at sample k * down / up: the weight of sample j is up * lowpass[half + k * down - j * up].
+    taps = half + np.arange(rows)[:, None] * down - (np.arange(width)[None] - before) * up
+    weights = np.where((taps >= 0) & (taps < len(lowpass)), up * lowpass[np.clip(taps, 0, len(lowpass) - 1)], 0.0)
+    blocks = -(-count // rows)
+    after = max(0, blocks * periods * down + before + 1 - len(samples))
+    padded = np.concatenate([np.full(before, samples[0]), samples, np.full(after, samples[-1])])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, width)[:: periods * down][:blocks]
+    found = np.empty((blocks, rows))
+    for first in range(0, blocks, BLOCKS_AT_A_TIME):
+        some = slice(first, first + BLOCKS_AT_A_TIME)
+        np.matmul(windows[some], weights.T, out=found[some])
+    return found.ravel()[:count]
 
 
 def detect_polarity(ecg: np.ndarray, rate_hz: float) -> int:

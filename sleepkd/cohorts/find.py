@@ -6,7 +6,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +21,8 @@ class RecordingFiles:
     """One recording of a cohort on disk, with everything needed to prepare it.
 
     path: the file that names it, of signals unless the cohort has heartbeats alone. raw: the folder of the cohort.
-    scoring_names, beat_names, other_names (of further scorers): shell patterns. derivations: of signals, by kind.
+    scoring_names, beat_names, other_names (of further scorers): shell patterns. sensor_names: the same, by kind
+    and by entry of `Cohort.sensor_files`. derivations: of signals, by kind.
     """
 
     recording: str
@@ -35,6 +36,7 @@ class RecordingFiles:
     standard: Standard
     epoch_seconds: float
     derivations: dict[str, tuple[Derivation, ...]]
+    sensor_names: dict[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
 
     def scoring_file(self) -> Path | None:
         """The scoring file beside the recording, or in the raw folder; None without one."""
@@ -43,6 +45,11 @@ class RecordingFiles:
     def beat_file(self) -> Path | None:
         """The file of heartbeats beside the recording, or in the raw folder; None without one."""
         return self._find(self.beat_names)
+
+    def sensor_file(self, kind: str) -> tuple[int, Path] | None:
+        """The first entry of a kind's `sensor_files` with a file beside the recording or in the raw folder, and it."""
+        found = (self._find(names) for names in self.sensor_names.get(kind, ()))
+        return next(((entry, path) for entry, path in enumerate(found) if path), None)
 
     def other_scoring_files(self) -> list[Path]:
         """The files of further scorers beside the recording, or else in the raw folder, in order of their names."""
@@ -181,4 +188,7 @@ def _recording_files(cohort: Cohort, raw: Path, path: Path, groups: dict[str, An
         standard=special.standard or cohort.standard,
         epoch_seconds=special.epoch_seconds or cohort.epoch_seconds,
         derivations=cohort.signals | special.signals,
+        sensor_names={
+            name: tuple(filled(layout.files) for layout in layouts) for name, layouts in cohort.sensor_files.items()
+        },
     )

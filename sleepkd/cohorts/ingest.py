@@ -1,5 +1,6 @@
 """Prepare one recording of a cohort: read its files, condition its signals, write it to the store."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from sleepkd.cohorts.ecg.detect import FoundBeats, check_beats, find_beats
 from sleepkd.cohorts.find import RecordingFiles
 from sleepkd.cohorts.layout import NONE, Cohort
 from sleepkd.cohorts.pairing import SCORED_SIGNAL, check_pairing
-from sleepkd.cohorts.recording import BeatFile, LabelFile, Recording, gap_text, read_recording
+from sleepkd.cohorts.pulse import find_pulse_beats
+from sleepkd.cohorts.recording import BeatFile, LabelFile, Recording, SensorFile, gap_text, read_recording
 from sleepkd.cohorts.remarks import WARNING, joined
 from sleepkd.cohorts.signals import Derivation, DerivedSignal, SignalFile, open_signals
 from sleepkd.cohorts.signals.derivation import find_channels
@@ -42,6 +44,8 @@ class PrepareOptions:
 def ingest(store: Path, options: PrepareOptions, files: RecordingFiles) -> str:
     """Read one recording and write it to the store. Returns remarks in one line. Raises UserError with the problem."""
     recording = _read(options, files)
+    if not recording.signals and recording.beats is None:
+        raise _nothing(files, recording.remarks)
     hypnogram = recording.hypnogram
     if hypnogram is None:
         hypnogram = unscored_hypnogram(recording.seconds, files.epoch_seconds)
@@ -52,7 +56,12 @@ def ingest(store: Path, options: PrepareOptions, files: RecordingFiles) -> str:
     odd = [*recording.remarks, *_check_spans(recording.signals)]
     if (scored := recording.signals.get(SCORED_SIGNAL)) is not None:
         odd += check_pairing(scored.samples, scored.rate_hz, hypnogram, found.times)
-    signals, infos = _condition(options, files, recording, polarity)
+    for name in _for_beats_alone(options, recording):
+        del recording.signals[name]
+    signals, infos, lost = _condition(options, files, recording, polarity)
+    if not infos and found.times is None and not options.cohort.beats:
+        raise _nothing(files, lost)
+    odd += [*lost, *_absent(options, files, infos)]
     facts = [*_signal_names(infos), _label_count(options.cohort, recording, hypnogram), *_check_iqrs(infos)]
     ignored = sum(recording.ignored_annotations.values())
     note = joined([*facts, *found.remarks, *odd, f"{ignored} other annotations ignored" if ignored else ""])
@@ -77,6 +86,13 @@ def ingest(store: Path, options: PrepareOptions, files: RecordingFiles) -> str:
     return note
 
 
+def _nothing(files: RecordingFiles, why: Sequence[str]) -> UserError:
+    """The error for a recording of which nothing is stored. why: remarks on what was left out."""
+    wanted = " ".join(name for name in SIGNAL_KINDS if name in (*files.derivations, *files.sensor_names))
+    reasons = ", ".join(why) or f"name signals: --signals {wanted}"
+    return UserError(f"{files.path}: nothing is stored; {reasons}")
+
+
 def _read(options: PrepareOptions, files: RecordingFiles) -> Recording:
     """The files of a recording, read. Raises UserError: a missing file, a gap unless they are kept, a damaged file."""
     cohort, scoring_file = options.cohort, files.scoring_file()
@@ -93,22 +109,64 @@ def _read(options: PrepareOptions, files: RecordingFiles) -> Recording:
         others = tuple(files.other_scoring_files())
         label_file = LabelFile(scoring_file, cohort.scoring, files.epoch_seconds, others)
     derivations = _chosen_derivations(options, files, signal_file) if signal_file else {}
-    return read_recording(files.path, signal_file, derivations, _beat_file(options, files), label_file)
+    optional = {name for name, kind in SIGNAL_KINDS.items() if kind.on_request}
+    sensors = _sensor_files(options, files)
+    beat_file = _beat_file(options, files)
+    return read_recording(files.path, signal_file, derivations, beat_file, label_file, sensors, optional)
 
 
 def _chosen_derivations(
     options: PrepareOptions, files: RecordingFiles, signal_file: SignalFile
 ) -> dict[str, tuple[Derivation, ...]]:
-    """The derivations of the signals to store, in the order of SIGNAL_KINDS."""
+    """The derivations of the signals to read, in the order of SIGNAL_KINDS.
+
+    A kind on request is read if it is requested and the file has its channel. So is a PPG whose heartbeats are wanted,
+    and then an ECG may be absent.
+    """
+    from_pulse = options.cohort.pulse_beats and options.beats
+    present = {
+        name: choices
+        for name, choices in files.derivations.items()
+        if find_channels(choices, signal_file.labels) is not None
+    }
+    pulses = [name for name in present if SIGNAL_KINDS[name].has_pulse and from_pulse]
     chosen = {}
     for name, kind in SIGNAL_KINDS.items():
-        choices = files.derivations.get(name)
-        if choices and kind.on_request:
-            wanted = name in options.on_request and find_channels(choices, signal_file.labels) is not None
-            choices = choices if wanted else None
-        if choices:
-            chosen[name] = choices
+        if kind.on_request:
+            is_read = name in present and (name in options.on_request or name in pulses)
+        else:
+            is_read = name in files.derivations and (name in present or not (kind.has_heartbeats and pulses))
+        if is_read:
+            chosen[name] = files.derivations[name]
+    if any(SIGNAL_KINDS[name].has_heartbeats for name in chosen):
+        return {name: choices for name, choices in chosen.items() if name not in pulses or name in options.on_request}
     return chosen
+
+
+def _for_beats_alone(options: PrepareOptions, recording: Recording) -> list[str]:
+    """The kinds that were read for heartbeats alone, and are not stored."""
+    return [
+        name
+        for name in recording.signals
+        if SIGNAL_KINDS[name].on_request and SIGNAL_KINDS[name].has_pulse and name not in options.on_request
+    ]
+
+
+def _sensor_files(options: PrepareOptions, files: RecordingFiles) -> dict[str, SensorFile]:
+    """The files of the requested sensors that the recording has."""
+    found = {}
+    for name in options.on_request:
+        if present := files.sensor_file(name):
+            entry, path = present
+            found[name] = SensorFile(path, options.cohort.sensor_files[name][entry])
+    return found
+
+
+def _absent(options: PrepareOptions, files: RecordingFiles, infos: dict[str, SignalInfo]) -> list[str]:
+    """Remarks on requested kinds that the recording has no channel or file of."""
+    known = (*files.derivations, *files.sensor_names)
+    absent = [SIGNAL_KINDS[name].label for name in options.on_request if name in known and name not in infos]
+    return [f"without {', '.join(absent)}"] if absent else []
 
 
 def _beat_file(options: PrepareOptions, files: RecordingFiles) -> BeatFile | None:
@@ -139,7 +197,7 @@ def _heartbeats(
     polarity: dict[str, int],
     hypnogram: Hypnogram,
 ) -> FoundBeats:
-    """The beats of the recording's file of heartbeats, else those detected in its ECG."""
+    """The beats of the recording's file of heartbeats, else those detected in its ECG, or else in its PPG."""
     if not options.beats:
         return FoundBeats()
     beat_file = files.beat_file()
@@ -151,24 +209,39 @@ def _heartbeats(
     for name, signal in recording.signals.items():
         if SIGNAL_KINDS[name].has_heartbeats:
             return find_beats(signal.samples, signal.rate_hz, polarity[name], hypnogram)
+    if options.cohort.pulse_beats:
+        for name, signal in recording.signals.items():
+            if SIGNAL_KINDS[name].has_pulse:
+                return find_pulse_beats(signal, hypnogram)
     return FoundBeats()
 
 
 def _condition(
     options: PrepareOptions, files: RecordingFiles, recording: Recording, polarity: dict[str, int]
-) -> tuple[dict[str, np.ndarray], dict[str, SignalInfo]]:
-    """The signals as they are stored, int16 by kind, and their facts. Takes them out of `recording` to free memory."""
+) -> tuple[dict[str, np.ndarray], dict[str, SignalInfo], list[str]]:
+    """The signals as they are stored, int16 by kind, their facts, and warnings of those on request that are left out.
+
+    Takes them out of `recording` to free memory.
+    """
     span = None
     if recording.hypnogram is not None:
         onset_s, duration_s = recording.hypnogram.onset_s, recording.hypnogram.duration_s
         span = (float(onset_s[0]), float(onset_s[-1] + duration_s[-1]))
     store_rate = options.settings.rate_hz if options.settings.resample == "whole_night" else None
-    signals, infos = {}, {}
+    signals, infos, lost = {}, {}, []
     for name in list(recording.signals):
-        rate_hz = SIGNAL_KINDS[name].rate_hz or store_rate
+        kind = SIGNAL_KINDS[name]
+        rate_hz = kind.rate_hz or store_rate
         signal, where = recording.signals.pop(name), f"{files.path}: {name}"
-        signals[name], infos[name] = stored_signal(signal, rate_hz, span, recording.gaps, polarity[name], where)
-    return signals, infos
+        try:
+            stored = stored_signal(signal, kind, rate_hz, span, recording.gaps, polarity[name], where)
+        except UserError as error:
+            if not kind.on_request:
+                raise
+            lost.append(f"{WARNING}without {kind.label}: {error}")
+            continue
+        signals[name], infos[name] = stored
+    return signals, infos, lost
 
 
 def _check_spans(signals: dict[str, DerivedSignal]) -> list[str]:
@@ -206,7 +279,8 @@ def _signal_names(infos: dict[str, SignalInfo]) -> list[str]:
     for name, info in infos.items():
         kind = SIGNAL_KINDS[name]
         polarity = f" ({'inverted' if info.polarity < 0 else 'upright'})" if kind.has_polarity else ""
-        named.append(f"{kind.label} {info.derivation}{polarity}")
+        missing = f" (missing for {info.missing_s / 60:.1f} min)" if info.missing_s else ""
+        named.append(f"{kind.label} {info.derivation}{polarity}{missing}")
     rates = dict.fromkeys(f"{info.recorded_hz:g}" for info in infos.values())
     return [", ".join(named), f"{' and '.join(rates)} Hz"]
 

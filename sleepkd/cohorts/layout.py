@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal
 
 from sleepkd.cohorts.beats import BEATS, BeatLayout
 from sleepkd.cohorts.labels import LABELS, LabelLayout
+from sleepkd.cohorts.sensors import SENSORS, SensorLayout
 from sleepkd.cohorts.signals import SIGNALS, Derivation
 from sleepkd.config import CONFIGS, find_config, from_dict, read_yaml, require
 from sleepkd.data.hypnogram import Standard
-from sleepkd.data.signal_kinds import sampled_kinds
+from sleepkd.data.signal_kinds import SIGNAL_KINDS, sampled_kinds
 from sleepkd.errors import UserError
 
 DATASETS = CONFIGS / "datasets"
@@ -21,6 +22,7 @@ EARLIER_SIGNAL_KEYS = ("eeg", "ecg", "eog", "emg")
 """Keys of earlier versions, now keys of `signals`."""
 
 Derivations = dict[str, tuple[Derivation, ...]]
+SensorLayouts = dict[str, tuple[SensorLayout, ...]]
 
 
 def _section(formats: dict[str, Any], default: str) -> Callable[[Any, str], Any]:
@@ -35,6 +37,26 @@ def _section(formats: dict[str, Any], default: str) -> Callable[[Any, str], Any]
         return from_dict(formats[name].layout, value, prefix=f"{key}.")
 
     return read
+
+
+def _sensor_files(value: Any, key: str) -> SensorLayouts:
+    """The section `sensor_files` of a YAML: by kind, an entry or a list of them, read by the keys of its format."""
+    if value is None:
+        return {}
+    require(isinstance(value, Mapping), key, f"expected kinds of signals, got {value!r}")
+    counts = [kind for kind, entry in SIGNAL_KINDS.items() if entry.stored_as == "counts"]
+    found = {}
+    for name, entries in value.items():
+        where = f"{key}.{name}"
+        require(name in counts, where, f"is no kind that files of their own hold; there are {', '.join(counts)}")
+        layouts = []
+        for section in entries if isinstance(entries, list) else [entries]:
+            require(isinstance(section, dict), where, f"expected a section of keys, got {section!r}")
+            form = section.get("format")
+            require(form in SENSORS, f"{where}.format", f"must be one of {', '.join(SENSORS)}; is {form!r}")
+            layouts.append(from_dict(SENSORS[form].layout, section, prefix=f"{where}."))
+        found[name] = tuple(layouts)
+    return found
 
 
 @dataclass(frozen=True)
@@ -66,7 +88,11 @@ class Cohort:
     files: regular expression, in any capitals, for the names of the files that each stand for a recording; with a /,
     for their paths from the raw folder. Its group `recording` names the recording.
     signals: derivations by kind (a key of SIGNAL_KINDS); of a kind, the first that a file's channels fit.
-    format: of these files, a key of SIGNALS; "none" if they only name recordings, which then have heartbeats alone.
+    format: of these files, a key of SIGNALS; "none" if they only name recordings, which then have heartbeats, or files
+    of sensors, alone.
+    sensor_files: by kind of signal, sensors in files of their own, such as a watch's movement; of several entries of a
+    kind, the first that a recording has a file of.
+    pulse_beats: whether the heartbeats of recordings without an ECG are the pulse waves of their PPG.
     rate_hz: samples per second, for formats that do not state them (table).
     scoring: files of labels; none for an unlabelled cohort. beats: files of heartbeats, if there are any.
     recording, subject, subset: templates over the groups of `files`.
@@ -80,6 +106,8 @@ class Cohort:
     rate_hz: float | None = None
     scoring: Annotated[LabelLayout | None, _section(LABELS, "edf_annotations")] = None
     beats: Annotated[BeatLayout | None, _section(BEATS, "wfdb")] = None
+    sensor_files: Annotated[SensorLayouts, _sensor_files] = field(default_factory=dict)
+    pulse_beats: bool = False
     standard: Standard = "aasm"
     epoch_seconds: float = 30.0
     recording: str = "{recording}"
@@ -176,18 +204,29 @@ def _check_format(cohort: Cohort) -> None:
     named = {name for _, name, _ in _derivations(cohort)}
     if cohort.format == NONE:
         require(not named, "format", f"none is for heartbeats alone, but signals names {', '.join(sorted(named))}")
-        require(cohort.beats is not None, "beats", "is missing: with format none there is nothing else")
+        has_any = cohort.beats is not None or bool(cohort.sensor_files)
+        require(has_any, "beats", "is missing: with format none there is nothing else")
     else:
         always = [name for name, kind in sampled_kinds().items() if not kind.on_request]
-        stored = bool(named & set(always))
+        stored = bool(named & set(always)) or cohort.pulse_beats
         require(stored, "signals", f"names none of {', '.join(always)}; give one, or format none and beats")
+    has_pulse = any(SIGNAL_KINDS[name].has_pulse for name in named)
+    require(has_pulse or not cohort.pulse_beats, "pulse_beats", "needs a derivation of signals.ppg")
     takes_rate = cohort.format in SIGNALS and SIGNALS[cohort.format].takes_rate
     require(cohort.rate_hz is None or takes_rate, "rate_hz", f"files of format {cohort.format} state their rates")
     require(cohort.rate_hz is None or cohort.rate_hz > 0, "rate_hz", f"must be positive, is {cohort.rate_hz}")
 
 
 def _check_templates(cohort: Cohort, groups: dict[str, str]) -> None:
-    files = {"scoring.files": cohort.scoring, "beats.files": cohort.beats}
+    files: dict[str, LabelLayout | BeatLayout | SensorLayout | None] = {
+        "scoring.files": cohort.scoring,
+        "beats.files": cohort.beats,
+        **{
+            f"sensor_files.{name}.files ({layout.format})": layout
+            for name, layouts in cohort.sensor_files.items()
+            for layout in layouts
+        },
+    }
     for key, layout in files.items():
         require(layout is None or bool(layout.files), key, "lists no file")
     named = [(key, template) for key, layout in files.items() if layout for template in layout.files]

@@ -1,6 +1,7 @@
 """Read the files of one night: signals by kind, heartbeats, labels. `prepare` and `predict` both read through here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,10 +10,12 @@ import numpy as np
 from sleepkd.cohorts.alignment import align_scoring
 from sleepkd.cohorts.beats import BEATS, BeatLayout
 from sleepkd.cohorts.beats.beat_report import BeatReport
-from sleepkd.cohorts.clock import Start
+from sleepkd.cohorts.clock import Start, seconds_between
+from sleepkd.cohorts.condition import counts_at_rate
 from sleepkd.cohorts.labels import LABELS, LabelLayout, ScoredFile
 from sleepkd.cohorts.labels.foreign import foreign_scoring
 from sleepkd.cohorts.remarks import WARNING
+from sleepkd.cohorts.sensors import SENSORS, SensorLayout, SensorReading
 from sleepkd.cohorts.signals import Derivation, DerivedSignal, SignalFile
 from sleepkd.data.hypnogram import UNSCORED, Hypnogram
 from sleepkd.data.signal_kinds import SIGNAL_KINDS
@@ -28,6 +31,14 @@ class BeatFile:
 
     path: Path
     layout: BeatLayout
+
+
+@dataclass(frozen=True)
+class SensorFile:
+    """A file of a sensor, and the entry of `sensor_files` that describes it."""
+
+    path: Path
+    layout: SensorLayout
 
 
 @dataclass(frozen=True)
@@ -87,25 +98,39 @@ def read_recording(
     derivations: Mapping[str, Sequence[Derivation]] | None = None,
     beat_file: BeatFile | None = None,
     label_file: LabelFile | None = None,
+    sensor_files: Mapping[str, SensorFile] | None = None,
+    optional: Collection[str] = (),
 ) -> Recording:
     """The files of one night, read.
 
     path: the file that names the recording. signal_file: opened; None for a recording without signals.
-    derivations: by kind, of the signals to read.
+    derivations: by kind, of the signals to read. sensor_files: by kind. optional: kinds whose errors are remarks.
     Raises UserError: a file that cannot be read, a derivation that no channel fits, labels of another night.
     """
     scored = label_file.read(label_file.path) if label_file else None
     read = BEATS[beat_file.layout.format].read(beat_file.path, beat_file.layout) if beat_file else None
     beats = read.times if read else None
-    seconds = signal_file.seconds if signal_file else _end(scored, beats)
+    lost: list[str] = []
+    sensors: dict[str, SensorReading] = {}
+    for name, file in (sensor_files or {}).items():
+        with _as_remark(lost, name in optional, name):
+            sensors[name] = SENSORS[file.layout.format].read(file.path, file.layout)
+    start = signal_file.start() if signal_file else read.start if read else None
+    if signal_file is None and read is None and sensors:
+        start = next(iter(sensors.values())).start
+    shifts = _shifts(sensors, start, path, lost, optional)
+    ends = [sensors[name].end_s + shift for name, shift in shifts.items()]
+    seconds = signal_file.seconds if signal_file else _end(scored, beats, ends)
     if beats is not None:
         beats = beats[(beats >= 0) & (beats <= seconds)]
-    start = signal_file.start() if signal_file else read.start if read else None
     remarks = [*signal_file.remarks, *_gap_remarks(signal_file)] if signal_file else []
     remarks += read.report.notes if read and read.report else ()
     hypnogram, others = None, {}
     if label_file and scored:
-        place = start if start is None or not start.zone else None  # a scoring has the clock of the place, not UTC
+        zone = scored.start.zone if scored.start else ""
+        place = start if start is None or start.zone == zone else None  # most scorings have the clock of the place
+        if zone and start is not None and place is None:
+            raise UserError(f"{label_file.path}: its clock is {zone}, and that of {path.name} is not")
         hypnogram, more = align_scoring(scored, place, seconds, label_file.layout.clock, label_file.path, path)
         remarks += more
         for other in label_file.others:
@@ -113,7 +138,10 @@ def read_recording(
     signals = {}
     if signal_file:
         for name, choices in (derivations or {}).items():
-            signals[name] = signal_file.derive(choices, SIGNAL_KINDS[name].unit)
+            with _as_remark(lost, name in optional, name):
+                signals[name] = signal_file.derive(choices, SIGNAL_KINDS[name].unit)
+    for name, shift in shifts.items():
+        signals[name] = _placed(sensors[name], name, shift, seconds)
     return Recording(
         path=path,
         seconds=seconds,
@@ -126,8 +154,48 @@ def read_recording(
         start=start or (read.start if read else None),
         beat_report=read.report if read else None,
         gaps=tuple(signal_file.gaps) if signal_file else (),
-        remarks=(*remarks, *(remark for signal in signals.values() for remark in signal.remarks)),
+        remarks=(*remarks, *lost, *(_signal_remark(name, text) for name, x in signals.items() for text in x.remarks)),
     )
+
+
+@contextmanager
+def _as_remark(lost: list[str], is_optional: bool, name: str) -> Iterator[None]:
+    """Turn the error of an optional kind of signal into a warning in `lost`."""
+    try:
+        yield
+    except UserError as error:
+        if not is_optional:
+            raise
+        lost.append(f"{WARNING}without {SIGNAL_KINDS[name].label}: {error}")
+
+
+def _shifts(
+    sensors: Mapping[str, SensorReading], start: Start | None, path: Path, lost: list[str], optional: Collection[str]
+) -> dict[str, float]:
+    """By kind, the zero of a sensor's times in s from the first sample of the recording."""
+    shifts = {}
+    for name, reading in sensors.items():
+        with _as_remark(lost, name in optional, name):
+            if reading.start is not None and start is None:
+                label = SIGNAL_KINDS[name].label
+                lost.append(f"{WARNING}{path.name} has no date and time, so {label} is taken to begin with it")
+            if reading.start and start and reading.start.zone != start.zone:
+                raise UserError(f"{path}: its clock and that of its {name} are of different zones")
+            shifts[name], remark = seconds_between(start, reading.start, "date_and_time", f"{path} and its {name}")
+            lost += [remark] if remark else []
+    return shifts
+
+
+def _placed(reading: SensorReading, name: str, shift_s: float, seconds: float) -> DerivedSignal:
+    """A series of counts as a signal that begins and ends with the recording."""
+    rate_hz = SIGNAL_KINDS[name].rate_hz or reading.rate_hz
+    samples = counts_at_rate(reading.samples, reading.rate_hz, rate_hz, reading.first_s + shift_s, seconds)
+    return DerivedSignal(samples, rate_hz, reading.name, "arbitrary", reading.remarks)
+
+
+def _signal_remark(name: str, remark: str) -> str:
+    """Missing samples of some kinds are not filled by straight lines when they are stored."""
+    return remark.removesuffix(", filled") if SIGNAL_KINDS[name].keeps_missing else remark
 
 
 def gap_text(gaps: Sequence[tuple[float, float]]) -> str:
@@ -141,8 +209,10 @@ def _gap_remarks(signal_file: SignalFile) -> list[str]:
     return [f"{WARNING}{gap_text(signal_file.gaps)}: masked"] if signal_file.gaps else []
 
 
-def _end(scored: ScoredFile | None, beats: np.ndarray | None) -> float:
-    """The end of the last sleep epoch, or the last beat, s."""
+def _end(scored: ScoredFile | None, beats: np.ndarray | None, sensor_ends: Sequence[float]) -> float:
+    """The end of the last sleep epoch, or the last beat, s; without both, the end of the sensors."""
+    if scored is None and beats is None:
+        return max(sensor_ends, default=0.0)
     last_beat = 0.0 if beats is None else float(beats[-1])
     if scored is None:
         return last_beat

@@ -4,6 +4,7 @@ Random draws depend on (seed, training epoch, segment) alone: they are the same 
 resume.
 """
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from sleepkd.data.averaged_rate import averaged_beats, draw_device
 from sleepkd.data.beats import RELATIVE
 from sleepkd.data.data_settings import AugmentConfig
+from sleepkd.data.sinus_arrhythmia import with_sinus_arrhythmia
 
 MAX_DROPOUT = 0.25
 """Longest electrode dropout, as a share of the segment."""
@@ -45,8 +47,11 @@ class Augment:
             x_S[first : first + length] = 0
         return x_S
 
-    def beats(self, beats: np.ndarray, start_s: float, seconds: float) -> np.ndarray:
-        """The heartbeats around a segment, s, with some dropped and some added, or as a random device averages them."""
+    def beats(self, beats: np.ndarray, start_s: float, seconds: float, averaged: bool = False) -> np.ndarray:
+        """The heartbeats around a segment, s, with some dropped and some added, or as a random device averages them.
+
+        averaged: whether they were made of an averaged heart rate; then they may get a sinus arrhythmia.
+        """
         settings, rng = self.settings, self.rng
         # Without the key nothing is drawn, so that the other draws stay the same.
         device = draw_device(rng) if settings.averaged and rng.random() < settings.averaged else None
@@ -57,7 +62,11 @@ class Augment:
         count = rng.poisson(settings.added_beats * len(near)) if len(near) > 1 else 0
         added = rng.uniform(near[0], near[-1], count) if count else np.zeros(0)
         detected = np.sort(np.concatenate([kept, added]))
-        return averaged_beats(detected, device, rng) if device else detected
+        if device:
+            return averaged_beats(detected, device, rng)
+        if averaged and settings.sinus_arrhythmia and rng.random() < settings.sinus_arrhythmia:
+            return with_sinus_arrhythmia(detected, rng)
+        return detected
 
     def series(self, x_3S: np.ndarray) -> np.ndarray:
         """The series of `beats.beat_series` (3, samples), with all RR intervals scaled by one factor, in place."""
@@ -65,8 +74,15 @@ class Augment:
         x_3S[0] += np.float32(shift) * (x_3S != 0).any(axis=0)
         return x_3S
 
-    def dropped_input(self, names: list[str]) -> str | None:
-        """The name of the input that is left out of the segment, if any."""
-        if self.rng.random() >= self.settings.drop_input:
-            return None
-        return names[self.rng.integers(len(names))]
+    def dropped_inputs(self, names: Sequence[str]) -> Collection[str]:
+        """Those of the inputs of a segment that are left out, by `data.augment.drop_input`; never all."""
+        chances, rng = self.settings.drop_input, self.rng
+        if isinstance(chances, dict):
+            chance_N = np.array([chances.get(name, 0.0) for name in names])
+            while (out_N := rng.random(len(names)) < chance_N).all():
+                pass
+            return [name for name, out in zip(names, out_N, strict=True) if out]
+        if rng.random() >= chances or len(names) < 2:
+            return ()
+        number = 1 + int(rng.integers(2 ** len(names) - 2))  # its bits are the inputs left out: not none, not all
+        return [name for bit, name in enumerate(names) if number >> bit & 1]

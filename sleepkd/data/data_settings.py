@@ -1,10 +1,12 @@
 """Settings of the data: nights, classes, views and segments, normalisation, augmentation, loader."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 from sleepkd.config import require
+from sleepkd.errors import UserError
 
 Normalisation = Literal["robust_night", "robust_scored", "minmax_window", "physical"]
 Polarity = Literal["corrected", "as_recorded", "inverted"]
@@ -28,6 +30,16 @@ class Source:
     labels: bool = True
 
 
+def chance_or_chances(value: Any, key: str) -> float | dict[str, float]:
+    """A probability, or one by name of an input. Raises UserError where `value` is neither."""
+    try:
+        if isinstance(value, Mapping):
+            return {str(name): float(chance) for name, chance in value.items()}
+        return float(value)  # YAML 1.1 reads 1e-3 as text
+    except (TypeError, ValueError):
+        raise UserError(f"{key}: expected a probability, or one for each input by name, got {value!r}") from None
+
+
 @dataclass(frozen=True)
 class AugmentConfig:
     """Augmentation of the student's training segments in view `night`; all off by default. See `augment.Augment`.
@@ -39,9 +51,12 @@ class AugmentConfig:
     dropped_beats: share of the heartbeats that are dropped.
     added_beats: heartbeats added at random times, as a share of all.
     rr_scale: standard deviation of the logarithm of a random factor on the RR intervals.
-    drop_input: probability that one of the inputs of a segment, drawn at random, is left out.
+    drop_input: probability that some of the inputs of a segment are left out, never all, every such choice of inputs
+    being equally likely; or {input: probability} for each, drawn independently and again if none would be left.
     averaged: probability that the heartbeats are read as an averaged heart rate of a random device, see
     `averaged_rate.draw_device`; beats are dropped and added first.
+    sinus_arrhythmia: probability that heartbeats made of an averaged heart rate vary from beat to beat as measured ones
+    do, see `sinus_arrhythmia.py`; not where `averaged` averages them again.
     """
 
     inversion: float = 0.0
@@ -51,22 +66,32 @@ class AugmentConfig:
     dropped_beats: float = 0.0
     added_beats: float = 0.0
     rr_scale: float = 0.0
-    drop_input: float = 0.0
+    drop_input: Annotated[float | dict[str, float], chance_or_chances] = 0.0
     averaged: float = 0.0
+    sinus_arrhythmia: float = 0.0
+
+    @property
+    def drops_inputs(self) -> bool:
+        """Whether any input of a segment may be left out."""
+        return any(self.drop_input.values()) if isinstance(self.drop_input, dict) else self.drop_input > 0
 
     @property
     def is_on(self) -> bool:
         """Whether any augmentation is on."""
-        return any(getattr(self, field.name) for field in fields(self))
+        return self.drops_inputs or any(getattr(self, item.name) for item in fields(self) if item.name != "drop_input")
 
     def check(self) -> None:
         """Raise UserError naming the key of an impossible value."""
-        chances = ("inversion", "electrode_dropout", "dropped_beats", "drop_input", "averaged")
-        for item in fields(self):
-            value, upper = getattr(self, item.name), 1 if item.name in chances else math.inf
-            allowed = "from 0 to 1" if item.name in chances else "0 or more"
-            fits = 0 <= value <= upper and value < math.inf
-            require(fits, f"data.augment.{item.name}", f"must be {allowed}, is {value}")
+        chances = ("inversion", "electrode_dropout", "dropped_beats", "drop_input", "averaged", "sinus_arrhythmia")
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        if isinstance(self.drop_input, dict):
+            del values["drop_input"]
+            for name, chance in self.drop_input.items():
+                key = f"data.augment.drop_input.{name}"
+                require(0 <= chance < 1, key, f"must be at least 0 and below 1, is {chance:g}")
+        for name, value in values.items():
+            upper, allowed = (1, "from 0 to 1") if name in chances else (math.inf, "0 or more")
+            require(0 <= value <= upper and value < math.inf, f"data.augment.{name}", f"must be {allowed}, is {value}")
 
 
 @dataclass(frozen=True)

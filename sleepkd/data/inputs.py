@@ -17,10 +17,13 @@ from scipy.signal import resample
 from sleepkd.data import beats as heartbeats
 from sleepkd.data.augment import Augment
 from sleepkd.data.data_settings import Alignment, DataConfig, Normalisation, Polarity
-from sleepkd.data.recording_info import SignalInfo
-from sleepkd.data.signal_kinds import SignalKind
+from sleepkd.data.recording_info import MISSING, SignalInfo
+from sleepkd.data.signal_kinds import SIGNAL_KINDS, SignalKind
 from sleepkd.data.store import Night
 from sleepkd.errors import UserError
+
+MEASURED = 1e-4
+"""A normalised sample of 0 that was measured, where a 0 means a missing one."""
 
 
 @dataclass(frozen=True)
@@ -82,13 +85,16 @@ class Input(ABC):
 class SignalInput(Input):
     """A sampled signal: float32 (samples,), normalised.
 
+    Missing samples (`recording_info.MISSING`) are 0, which networks take for no signal. Of kinds that keep them, a
+    sample that is there and would be 0 becomes `MEASURED`.
+
     normalisation: robust_night subtracts the median of the night and divides by its interquartile range; robust_scored
-    takes both from the scored part of the night; minmax_window scales each segment to [0, 1]; physical divides by
-    `scale`, and is the only one that a causal network can use.
+    takes both from the scored part of the night; minmax_window scales each segment to [0, 1]; physical subtracts
+    `centre` and divides by `scale`, and is the only one that a causal network can use.
     clip: largest absolute value after normalisation, except with minmax_window.
     polarity: corrected by the stored polarity (1 for kinds without `has_polarity`), as recorded, or inverted.
     alignment: truncated cuts onsets and rates down to whole numbers, as in the code released with the paper.
-    scale: unit of normalisation "physical", in the unit of the stored signal.
+    scale, centre: unit and zero of normalisation "physical", in the unit of the stored signal.
     """
 
     normalisation: Normalisation = "robust_night"
@@ -96,6 +102,7 @@ class SignalInput(Input):
     polarity: Polarity = "corrected"
     alignment: Alignment = "exact"
     scale: float = 1.0
+    centre: float = 0.0
 
     channels: ClassVar[int] = 1
 
@@ -104,11 +111,12 @@ class SignalInput(Input):
         """The settings of `data`, the rate of the kind or of the store, the scale of the kind."""
         return {
             "rate": kind.rate_hz or rate_hz,
-            "normalisation": data.normalisation,
+            "normalisation": kind.normalisation or data.normalisation,
             "clip": data.clip,
             "polarity": data.ecg_polarity if kind.has_polarity else "as_recorded",
             "alignment": data.alignment,
             "scale": kind.scale,
+            "centre": kind.centre,
         }
 
     @property
@@ -213,6 +221,9 @@ class SignalInput(Input):
             x *= _column([sign * info.scale / iqr for sign, info, (_, iqr) in facts])
             x += _column([sign * (info.offset - median) / iqr for sign, info, (median, iqr) in facts])
             np.clip(x, -self.clip, self.clip, out=x)
+        if SIGNAL_KINDS[name].keeps_missing:
+            x[x == 0] = MEASURED
+            x[raw == MISSING] = 0
         for segment, part in zip(x, inside or (), strict=False):
             segment[: part.start] = 0
             segment[part.stop :] = 0
@@ -225,7 +236,7 @@ class SignalInput(Input):
     def _statistics(self, info: SignalInfo, night: Night) -> tuple[float, float]:
         """What is subtracted, and what it is divided by, in the physical unit."""
         if self.normalisation == "physical":
-            return 0.0, self.scale
+            return self.centre, self.scale
         if self.normalisation == "robust_night":
             return info.median, info.iqr
         if info.scored_median is None or info.scored_iqr is None:
@@ -290,7 +301,7 @@ class BeatsInput(Input):
 
     def read_augmented(self, name: str, night: Night, start_s: float, seconds: float, augment: Augment) -> np.ndarray:
         """One segment of augmented heartbeats, with RR intervals scaled: float32 (3, samples)."""
-        beats = augment.beats(night.beats(), start_s, seconds)
+        beats = augment.beats(night.beats(), start_s, seconds, averaged=night.cadence_s() > 0)
         return augment.series(self._series(night, beats, start_s, seconds))
 
     def _series(self, night: Night, beats: np.ndarray, start_s: float, seconds: float) -> np.ndarray:

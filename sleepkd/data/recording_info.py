@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 
+MISSING = -32768
+"""The stored value of a missing sample, of kinds that keep them (`SignalKind.keeps_missing`)."""
+
 
 @dataclass(frozen=True)
 class SignalInfo:
-    """One stored signal: physical value = scale * stored value + offset, in `unit`.
+    """One stored signal: physical value = scale * stored value + offset, in `unit`; `MISSING` is no value.
 
     derivation: the channels that it was computed from.
     recorded_hz, rate_hz: samples per second in the file and in the store. samples: stored ones.
@@ -18,6 +21,7 @@ class SignalInfo:
     scored_median, scored_iqr: the same over the scored part of the night; None for a night without labels.
     polarity: -1 where the recorded signal is inverted; applied when the signal is read.
     digest: of the recorded samples; recordings that share one are the same night. "" in older stores.
+    missing_s: seconds whose samples are missing. mean: over the night, of counts of movement; None for other signals.
     """
 
     derivation: str
@@ -33,6 +37,8 @@ class SignalInfo:
     scored_iqr: float | None = None
     polarity: int = 1
     digest: str = ""
+    missing_s: float = 0.0
+    mean: float | None = None
 
 
 @dataclass(frozen=True)

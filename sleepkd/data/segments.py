@@ -1,5 +1,6 @@
 """Segments of nights, read in batches: the inputs of every network of a stage for the same segment."""
 
+import copy
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -14,6 +15,7 @@ from torch.utils.data import Dataset
 
 from sleepkd.data.augment import Augment
 from sleepkd.data.data_settings import DataConfig
+from sleepkd.data.held_inputs import AbsentInputs, held_inputs
 from sleepkd.data.hypnogram import EPOCH_SECONDS
 from sleepkd.data.inputs import Input, InputSpec
 from sleepkd.data.pseudo_labels import known_sleep_epochs, segment_logits
@@ -31,12 +33,13 @@ class Batch(NamedTuple):
     """B segments of n sleep epochs.
 
     inputs: {reader: {signal: float32}}, (B, n, samples) in view `epochs`, (B, 1, samples) in view `night`; a signal of
-    several channels has them before the samples.
+    several channels has them before the samples. An absent one is 0.
     labels: int64 (B, n), -1 unscored. present: bool (B, n), false where a segment is padded (signal 0, unscored).
     token_spans: int64 (B, n, 2), first token and number of tokens of each sleep epoch; (B, n, 0) in view `epochs`.
     mask: bool (B, T), which tokens hold signal; (B, 0) in view `epochs`.
     targets: {name: (B, …)}, cached teacher targets, see `Segments.targets`.
     pseudo_labels: by model, log-probabilities (B, n, K); NaN where the model does not know a sleep epoch.
+    silent: bool (B,), segments of nights on which the teacher is silent; None: none.
     """
 
     inputs: dict[str, dict[str, Tensor]]
@@ -46,6 +49,7 @@ class Batch(NamedTuple):
     mask: Tensor
     targets: dict[str, Tensor]
     pseudo_labels: dict[str, Tensor] = {}  # noqa: RUF012 (never changed; a NamedTuple has no default factory)
+    silent: Tensor | None = None
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "Batch":
         """The batch on a device, its floating-point tensors in a dtype; copies from pinned memory do not block."""
@@ -61,7 +65,15 @@ class Batch(NamedTuple):
             mask=self.mask.to(device, non_blocking=True),
             targets=move(self.targets),
             pseudo_labels=move(self.pseudo_labels),
+            silent=None if self.silent is None else self.silent.to(device, non_blocking=True),
         )
+
+    def with_teacher(self) -> "Batch":
+        """The same batch with the segments on which the teacher is silent as padding."""
+        if self.silent is None:
+            return self
+        heard_B1 = ~self.silent[:, None]
+        return self._replace(present=self.present & heard_B1, mask=self.mask & heard_B1)
 
     def per_sleep_epoch(self, logits: Tensor) -> Tensor:
         """Logits per sleep epoch (B, n, K): in view `night`, the mean over the tokens of each sleep epoch."""
@@ -92,8 +104,9 @@ class Segments(Dataset):
     scored_only: leaves out segments without a scored sleep epoch. unlabelled: keeps those of unlabelled recordings.
     augmented: the reader whose inputs `data.augment` changes, "" for none; draws depend on (seed, `epoch`, segment).
     pseudo_labels: names of the models whose pseudo-labels batches bring.
+    absent: which readers take nights that lack some of their inputs; by default none.
     It holds indices and pseudo-labels; every loader process memory-maps the signals itself.
-    Raises UserError: a night without a signal that a reader needs, no segments.
+    Raises UserError: a night without a signal that a reader needs, or without any of its inputs; no segments.
     """
 
     def __init__(
@@ -106,17 +119,19 @@ class Segments(Dataset):
         seed: int = 0,
         scored_only: bool = True,
         pseudo_labels: Iterable[str] = (),
+        absent: AbsentInputs | None = None,
     ):
         self.nights, self.data = tuple(nights), data
         self.readers = dict(readers)
         self.augmented, self.seed, self.epoch = augmented if data.augment.is_on else "", seed, 0
-        if data.augment.drop_input and len(self.readers.get(augmented, ())) == 1:
-            raise UserError("data.augment.drop_input: stage.inputs names one input only; set it to 0")
-        for night in self.nights:
-            for spec in self.readers.values():
-                for name, item in spec.items():
-                    item.check(name, night)
-        self.table = segment_table(self.nights, self.readers, data, scored_only, unlabelled)
+        _check_drop_input(data, self.readers.get(augmented, {}))
+        self.absent = absent or AbsentInputs()
+        self._held = [held_inputs(night, self.readers, self.absent) for night in self.nights]
+        self.table = segment_table(self.nights, self._held, data, scored_only, unlabelled, self.absent)
+        teachers = self.absent.may_be_silent & self.readers.keys()
+        silent = np.array([not teachers <= held.keys() for held in self._held], dtype=bool)
+        if silent.any():
+            self.table = replace(self.table, silent=silent[self.table.night])
         if scored_only and not len(self):
             named = ", ".join(night.key for night in self.nights[:8])
             raise UserError(f"{named}: no scored sleep epoch lies within the signals that are read")
@@ -147,6 +162,33 @@ class Segments(Dataset):
                     f"it; run sleepkd pseudo-label STORE --model {model}, or write them with write_pseudo_labels"
                 )
 
+    def check_inputs(self) -> None:
+        """Raise UserError for an input that no night holds, and for a teacher that is silent on all nights."""
+        for reader in self.readers:
+            counts = self.nights_with(reader)
+            missing = [name for name, count in counts.items() if not count]
+            if reader in self.absent.may_be_silent and not any(counts.values()):
+                raise UserError(
+                    f"stage.teacher: no training night holds the inputs of the teacher ({', '.join(counts)}); name "
+                    "another teacher, or prepare the recordings with them"
+                )
+            if missing and reader not in self.absent.may_be_silent:
+                raise UserError(
+                    f"stage.inputs.{missing[0]}: no training night holds it; set it to false, or prepare the "
+                    "recordings with it"
+                )
+
+    def nights_with(self, reader: str) -> dict[str, int]:
+        """By input of a reader, the number of nights in the table on which it is read."""
+        held = [self._held[night].get(reader, {}) for night in np.unique(self.table.night)]
+        return {name: sum(name in spec for spec in held) for name in self.readers[reader]}
+
+    def reading(self, readers: Mapping[str, InputSpec]) -> "Segments":
+        """The same segments, of which other readers read; these may have no input that is new."""
+        other = copy.copy(self)
+        other.readers = dict(readers)
+        return other
+
     def __len__(self) -> int:
         return len(self.table)
 
@@ -175,6 +217,7 @@ class Segments(Dataset):
             mask=torch.from_numpy(table.mask),
             targets={name: torch.from_numpy(self._target(name)[chosen]) for name in self.targets},
             pseudo_labels={model: torch.from_numpy(x[chosen]) for model, x in self._pseudo_labels.items()},
+            silent=None if table.silent is None else torch.from_numpy(table.silent),
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -192,7 +235,14 @@ class Segments(Dataset):
         return TOKEN_SECONDS * self.table.mask.shape[1] if self.data.view == "night" else EPOCH_SECONDS
 
     def _read(self, name: str, item: Input, table: SegmentTable) -> np.ndarray:
-        """One signal of some segments: float32 (B, n, …) or (B, 1, …), 0 where a segment is padded."""
+        """One signal of some segments: float32 (B, n, …) or (B, 1, …), 0 where a segment is padded or it is absent."""
+        held_B = np.array([self._holds(night, name, item) for night in table.night], dtype=bool)
+        if not held_B.all():
+            n = 1 if self.data.view == "night" else table.present.shape[1]
+            x = np.zeros((len(table), n, *item.shape(self.seconds)), dtype=np.float32)
+            if held_B.any():
+                x[held_B] = self._read(name, item, table.take(np.flatnonzero(held_B)))
+            return x
         if self.data.view == "night":
             nights = [self.nights[night] for night in table.night]
             x = item.read(name, nights, table.start_s, np.zeros(len(table)), self.seconds)
@@ -206,24 +256,43 @@ class Segments(Dataset):
         x[present] = inputs
         return x
 
+    def _holds(self, night: int, name: str, item: Input) -> bool:
+        """Whether any reader reads an input of a night."""
+        return any(spec.get(name) == item for spec in self._held[night].values())
+
     def _augmented(self, spec: InputSpec, chosen: np.ndarray, table: SegmentTable) -> dict[str, Tensor]:
         """The augmented inputs of some segments of view `night`: float32 (B, 1, …), 0 where padded or dropped."""
         shapes = {name: item.shape(self.seconds) for name, item in spec.items()}
         inputs = {name: np.zeros((len(chosen), 1, *shape), np.float32) for name, shape in shapes.items()}
         for i, number in enumerate(chosen):
             augment = Augment(self.data.augment, np.random.default_rng([self.seed, self.epoch, int(number)]))
-            dropped = augment.dropped_input(list(spec))
             night, start_s = self.nights[table.night[i]], float(table.start_s[i])
-            for name, item in spec.items():
-                x = item.read_augmented(name, night, start_s, self.seconds, augment)
-                if name != dropped:
-                    inputs[name][i, 0] = x
+            held = self._held[table.night[i]][self.augmented]
+            dropped = augment.dropped_inputs(list(held))
+            read = {
+                name: item.read_augmented(name, night, start_s, self.seconds, augment) for name, item in held.items()
+            }
+            kept = {name: x for name, x in read.items() if name not in dropped}
+            if not any(x.any() for x in kept.values()):  # only what was dropped has signal in this segment
+                kept = read
+            for name, x in kept.items():
+                inputs[name][i, 0] = x
         return {name: torch.from_numpy(_masked(x[:, 0], table.mask)[:, None]) for name, x in inputs.items()}
 
     def _target(self, name: str) -> np.ndarray:
         if name not in self._maps:
             self._maps[name] = np.load(self.targets[name], mmap_mode="r")
         return self._maps[name]
+
+
+def _check_drop_input(data: DataConfig, spec: InputSpec) -> None:
+    """Raise UserError where `data.augment.drop_input` does not fit the inputs of the reader that is augmented."""
+    if data.augment.drops_inputs and len(spec) == 1:
+        raise UserError("data.augment.drop_input: stage.inputs names one input only; set it to 0")
+    chances = data.augment.drop_input
+    for name in chances if isinstance(chances, dict) and spec else ():
+        if name not in spec:
+            raise UserError(f"data.augment.drop_input.{name}: stage.inputs names no {name}, but {', '.join(spec)}")
 
 
 def _masked(x: np.ndarray, mask_BT: np.ndarray) -> np.ndarray:

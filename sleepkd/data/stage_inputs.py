@@ -1,9 +1,10 @@
 """Read `stage.inputs` of a config, or the inputs of a checkpoint, as the `InputSpec` of a network."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sleepkd.config import from_dict, require
+from sleepkd.data.counts_input import CountsInput
 from sleepkd.data.data_settings import DataConfig
 from sleepkd.data.inputs import BeatsInput, Input, InputSpec, SignalInput
 from sleepkd.data.signal_kinds import SIGNAL_KINDS
@@ -11,7 +12,7 @@ from sleepkd.data.signal_kinds import SIGNAL_KINDS
 InputSettings = dict[str, dict[str, Any]]
 """{signal: {field of its `Input`: value}}: what `stage.inputs` sets; other fields take their defaults."""
 
-INPUTS: dict[str, type[Input]] = {"samples": SignalInput, "heartbeats": BeatsInput}
+INPUTS: dict[str, type[Input]] = {"samples": SignalInput, "heartbeats": BeatsInput, "counts": CountsInput}
 """The class that reads a kind of signal, by `SignalKind.stored_as`."""
 _EARLIER_SCALE = {"eeg": 20.0, "ecg": 100.0}
 """`scale` in checkpoints that do not record it. That of the ECG was meant in µV; ECGs are stored in mV."""
@@ -67,9 +68,9 @@ def resolve(settings: InputSettings, data: DataConfig, rate_hz: float) -> InputS
     return spec
 
 
-def describe_inputs(spec: InputSpec) -> str:
-    """The inputs of a network in print, for example "ECG + heartbeats"."""
-    return " + ".join(SIGNAL_KINDS[name].label for name in spec)
+def describe_inputs(names: Iterable[str]) -> str:
+    """Inputs of a network in print, for example "ECG + heartbeats"."""
+    return " + ".join(SIGNAL_KINDS[name].label for name in names)
 
 
 def _by_name(values: Any, key: str) -> Mapping[str, Any]:
@@ -83,6 +84,8 @@ def _parsed(name: str, values: dict[str, Any], prefix: str) -> Input:
     item = from_dict(INPUTS[SIGNAL_KINDS[name].stored_as], values, prefix)
     for field in values:
         value = getattr(item, field)
-        if isinstance(value, float):
+        if field == "centre":
+            require(abs(value) < float("inf"), f"{prefix}{field}", f"must be finite, is {value:g}")
+        elif isinstance(value, float):
             require(0 < value < float("inf"), f"{prefix}{field}", f"must be positive, is {value:g}")
     return item

@@ -2,7 +2,8 @@
 
 STORE/store.json                         format, cohort, rate, how signals were resampled
 STORE/recordings/<recording>/recording.json      `RecordingInfo`: subject, files, each signal's unit, rate, statistics
-                             eeg.npy, ecg.npy …  int16 (samples,): physical value = scale * stored value + offset
+                             eeg.npy, ecg.npy …  int16 (samples,): physical value = scale * stored value + offset;
+                                                 -32768 is a missing sample (of thorax, spo2, motion …)
                              beats.npy           float64 (beats,): times of R peaks, s from the first sample
                              beat_quality.npy    float32 (N,): signal quality of the heartbeats per sleep epoch, 0 to 1
                              hypnogram.tsv       onset_s, duration_s, sleep stage; "unscored" without labels
@@ -24,7 +25,7 @@ import numpy as np
 from sleepkd.data.heart_rate_input import beats_cadence
 from sleepkd.data.hypnogram import UNSCORED, Hypnogram, read_hypnogram
 from sleepkd.data.index import indexed
-from sleepkd.data.recording_info import RecordingInfo, from_json
+from sleepkd.data.recording_info import MISSING, RecordingInfo, from_json
 from sleepkd.data.signal_kinds import SIGNAL_KINDS
 from sleepkd.errors import UserError
 
@@ -107,6 +108,18 @@ class Night:
     def beat_quality(self) -> np.ndarray:
         """Float32 (N,): the share of each sleep epoch that lies within plausible RR intervals."""
         return self._mapped("beat_quality.npy")
+
+    def signal_quality(self, name: str) -> np.ndarray:
+        """Float32 (N,): the share of each sleep epoch in which a signal has samples, neither missing nor beyond its
+        end."""
+        info = self.info.signals[name]
+        known = np.concatenate([[0], np.cumsum(self.signal(name) != MISSING)])
+        first, last = (
+            np.rint(edge * info.rate_hz).astype(np.int64)
+            for edge in (self.hypnogram.onset_s, self.hypnogram.onset_s + self.hypnogram.duration_s)
+        )
+        inside = known[last.clip(0, info.samples)] - known[first.clip(0, info.samples)]
+        return (inside / np.maximum(last - first, 1)).astype(np.float32)
 
     def other_scorings(self) -> np.ndarray:
         """Int8 (S, N): the labels of S further scorers for the sleep epochs of the hypnogram; -1 is unscored."""

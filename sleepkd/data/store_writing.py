@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from sleepkd.data.hypnogram import Hypnogram, write_hypnogram
-from sleepkd.data.recording_info import RecordingInfo, to_json
+from sleepkd.data.recording_info import MISSING, RecordingInfo, to_json
 from sleepkd.data.store import FORMAT, StoreSettings, read_settings
 from sleepkd.errors import UserError
 from sleepkd.files import write_text_atomically
@@ -74,8 +74,18 @@ def write_recording(
 
 
 def to_int16(signal: np.ndarray) -> tuple[np.ndarray, float, float]:
-    """A physical signal (samples,) as int16 with scale and offset; the largest deviation takes the full range."""
-    offset = float(np.median(signal))
-    peak = float(np.max(np.abs(signal - offset)))
+    """A physical signal (samples,) as int16 with scale and offset; the largest deviation takes the full range.
+
+    NaN becomes `MISSING`, which no other sample does. At least one sample is no NaN.
+    """
+    missing = np.isnan(signal)
+    known = signal[~missing] if missing.any() else signal
+    offset = float(np.median(known))
+    peak = float(np.max(np.abs(known - offset)))
     scale = peak / 32767 if peak > 0 else 1.0
-    return np.rint((signal - offset) / scale).astype(np.int16), scale, offset
+    stored = np.rint((known - offset) / scale).astype(np.int16)
+    if known is signal:
+        return stored, scale, offset
+    filled = np.full(len(signal), MISSING, dtype=np.int16)
+    filled[~missing] = stored
+    return filled, scale, offset

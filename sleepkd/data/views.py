@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sleepkd.data.data_settings import DataConfig
+from sleepkd.data.held_inputs import AbsentInputs, lengths_s
 from sleepkd.data.hypnogram import EPOCH_SECONDS, UNSCORED, Hypnogram, merge_labels
 from sleepkd.data.inputs import InputSpec
 from sleepkd.data.store import Night
@@ -35,6 +36,7 @@ class SegmentTable:
     token_spans: (S, n, 2) int32, first token and number of tokens of each sleep epoch; (S, n, 0) in view `epochs`.
     mask: (S, T) bool, which tokens hold signal; (S, 0) in view `epochs`.
     known: by model whose pseudo-labels are read, (S, n) bool, the sleep epochs that it knows.
+    silent: (S,) bool, segments of nights on which the teacher is silent; None: none.
     """
 
     night: np.ndarray
@@ -46,6 +48,7 @@ class SegmentTable:
     token_spans: np.ndarray
     mask: np.ndarray
     known: dict[str, np.ndarray] = field(default_factory=dict)
+    silent: np.ndarray | None = None
 
     COLUMNS: ClassVar = (
         "night", "sleep_epoch", "onset_s", "duration_s", "labels", "start_s", "token_spans", "mask",
@@ -73,7 +76,8 @@ class SegmentTable:
     def take(self, chosen: np.ndarray) -> "SegmentTable":
         """Some of the segments, by index."""
         columns: dict[str, Any] = {name: getattr(self, name)[chosen] for name in self.COLUMNS}
-        return SegmentTable(**columns, known={model: of_model[chosen] for model, of_model in self.known.items()})
+        known = {model: of_model[chosen] for model, of_model in self.known.items()}
+        return SegmentTable(**columns, known=known, silent=None if self.silent is None else self.silent[chosen])
 
     def known_to(self, model: str) -> "SegmentTable":
         """The same segments with the sleep epochs that a model does not know as padding; all, if it is not named."""
@@ -81,20 +85,30 @@ class SegmentTable:
             return self
         return replace(self, sleep_epoch=np.where(self.known[model], self.sleep_epoch, -1))
 
+    def with_teacher(self) -> "SegmentTable":
+        """The segments without those on which the teacher is silent."""
+        return self if self.silent is None else self.take(np.flatnonzero(~self.silent))
+
 
 def segment_table(
-    nights: Sequence[Night], readers: Mapping[str, InputSpec], data: DataConfig, scored_only: bool, unlabelled: bool
+    nights: Sequence[Night],
+    held: Sequence[Mapping[str, InputSpec]],
+    data: DataConfig,
+    scored_only: bool,
+    unlabelled: bool,
+    absent: AbsentInputs | None = None,
 ) -> SegmentTable:
     """The segments of some nights in the view of `data`.
 
-    readers: all inputs that will be read; a sleep epoch that one of them does not hold is left out.
+    held: the inputs that will be read of each night, by reader. A sleep epoch that one of them does not hold is left
+    out, except in view `night` for readers that may lack inputs.
     scored_only: leaves out segments of labelled recordings without a scored sleep epoch.
     unlabelled: keeps the segments of unlabelled recordings.
     """
     view = _night if data.view == "night" else _epochs
     parts = [
-        view(i, night, readers, data)
-        for i, night in enumerate(nights)
+        view(i, night, of_night, data, absent or AbsentInputs())
+        for i, (night, of_night) in enumerate(zip(nights, held, strict=True))
         if night.has_labels or unlabelled or not scored_only
     ]
     table = _joined(parts, data)
@@ -108,13 +122,15 @@ def segment_table(
 # --- view epochs ---
 
 
-def _epochs(index: int, night: Night, readers: Mapping[str, InputSpec], data: DataConfig) -> SegmentTable:
+def _epochs(
+    index: int, night: Night, held: Mapping[str, InputSpec], data: DataConfig, absent: AbsentInputs
+) -> SegmentTable:
     hypnogram = night.hypnogram
     usable = np.ones(len(hypnogram), dtype=bool)
     if len(hypnogram) and np.median(hypnogram.duration_s) < EPOCH_SECONDS:
         usable[[0, -1]] = False
     lead_s = hypnogram.duration_s / 2 - EPOCH_SECONDS / 2
-    for spec in readers.values():
+    for spec in held.values():
         for name, item in spec.items():
             usable &= item.usable(name, night, hypnogram.onset_s, lead_s, EPOCH_SECONDS)
     start_s = hypnogram.onset_s + lead_s
@@ -136,8 +152,10 @@ def _consecutive_runs(hypnogram: Hypnogram, usable: np.ndarray) -> list[np.ndarr
 # --- view night ---
 
 
-def _night(index: int, night: Night, readers: Mapping[str, InputSpec], data: DataConfig) -> SegmentTable:
-    hypnogram, seconds = night.hypnogram, _seconds(night, readers)
+def _night(
+    index: int, night: Night, held: Mapping[str, InputSpec], data: DataConfig, absent: AbsentInputs
+) -> SegmentTable:
+    hypnogram, seconds = night.hypnogram, min([night.info.seconds, *lengths_s(night, held, absent)])
     # Segments begin a whole number of minutes from the first onset: none cuts a sleep epoch of 20 or 30 s in two.
     first_onset = hypnogram.onset_s[0] if len(hypnogram) else 0.0
     start = first_onset - 60.0 * np.ceil(first_onset / 60.0)
@@ -164,12 +182,6 @@ def _night(index: int, night: Night, readers: Mapping[str, InputSpec], data: Dat
     spans = np.stack([inside, length], axis=-1).astype(np.int32)
     token_spans = np.where(columns["sleep_epoch"][..., None] >= 0, spans[columns["sleep_epoch"]], np.int32(0))
     return SegmentTable(**columns, start_s=starts, token_spans=token_spans, mask=mask)
-
-
-def _seconds(night: Night, readers: Mapping[str, InputSpec]) -> float:
-    """Length of the shortest signal that is read of a night, s."""
-    lengths = [item.seconds(name, night) for spec in readers.values() for name, item in spec.items()]
-    return min([night.info.seconds, *lengths])
 
 
 def _tokens_of(seconds: float) -> int:

@@ -2,13 +2,16 @@
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from sleepkd.checkpoints.checkpoint import Checkpoint, read_checkpoint
-from sleepkd.checkpoints.trained import TrainedNetwork, checkpoint_of
+from sleepkd.checkpoints.trained import NETWORK, TrainedNetwork, checkpoint_of
 from sleepkd.data.data_settings import Source
+from sleepkd.data.held_inputs import held_inputs
 from sleepkd.data.hypnogram import UNSCORED
 from sleepkd.data.nights import ALL, open_nights
 from sleepkd.data.segments import Segments
@@ -57,17 +60,21 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class EvaluationNights:
-    """The nights that a network is evaluated on. description: the part of which split of which store, in words."""
+    """The nights that a network is evaluated on.
+
+    description: the part of which split of which store, in words. absent: lines about inputs that some nights lack.
+    """
 
     checkpoint: Path
     segments: Segments
     held_out: HeldOut
     description: str
+    absent: Sequence[str] = ()
 
     @property
     def lines(self) -> list[str]:
         """What to print before they are scored."""
-        lines, trained_on = [f"scored: {self.description}"], len(self.held_out.training_nights)
+        lines, trained_on = [f"scored: {self.description}", *self.absent], len(self.held_out.training_nights)
         if trained_on:
             lines.append(f"NOT HELD OUT: {self.checkpoint} was trained on {trained_on} of these recordings")
         if self.held_out.unknown:
@@ -94,19 +101,38 @@ class KnownNights:
 
 
 def evaluation_nights(
-    trained: TrainedNetwork, stores: Sequence[str] | None, part: str, allow_training_nights: bool = False
+    trained: TrainedNetwork,
+    stores: Sequence[str] | None,
+    part: str,
+    allow_training_nights: bool = False,
+    only_readable: bool = False,
 ) -> EvaluationNights:
     """The nights to evaluate a network on, and whether each is held out from training.
 
-    stores: see `sources_of`. part: train, validation, test or all. Raises UserError: no labelled night; a training
-    night of the network, its teacher or a network it started from, unless allow_training_nights.
+    stores: see `sources_of`. part: train, validation, test or all. only_readable: leave out nights that lack inputs of
+    the network. Raises UserError: no labelled night; a training night of the network, its teacher or a network it
+    started from, unless allow_training_nights.
     """
-    segments, sources = evaluation_segments(trained, stores, part), sources_of(trained, stores, part)
+    segments = evaluation_segments(trained, stores, part, only_readable)
+    sources = sources_of(trained, stores, part)
     held_out = held_out_nights(trained, segments, allow_training_nights)
     splits = [source.store if part == ALL else f"split {source.split} of {source.store}" for source in sources]
     count = f"all {len(segments.nights)}" if part == ALL else f"{len(segments.nights)} {part}"
     description = f"{count} recordings of {' and '.join(splits)}"
-    return EvaluationNights(trained.path, segments, held_out, description)
+    if only_readable and len(segments.nights) < sum(night.has_labels for night in open_nights(sources, part)):
+        description += f", those that hold the inputs of {trained.path}"
+    return EvaluationNights(trained.path, segments, held_out, description, _absent(trained, segments))
+
+
+def _absent(trained: TrainedNetwork, segments: Segments) -> list[str]:
+    """A line for each input of a network that some nights lack."""
+    untrained = "" if trained.learnt_absence else "; it was trained without data.augment.drop_input"
+    total = len(np.unique(segments.table.night))
+    return [
+        f"{trained.path}: input {name} is absent from {total - count} of {total} recordings{untrained}"
+        for name, count in segments.nights_with(NETWORK).items()
+        if count < total
+    ]
 
 
 def sources_of(trained: TrainedNetwork, stores: Sequence[str] | None, part: str) -> tuple[Source, ...]:
@@ -129,14 +155,26 @@ def sources_of(trained: TrainedNetwork, stores: Sequence[str] | None, part: str)
     return tuple(found)
 
 
-def evaluation_segments(trained: TrainedNetwork, stores: Sequence[str] | None, part: str) -> Segments:
+def evaluation_segments(
+    trained: TrainedNetwork, stores: Sequence[str] | None, part: str, only_readable: bool = False
+) -> Segments:
     """The labelled nights of one part of the splits, as whole nights, with the inputs that a network was trained on.
 
-    stores: see `sources_of`. Raises UserError where no sleep epoch has a label.
+    stores: see `sources_of`. only_readable: leave out nights that lack inputs of the network. Raises UserError where no
+    sleep epoch has a label, or no night is left.
     """
     sources, data = sources_of(trained, stores, part), trained.config.data
     nights = [night for night in open_nights(sources, part) if night.has_labels]
-    segments = Segments(nights, trained.readers, data.whole_nights(), scored_only=False)
+    if only_readable:
+        may_be_left_out = replace(trained.absent, may_be_silent=frozenset(trained.readers))
+        readable = [night for night in nights if held_inputs(night, trained.readers, may_be_left_out)]
+        if nights and not readable:
+            raise UserError(
+                f"{trained.path}: none of the recordings holds its inputs ({', '.join(trained.inputs)}); --only-scores "
+                "evaluates without teacher and baseline"
+            )
+        nights = readable
+    segments = Segments(nights, trained.readers, data.whole_nights(), scored_only=False, absent=trained.absent)
     if not (segments.table.labels != UNSCORED).any():
         named = " and ".join(source.store for source in sources)
         raise UserError(f"{named}: the {part} recordings hold no scored sleep epoch")

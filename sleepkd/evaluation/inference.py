@@ -1,6 +1,6 @@
 """Predict sleep stages of stored nights with a trained network."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,13 +26,15 @@ SEGMENTS_AT_A_TIME = {"epochs": 256, "night": 4}
 class EvaluatedNetwork:
     """A network, the segments it was evaluated on, and its predictions (complete on the first process only).
 
-    held_out: which of the nights it was trained on.
+    held_out: which of the nights it was trained on. subsets: predictions by subset of its inputs, of
+    `input_subsets.with_subsets`.
     """
 
     trained: TrainedNetwork
     segments: Segments
     nights: Sequence[NightPredictions]
     held_out: HeldOut = field(default_factory=HeldOut)
+    subsets: Mapping[tuple[str, ...], Sequence[NightPredictions]] = field(default_factory=dict)
 
 
 def evaluate_network(

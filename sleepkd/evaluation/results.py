@@ -9,6 +9,7 @@ from sleepkd.checkpoints.temperature import write_temperature
 from sleepkd.data.hypnogram import CLASS_NAMES
 from sleepkd.evaluation.analysis import analyse
 from sleepkd.evaluation.inference import EvaluatedNetwork
+from sleepkd.evaluation.input_subsets import subset_lines, subset_scores
 from sleepkd.evaluation.pages.page import interval, number
 from sleepkd.evaluation.predictions import write_predictions
 from sleepkd.evaluation.references import References
@@ -37,12 +38,13 @@ class RunResults:
 
     @property
     def lines(self) -> list[str]:
-        """Its scores in two lines to print: all sleep epochs together, and by night."""
+        """Its scores in lines to print: all sleep epochs together, by night, and by subset of inputs."""
         overall, nights = self.analysis.metrics["overall"], len(self.analysis.nights)
         figures = " ".join(f"{name} {number(overall[key])}" for name, key in HEADLINE)
         return [
             f"{self.analysis.name}: {figures} over {overall['n']} sleep epochs of {nights} nights; {self.run.folder}",
             f"  {describe_nights(self.analysis.metrics['night_scores'])}",
+            *(subset_lines(self.analysis.metrics["input_subsets"]) if "input_subsets" in self.analysis.metrics else ()),
         ]
 
 
@@ -128,6 +130,8 @@ def write_run(
     }
     if trio:
         about["distillation"] = distillation_of(trio)
+    if network.subsets:
+        about["input_subsets"] = subset_scores(network.subsets, names, protocol.draws, protocol.seed)
     analysis = replace(analysis, metrics=json_safe(about | analysis.metrics))
     write_metrics(run.folder / "metrics.json", analysis.metrics)
     write_predictions(nights, run.folder / "predictions", names, held_out.by_recording)

@@ -7,6 +7,7 @@ import numpy as np
 
 from sleepkd.data.beats import plausible_intervals
 from sleepkd.data.hypnogram import SLEEP_STAGES
+from sleepkd.data.recording_info import MISSING
 from sleepkd.data.signal_kinds import SIGNAL_KINDS
 from sleepkd.data.store import Night
 from sleepkd.evaluation.pictures.drawing import new_figure
@@ -158,6 +159,7 @@ def _draw_close_up(axes: "Axes", night: Night, name: str, start: float) -> None:
     info, kind = night.info.signals[name], SIGNAL_KINDS[name]
     first = max(0, round(start * info.rate_hz))
     stored = night.signal(name)[first : first + round(CLOSE_UP_SECONDS * info.rate_hz)].astype(np.float64)
+    stored[stored == MISSING] = np.nan
     values = info.polarity * (stored * info.scale + info.offset)
     axes.plot(np.arange(len(values)) / info.rate_hz, values, color=INK, linewidth=0.7)
     axes.set_xlim(0, CLOSE_UP_SECONDS)

@@ -10,7 +10,14 @@ from torch import Tensor
 from sleepkd.config import require
 from sleepkd.data.segments import Batch
 from sleepkd.data.views import SegmentTable
-from sleepkd.losses.loss import FeatureShapes, Loss, LossSettings, NetworkOutput, at_least_float32
+from sleepkd.losses.loss import (
+    FeatureShapes,
+    Loss,
+    LossSettings,
+    NetworkOutput,
+    at_least_float32,
+    count_sequences,
+)
 
 Groups = tuple[tuple[str, ...], ...]
 
@@ -94,7 +101,7 @@ class AttentionTransfer(Loss):
 
     def normalizer(self, table: SegmentTable) -> float:
         """Number of sequences."""
-        return float(table.sequences)
+        return count_sequences(table)
 
 
 def attention_energy(feature_BCL: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from sleepkd.data.segments import Batch
 from sleepkd.data.views import SegmentTable
-from sleepkd.losses.loss import FeatureShapes, Loss, NetworkOutput, TapSettings, at_least_float32
+from sleepkd.losses.loss import FeatureShapes, Loss, NetworkOutput, TapSettings, at_least_float32, count_sequences
 
 
 class HintLoss(Loss):
@@ -39,7 +39,7 @@ class HintLoss(Loss):
 
     def normalizer(self, table: SegmentTable) -> float:
         """Number of sequences: sleep epochs in view `epochs`, segments in view `night`."""
-        return float(table.sequences)
+        return count_sequences(table)
 
 
 def standardised(feature_BCL: Tensor) -> Tensor:

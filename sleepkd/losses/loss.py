@@ -230,6 +230,12 @@ def check_temperature(temperature: float, key: str) -> None:
     require(0 < temperature < float("inf"), f"{key}.temperature", f"must be positive, is {temperature}")
 
 
+def count_sequences(table: SegmentTable) -> float:
+    """Number of sequences in these segments: sleep epochs in view `epochs`, segments in view `night`."""
+    # Where a teacher is silent on all the sum is 0; dividing it by 1 keeps it 0.
+    return float(table.sequences) or 1.0
+
+
 def count_sleep_epochs(table: SegmentTable) -> float:
     """Number of sleep epochs in these segments, scored or not."""
     # Where a teacher knows none the sum is 0; dividing it by 1 keeps it 0.

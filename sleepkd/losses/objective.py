@@ -21,7 +21,7 @@ class Objective(nn.ModuleDict):
 
     min_confidence: losses that need a teacher skip sleep epochs whose largest teacher probability is below this.
     model: the external model that is the teacher, "" if another teacher or none. Losses that need a teacher neither use
-    nor count the sleep epochs that it does not know.
+    nor count the sleep epochs that it does not know, nor the segments on which it is silent.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Objective(nn.ModuleDict):
 
     def normalizers(self, table: SegmentTable) -> dict[str, float]:
         """What the sum of each loss is divided by: counted over all segments of an update, equally on every process."""
-        known = table.known_to(self._model)
+        known = table.with_teacher().known_to(self._model)
         return {name: loss.normalizer(known if loss.needs_teacher else table) for name, loss in self.losses.items()}
 
     def targets(self, teacher: NetworkOutput) -> dict[str, Tensor]:
@@ -82,9 +82,9 @@ class Objective(nn.ModuleDict):
         epoch: the training epoch, counted from 0, for scheduled weights.
         """
         values = {}
-        confident = batch
+        confident = batch.with_teacher()
         if CONFIDENT in targets:
-            confident = batch._replace(present=batch.present & (targets[CONFIDENT] > 0))
+            confident = confident._replace(present=confident.present & (targets[CONFIDENT] > 0))
         for name, loss in self.losses.items():
             own = {key.removeprefix(f"{name}."): x for key, x in targets.items() if key.startswith(f"{name}.")}
             values[name] = loss.sum(student, own, confident if loss.needs_teacher else batch) / normalizers[name]

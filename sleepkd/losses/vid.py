@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sleepkd.config import require
 from sleepkd.data.segments import Batch
 from sleepkd.data.views import SegmentTable
-from sleepkd.losses.loss import FeatureShapes, Loss, NetworkOutput, TapSettings, at_least_float32
+from sleepkd.losses.loss import FeatureShapes, Loss, NetworkOutput, TapSettings, at_least_float32, count_sequences
 
 MIN_VARIANCE = 1e-5
 """Added to the learnt variances, as in the authors' code."""
@@ -69,4 +69,4 @@ class VariationalInformation(Loss):
 
     def normalizer(self, table: SegmentTable) -> float:
         """Number of sequences: sleep epochs in view `epochs`, segments in view `night`."""
-        return float(table.sequences)
+        return count_sequences(table)

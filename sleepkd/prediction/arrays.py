@@ -26,10 +26,10 @@ class GivenSamples(NamedTuple):
     gaps: tuple[tuple[float, float], ...]
 
 
-def checked_rate(fs: float, name: str = "fs") -> float:
+def checked_rate(fs: float | None, name: str = "fs") -> float:
     """Samples per second as a float. Raises UserError for what is no such number."""
     try:
-        rate = float(fs)
+        rate = float(fs)  # type: ignore[arg-type]  # None raises TypeError
     except (TypeError, ValueError):
         raise UserError(f"{name}: must be a number of samples per second, not {fs!r:.40}") from None
     if isinstance(fs, bool) or not RATES_HZ[0] <= rate <= RATES_HZ[1]:

@@ -17,7 +17,7 @@ from sleepkd.data.inputs import InputSpec
 from sleepkd.data.signal_kinds import SIGNAL_KINDS
 from sleepkd.errors import UserError
 from sleepkd.prediction.ecg_check import ecg_beats
-from sleepkd.prediction.recorded import ReadingOptions, beat_layout, read_file
+from sleepkd.prediction.recorded import ReadingOptions, beat_layout, read_as
 
 WhichNights = Literal["last", "all", "whole"]
 WHICH_NIGHTS: tuple[WhichNights, ...] = get_args(WhichNights)
@@ -91,7 +91,7 @@ def chosen_nights(
         beat_layout(path, form, inputs, options)
         yield from _nights_of_days(path, read_days(path), which)
         return
-    recording = read_file(path, inputs, options)
+    recording = read_as(path, form, inputs, options)
     spans = None if which == "whole" else nights_of(recording)
     if spans is None:
         yield ChosenNight(recording)

@@ -8,20 +8,20 @@ from pathlib import Path
 import numpy as np
 
 from sleepkd.checkpoints.shipped import SHIPPED as SHIPPED  # scripts find it here
-from sleepkd.checkpoints.shipped import find_shipped, shipped_networks
 from sleepkd.checkpoints.shipped import shipped_checkpoint as shipped_checkpoint
+from sleepkd.checkpoints.shipped import shipped_networks
 from sleepkd.checkpoints.temperature import read_temperature, temperature_path
 from sleepkd.checkpoints.trained import TrainedNetwork, load_trained
+from sleepkd.checkpoints.weights_by_name import find_checkpoint
 from sleepkd.cohorts.recording import Recording
-from sleepkd.cohorts.signals.derivation import DerivedSignal
-from sleepkd.data.hypnogram import UNSCORED_NAME
-from sleepkd.data.signal_kinds import SIGNAL_KINDS
 from sleepkd.data.store import Night
 from sleepkd.errors import UserError
-from sleepkd.prediction.arrays import checked_beats, checked_rate, checked_samples
+from sleepkd.prediction.arrays import checked_beats
 from sleepkd.prediction.card import CARD_FILE, ModelCard, read_card
+from sleepkd.prediction.in_memory import GivenSignal, nights_in_memory, recording_in_memory
 from sleepkd.prediction.judged import GivenInput, JudgedInput, given_input, judged_input
-from sleepkd.prediction.recorded import opened_night, recording_of_beats, recording_of_signal, signal_to_read
+from sleepkd.prediction.predicted_night import PredictedNight
+from sleepkd.prediction.recorded import opened, recording_of_beats
 from sleepkd.prediction.staged import StagedNight, stage_night
 
 NOT_MEDICAL = "Not a medical device."
@@ -53,25 +53,31 @@ class Model:
         """Stage a night, as `stage_night` does."""
         return stage_night(self.trained, night, self.temperature, abstain_below)
 
-    def predict(self, signal: np.ndarray | Sequence[float], fs: float) -> tuple[list[str], np.ndarray]:
-        """Sleep stages (N,) and probabilities (N, K) of every 30 s of an ECG.
+    def predict(self, signal: GivenSignal, fs: float | None = None, channel: str = "") -> PredictedNight:
+        """Sleep stages (N,) and probabilities (N, K) of every 30 s of a recording.
 
-        signal: (samples,) or (samples, 1), in mV; in any unit if the network normalises by the night, as the shipped
-        one does. For a network of another signal: that one, in the unit of its kind (EEG: µV). NaN is missing: a second
-        of it or more is a gap. fs: samples per second.
-        A sleep epoch without usable heartbeats is "unscored"; so is one of an EEG in a gap, its probabilities NaN.
-        Warns of a low or unknown kappa on an ECG.
+        signal: one of
+        - samples (samples,) or (samples, 1) of an ECG, in mV; in any unit if the network normalises by the night, as
+          the shipped one does. For a network of another signal: that one, in the unit of its kind (EEG: µV). NaN is
+          missing: a second of it or more is a gap.
+        - an mne.io.Raw. Samples within annotations "BAD…" are missing, and channels marked bad are not chosen.
+        - a wfdb.Record.
+        - a frame or series of pandas. A column named like RR intervals or a heart rate is read as such, with the times
+          of the index; other columns are samples at the times of the index (dates, durations, or seconds).
+        - the path of a file that `sleepkd predict` reads.
+        fs: samples per second, of arrays, and of frames without times; others state it.
+        channel: of several, as `sleepkd predict --channel` takes it; "" takes the ECG with the best heartbeats. Of
+        other signals, several that fit are an error.
+
+        The recording is staged whole; see `predict_nights` for days. A sleep epoch without usable heartbeats is
+        "unscored"; so is one of an EEG in a gap, its probabilities NaN. Warns of a low or unknown kappa on such input.
         Raises UserError for a signal that is not an ECG, is shorter than ten minutes or longer than 14 days, or has
-        another shape or dtype; and for a rate that is no number or too low.
+        another shape or dtype; for a rate that is no number, too low, or not that of the recording; for a channel that
+        does not exist.
         """
-        name, rate_hz = signal_to_read(self.trained.inputs), checked_rate(fs)
-        kind, given = SIGNAL_KINDS[name], checked_samples(signal, rate_hz)
-        derived = DerivedSignal(given.samples, rate_hz, kind.label, kind.unit)
-        # Over NaN an ECG holds no beats, so it is left unscored as if an electrode were off, and as in a stream.
-        gaps = () if kind.has_heartbeats else given.gaps
-        return self._stages(recording_of_signal(Path("the signal"), name, derived, gaps))
+        return self._staged(recording_in_memory(signal, self.trained.inputs, fs, channel))
 
-    def predict_beats(self, times: np.ndarray | Sequence[float]) -> tuple[list[str], np.ndarray]:
+    def predict_beats(self, times: np.ndarray | Sequence[float]) -> PredictedNight:
         """Sleep stages (N,) and probabilities (N, K) of every 30 s from heartbeats.
 
         times: (beats,), s from the start of the recording, in any order. Beats that were made from an averaged heart
@@ -79,23 +85,35 @@ class Model:
         Raises UserError for beats without plausible intervals, of less than ten minutes or more than 14 days (as times
         since 1970), before 0 s, NaN, in ms, or RR intervals.
         """
-        return self._stages(recording_of_beats(Path("the beats"), checked_beats(times)))
+        return self._staged(recording_of_beats(Path("the beats"), checked_beats(times)))
 
-    def _stages(self, recording: Recording) -> tuple[list[str], np.ndarray]:
+    def predict_nights(self, signal: GivenSignal, fs: float | None = None, channel: str = "") -> list[PredictedNight]:
+        """The nights of a recording of days, each staged as `predict` does, in order of time; for `sleep_regularity`.
+
+        Nights are found in more than 16 h of heartbeats, heart rate or ECG, as `sleepkd predict --nights all` finds
+        them; a shorter recording is one night. Warns of a night that cannot be staged, and leaves it out.
+        Raises UserError as `predict` does, and if there is no night.
+        """
+        staged, problems = [], []
+        for recording in nights_in_memory(signal, self.trained.inputs, fs, channel):
+            try:
+                staged.append(self._staged(recording))
+            except UserError as error:
+                problems.append(str(error))
+        if not staged:
+            raise UserError(problems[0])
+        for problem in problems:
+            warnings.warn(f"a night is left out: {problem}", stacklevel=2)
+        return staged
+
+    def _staged(self, recording: Recording) -> PredictedNight:
         given = given_input(recording)
         model = self.best_for(given)
-        if warning := model.judged(given).warning:
-            warnings.warn(warning, stacklevel=3)
-        night = opened_night(recording, model.trained.inputs)
-        staged = model.stage(night)
-        names, onset_s = [*staged.class_names, UNSCORED_NAME], night.hypnogram.onset_s
-        rows = np.searchsorted(onset_s, staged.predicted.onset_s)  # those in gaps are not predicted
-        stages = [UNSCORED_NAME] * len(onset_s)
-        probabilities = np.full((len(onset_s), len(staged.class_names)), np.nan, dtype=np.float32)
-        probabilities[rows] = staged.predicted.probabilities
-        for row, stage in zip(rows, staged.stages, strict=True):
-            stages[row] = names[stage]
-        return stages, probabilities
+        judged = model.judged(given)
+        if judged.warning:
+            warnings.warn(judged.warning, stacklevel=3)
+        night = opened(recording, model.trained.inputs)
+        return PredictedNight(model.stage(night.night), night, judged, model.about)
 
     @property
     def about(self) -> list[str]:
@@ -109,7 +127,8 @@ class Model:
 def load_model(checkpoint: str | Path | None = None) -> Model:
     """The model of a checkpoint; without one, the network that ships with sleepkd. Raises UserError: no such file.
 
-    If several ship, `Model.best_for` chooses for each recording; a named one stages every recording.
+    checkpoint: as `find_checkpoint` takes it. If several networks ship, `Model.best_for` chooses for each recording; a
+    named one stages every recording.
     """
     if checkpoint is None:
         default, *others = map(_load, shipped_networks())
@@ -118,11 +137,7 @@ def load_model(checkpoint: str | Path | None = None) -> Model:
 
 
 def _load(checkpoint: str | Path) -> Model:
-    path = Path(checkpoint)
-    if not path.is_file():
-        path = find_shipped(str(path)) or path
-    if not path.is_file():
-        raise UserError(f"{path}: no such checkpoint")
+    path = find_checkpoint(checkpoint)
     trained = load_trained(path)
     temperature = read_temperature(path) if temperature_path(path).is_file() else 1.0
     return Model(trained, temperature, read_card(path.with_name(CARD_FILE)))

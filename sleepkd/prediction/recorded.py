@@ -69,9 +69,13 @@ def open_recording(path: Path, inputs: InputSpec, options: ReadingOptions) -> Op
 
 def read_file(path: Path, inputs: InputSpec, options: ReadingOptions) -> Recording:
     """A file's heartbeats, or its signal that a network needs. Raises UserError: an unknown format, no such channel."""
-    form = beat_format(path, options.beats, options.channel, options.rate_hz)
-    if form is not None:
-        return read_recording(path, beat_file=BeatFile(path, beat_layout(path, form, inputs, options)))
+    return read_as(path, beat_format(path, options.beats, options.channel, options.rate_hz), inputs, options)
+
+
+def read_as(path: Path, beats_as: str | None, inputs: InputSpec, options: ReadingOptions) -> Recording:
+    """`read_file` of a file whose format of heartbeats is known; None: it holds signals."""
+    if beats_as is not None:
+        return read_recording(path, beat_file=BeatFile(path, beat_layout(path, beats_as, inputs, options)))
     form = signal_format(path)
     if form is None:
         raise UserError(f"{path}: has no supported format: {', '.join(ENDINGS)}; for heartbeats as text: --beats")
@@ -156,7 +160,9 @@ def opened_night(recording: Recording, inputs: InputSpec, start_s: float = 0.0) 
         item = inputs.get(name)
         if isinstance(item, SignalInput):
             rate_hz = float(item.rate or 0.0)
-            maps[f"{name}.npy"], infos[name] = stored_signal(signal, rate_hz, None, recording.gaps, polarity, where)
+            maps[f"{name}.npy"], infos[name] = stored_signal(
+                signal, SIGNAL_KINDS[name], rate_hz, None, recording.gaps, polarity, where
+            )
     beats = None
     if times is not None:
         median_s = median_interval(times)

@@ -19,8 +19,6 @@ from sleepkd.study.jobs import RunGroup, TrainingJob, build_job
 
 ROW = "adapt"
 """The config of every run, and the name of its row."""
-OWN_PER_VALIDATION = 5
-"""One in so many of the own subjects validates, at least one of two or more."""
 
 NightsBySeed = Mapping[int, Sequence[NightPredictions]]
 
@@ -49,13 +47,13 @@ class AdaptStudy:
                 group = RunGroup(classes, seed, f"own{number}of{max(self.numbers)}-draw{seed}")
                 split = self.out / "splits" / str(group.split)
                 write_split(split, parts, f"{number} own nights, drawn with seed {seed}")
-                jobs[number].append(build_job(ROW, group, [ROW, *self.overlays], self._overrides(group, split, parts)))
+                jobs[number].append(build_job(ROW, group, [ROW, *self.overlays], self._overrides(group, split)))
         return jobs
 
-    def _overrides(self, group: RunGroup, split: Path, parts: SplitParts) -> list[str]:
+    def _overrides(self, group: RunGroup, split: Path) -> list[str]:
         return [
             *self.settings,
-            *(() if parts["validation"] else ("train.validate_every=0",)),
+            "train.validate_every=0",  # all own nights train
             f"stage.start_from={self.checkpoint}",
             f"stage.teacher={self.checkpoint}",
             f"data.store={self.store.path}",
@@ -74,7 +72,7 @@ def draw_own(store: Store, numbers: Sequence[int], seed: int) -> dict[int, Split
     """{number of own nights: split}, with the labelled nights of subjects that are drawn whole, in random order.
 
     A larger number contains the smaller ones. The test nights are those of the subjects that none of them contains.
-    One in five own subjects validates, none of a single one. Raises UserError where no test night is left.
+    All own nights train. Raises UserError where no test night is left.
     """
     nights: dict[str, list[str]] = {}
     for recording in store.recordings:
@@ -88,11 +86,8 @@ def draw_own(store: Store, numbers: Sequence[int], seed: int) -> dict[int, Split
     require(bool(test), "--numbers", f"{max(numbers)} of {sum(map(len, nights.values()))} nights leave none to test on")
     drawn: dict[int, SplitParts] = {}
     for number in numbers:
-        own = order[: taken[number]]
-        parts = {"validation": own[1::OWN_PER_VALIDATION], "train": []}
-        parts["train"] = [subject for subject in own if subject not in parts["validation"]]
-        drawn[number] = {part: tuple(x for s in subjects for x in nights[s]) for part, subjects in parts.items()}
-        drawn[number]["test"] = tuple(test)
+        own = tuple(recording for subject in order[: taken[number]] for recording in nights[subject])
+        drawn[number] = {"train": own, "validation": (), "test": tuple(test)}
     return drawn
 
 

@@ -196,7 +196,7 @@ def geometric_mean(by_network: Sequence[Sequence[NightPredictions]]) -> list[Nig
 def network_predictions(network: TrainedNetwork, nights: Sequence[Night]) -> list[NightPredictions]:
     """Every sleep epoch of the nights, scored or not, staged by a network."""
     data = network.config.data.whole_nights()
-    segments = Segments(list(nights), network.readers, data, scored_only=False, unlabelled=True)
+    segments = Segments(list(nights), network.readers, data, scored_only=False, unlabelled=True, absent=network.absent)
     return predict_nights(network, segments, Processes("cpu"), NIGHTS_AT_A_TIME)
 
 

@@ -11,9 +11,16 @@ from pathlib import Path
 from sleepkd.config import require
 from sleepkd.data.store import Store
 from sleepkd.settings import Config, load_config
-from sleepkd.study.cross_validation import SplitParts
 from sleepkd.study.jobs import RunGroup, TrainingJob, build_job, overlays_for, updates_per_epoch
-from sleepkd.study.label_splits import draw_labelled, split_names
+from sleepkd.study.label_splits import (
+    LabelledDraw,
+    PartsOfStores,
+    draw_labelled,
+    draw_test_sets,
+    nights_outside,
+    split_names,
+    write_labelled,
+)
 
 VALIDATIONS = 8
 """Validations per run."""
@@ -78,87 +85,113 @@ LABEL_ROWS = {
         ),
     ),
     "yasa": LabelRow("night_kd", (*KD, "stage.teacher=yasa")),
+    "sleepecg": LabelRow("night_pseudo", ("loss.ce.weight=0.5", "loss.pseudo.weight=0.5")),
 }
 ALONE, PLAIN = "student", "kd"
 """The references of every row: the student without a teacher, and plain softmax distillation."""
 WITHOUT_LABELS = ("yasa",)
 """Rows that need no labelled night."""
-ALL_LABELLED = ("student",)
-"""Rows of the group in which all nights are labelled: the upper bound of labels alone."""
+ALL_NIGHTS = "all"
+"""In place of a number: every night outside the test set."""
 
 
 @dataclass
 class LabelStudy:
-    """The study. numbers: of labelled nights. settings: with data.store, and data.split unless it is "default"."""
+    """The study. numbers: of labelled nights, or ALL_NIGHTS. folds: of a cross-validation by subject, 0 for the split.
+
+    settings: with data.store, and data.split unless it is "default"; or with data.nights. Each seed deals other folds.
+    """
 
     rows: tuple[str, ...]
-    numbers: tuple[int, ...]
+    numbers: tuple[int | str, ...]
     seeds: tuple[int, ...]
     classes: int
     overlays: tuple[str, ...]
     settings: tuple[str, ...]
     updates: int
     out: Path
-    store: Store = field(init=False)
-    split: str = field(init=False)
+    folds: int = 0
+    stores: dict[str, Store] = field(init=False)
+    sets: dict[int, dict[str, PartsOfStores]] = field(init=False)
+    """{seed: {fold: which nights are tested}}."""
+    counts: tuple[int, ...] = field(init=False)
+    """The numbers of labelled nights, ALL_NIGHTS resolved."""
 
     def __post_init__(self) -> None:
         for row in self.rows:
             require(
                 row in LABEL_ROWS, "--rows", f"{row} is not a row of this study; choose from {', '.join(LABEL_ROWS)}"
             )
-        data = load_config(["night_ecg"], [*self.settings]).data
-        self.store, self.split = Store(data.store), data.split
+        sources = load_config(["night_ecg"], [*self.settings]).data.sources
+        self.stores = {source.store: Store(source.store) for source in sources}
+        require(len(self.stores) == len(sources), "data.nights", "names a store twice")
+        self.sets = {seed: draw_test_sets(sources, self.folds, seed) for seed in self.seeds}
+        tested = [of_fold for of_seed in self.sets.values() for of_fold in of_seed.values()]
+        most = max(sum(map(len, nights_outside(of_fold).values())) for of_fold in tested)
+        self.counts = tuple(dict.fromkeys(most if n == ALL_NIGHTS else int(n) for n in self.numbers))
+        for number in self.counts:
+            require(number <= most, "--labelled", f"asks for {number} of {most} nights outside the test set")
+
+    def write_splits(self) -> None:
+        """Write the splits of all runs that the stores do not have yet."""
+        for seed, of_seed in self.sets.items():
+            for fold, tested in of_seed.items():
+                write_labelled(draw_labelled(tested, self.counts, seed), seed, fold)
 
     def plan(self) -> list[TrainingJob]:
-        """The runs, by seed and number of labelled nights, each after those that it needs."""
+        """The runs, by seed, fold and number of labelled nights, each after those that it needs."""
         jobs: list[TrainingJob] = []
-        for seed in self.seeds:
-            for number, drawn in draw_labelled(self.store, self.split, self.numbers, seed).items():
-                group = RunGroup(self.classes, seed, split_names(number, seed)[0])
-                chosen = ALL_LABELLED if not drawn[1]["train"] else self.rows if number else WITHOUT_LABELS
-                of_group: dict[str, TrainingJob] = {}
-                for row in (row for row in self.rows if row in chosen):
-                    self._add(row, of_group, group, number, drawn)
-                jobs += of_group.values()
+        for seed, of_seed in self.sets.items():
+            for fold, tested in of_seed.items():
+                for number, drawn in draw_labelled(tested, self.counts, seed).items():
+                    names = split_names(number, seed, fold)
+                    group = RunGroup(self.classes, seed, names[0])
+                    of_group: dict[str, TrainingJob] = {}
+                    for row in (row for row in self.rows if number or row in WITHOUT_LABELS):
+                        self._add(row, of_group, group, names, drawn)
+                    jobs += of_group.values()
         return jobs
 
     def _add(
-        self,
-        name: str,
-        jobs: dict[str, TrainingJob],
-        group: RunGroup,
-        number: int,
-        drawn: tuple[SplitParts, SplitParts],
+        self, name: str, jobs: dict[str, TrainingJob], group: RunGroup, splits: tuple[str, str], drawn: LabelledDraw
     ) -> None:
-        """Plan a row, after the rows that it needs."""
+        """Plan a row, after the rows that it needs. splits: the names of the labelled and of the unlabelled nights."""
         if name in jobs:
             return
-        row, (labelled, unlabelled) = LABEL_ROWS[name], drawn
-        nights = [*labelled["train"], *(unlabelled["train"] if row.all_nights else ())]
+        row = LABEL_ROWS[name]
+        labelled, unlabelled = drawn.nights("train", labelled=True), drawn.nights("train", labelled=False)
+        nights = [*labelled, *(unlabelled if row.all_nights else ())]
+        sources = [
+            (store, split, split == splits[0])
+            for split, of_stores in zip(splits, (drawn.labelled, drawn.unlabelled), strict=True)
+            for store, parts in of_stores.items()
+            if split == splits[0] or (row.all_nights and parts["train"])
+        ]
         files = [row.config, *overlays_for(row.config, self.overlays)]
-        overrides = self._overrides(name, group, number, with_unlabelled=len(nights) > len(labelled["train"]))
-        if not labelled["train"]:
+        overrides = self._overrides(name, group, sources)
+        if not labelled:
             overrides.append("loss.ce.weight=0")
-        overrides += self._lengths(load_config(files, overrides), nights, bool(labelled["validation"]), row.share)
+        validates = bool(drawn.nights("validation", labelled=True))
+        overrides += self._lengths(load_config(files, overrides), nights, validates, row.share)
         job = build_job(name, group, files, overrides)
         for earlier in job.needs:
-            self._add(earlier, jobs, group, number, drawn)
+            self._add(earlier, jobs, group, splits, drawn)
         jobs[name] = job
 
-    def _overrides(self, name: str, group: RunGroup, number: int, with_unlabelled: bool) -> list[str]:
+    def _overrides(self, name: str, group: RunGroup, sources: Sequence[tuple[str, str, bool]]) -> list[str]:
         row = LABEL_ROWS[name]
-        labelled, unlabelled = split_names(number, group.seed)
-        sources = [f"{{store: {self.store.path}, split: {labelled}}}"]
-        if with_unlabelled:
-            sources.append(f"{{store: {self.store.path}, split: {unlabelled}, labels: false}}")
+        nights = ", ".join(
+            f"{{store: {store}, split: {split}{'' if labels else ', labels: false'}}}"
+            for store, split, labels in sources
+        )
+        of_data = ("data.store=", "data.split=", "data.nights=")
         return [
-            *(setting for setting in self.settings if not setting.startswith(("data.store=", "data.split="))),
+            *(setting for setting in self.settings if not setting.startswith(of_data)),
             *self._of_network(row),
             f"stage.name={name}",
             f"runs_root={group.runs_root(self.out)}",
             f"data.classes={group.classes}",
-            f"data.nights=[{', '.join(sources)}]",
+            f"data.nights=[{nights}]",
             f"train.seed={group.seed + row.seed_offset}",
         ]
 
@@ -169,16 +202,16 @@ class LabelStudy:
         names = {MIDDLE: f"context.{layers // 2 - 1}", LAST: f"context.{layers - 1}"}
         return [reduce(lambda text, name: text.replace(name, names[name]), names, x) for x in row.overrides]
 
-    def _lengths(self, config: Config, nights: Sequence[str], validates: bool, share: float) -> list[str]:
+    def _lengths(self, config: Config, nights: Sequence[tuple[str, str]], validates: bool, share: float) -> list[str]:
         """The training epochs that come to about the study's number of updates, and how often to validate."""
-        per_epoch = updates_per_epoch(config, (self.store.info(name).seconds for name in nights))
-        epochs = max(1, round(share * self.updates / per_epoch))
+        seconds = (self.stores[store].info(recording).seconds for store, recording in nights)
+        epochs = max(1, round(share * self.updates / updates_per_epoch(config, seconds)))
         every = max(1, epochs // VALIDATIONS) if validates else 0
         return [f"train.epochs={epochs}", f"train.validate_every={every}"]
 
     def of_number(self, jobs: Sequence[TrainingJob], number: int) -> list[TrainingJob]:
-        """The runs with so many labelled nights, of all seeds."""
-        splits = {split_names(number, seed)[0] for seed in self.seeds}
+        """The runs with so many labelled nights, of all seeds and folds."""
+        splits = {split_names(number, seed, fold)[0] for seed, of_seed in self.sets.items() for fold in of_seed}
         return [job for job in jobs if job.group.split in splits]
 
 

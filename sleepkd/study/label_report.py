@@ -49,10 +49,24 @@ def label_table(by_number: Mapping[int, Results], draws: int) -> dict[int, dict]
     return found
 
 
-def against_consensus(results: Results, store: Store) -> Results:
+def by_standard(by_number: Mapping[int, Results]) -> dict[str, dict[int, Results]]:
+    """The same predictions by scoring standard and number of labelled nights; {} if all nights have the same one."""
+    found: dict[str, dict[int, Results]] = {}
+    for number, results in by_number.items():
+        for names, rows in results.items():
+            for row, by_seed in rows.items():
+                for seed, nights in by_seed.items():
+                    for night in nights:
+                        of_row = found.setdefault(night.standard, {}).setdefault(number, {}).setdefault(names, {})
+                        of_row.setdefault(row, {}).setdefault(seed, []).append(night)
+    return found if len(found) > 1 else {}
+
+
+def against_consensus(results: Results, stores: Sequence[Store]) -> Results:
     """The same predictions against the consensus of a night's scorers; {} if every night has one scorer."""
     found: Results = {}
-    opened = cache(store.open)  # all rows and seeds are tested on the same nights
+    holding = {recording: store for store in stores for recording in store.recordings}
+    opened = cache(lambda recording: holding[recording].open(recording))  # every row and seed is tested on these nights
     for names, rows in results.items():
         for row, by_seed in rows.items():
             for seed, nights in by_seed.items():

@@ -1,61 +1,101 @@
 """Splits with a given number of labelled nights; the other training nights are used without their labels."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from sleepkd.config import require
-from sleepkd.data.splits import read_split, write_split
+from sleepkd.data.data_settings import Source
+from sleepkd.data.splits import draw_folds, read_split, write_split
 from sleepkd.data.store import Store
 from sleepkd.study.cross_validation import SplitParts, has_split
 
 LABELLED_PER_VALIDATION = 5
 """One in so many labelled subjects validates."""
+FOLD_VALIDATION_SHARE = 0.1
+"""Of a drawn fold; the study draws other validation nights, among the labelled ones."""
+
+PartsOfStores = Mapping[str, SplitParts]
+"""{store: its train, validation and test recordings}."""
 
 
-def draw_labelled(
-    store: Store, split: str, numbers: Sequence[int], seed: int
-) -> dict[int, tuple[SplitParts, SplitParts]]:
-    """{number of labelled nights: (split of the labelled nights, split of the unlabelled rest)}.
+@dataclass(frozen=True)
+class LabelledDraw:
+    """The nights of one draw, by store: the labelled ones with the test nights, and the unlabelled rest."""
 
-    Subjects are drawn whole, in an order that follows from the seed: a larger number contains the smaller ones. The
-    test nights are those of `split`. Raises UserError where there are fewer nights.
+    labelled: PartsOfStores
+    unlabelled: PartsOfStores
+
+    def nights(self, part: str, labelled: bool) -> list[tuple[str, str]]:
+        """(store, recording) of every labelled or unlabelled night of a part."""
+        of_stores = self.labelled if labelled else self.unlabelled
+        return [(store, recording) for store, parts in of_stores.items() for recording in parts[part]]
+
+
+def draw_test_sets(sources: Sequence[Source], folds: int, seed: int) -> dict[str, PartsOfStores]:
+    """{"": the split of each source}, or the folds of a cross-validation by subject of each store, by name."""
+    if not folds:
+        return {"": {source.store: read_split(Store(source.store), source.split).parts for source in sources}}
+    dealt = {source.store: draw_folds(Store(source.store), folds, FOLD_VALIDATION_SHARE, seed) for source in sources}
+    return {f"fold{k}of{folds}": {store: of_store[k] for store, of_store in dealt.items()} for k in range(folds)}
+
+
+def nights_outside(tested: PartsOfStores) -> dict[tuple[str, str], list[str]]:
+    """{(store, subject): recordings} outside the test nights."""
+    nights: dict[tuple[str, str], list[str]] = {}
+    for path, parts in tested.items():
+        store = Store(path)
+        for recording in (*parts["train"], *parts["validation"]):
+            nights.setdefault((path, store.info(recording).subject), []).append(recording)
+    return nights
+
+
+def draw_labelled(tested: PartsOfStores, numbers: Sequence[int], seed: int) -> dict[int, LabelledDraw]:
+    """{number of labelled nights: the draw}. tested: of each store, the parts that say which nights are tested.
+
+    Subjects are drawn whole, in an order that follows from the seed: a larger number contains the smaller ones. A
+    number above that of the nights outside the test set takes them all.
     """
-    parts = read_split(store, split).parts
-    pool = [*parts["train"], *parts["validation"]]
-    nights: dict[str, list[str]] = {}
-    for recording in pool:
-        nights.setdefault(store.info(recording).subject, []).append(recording)
-    order = np.random.default_rng(seed).permutation(sorted(nights)).tolist()
+    nights = nights_outside(tested)
+    subjects = sorted(nights)
+    order = [subjects[k] for k in np.random.default_rng(seed).permutation(len(subjects))]
+    available = sum(map(len, nights.values()))
     drawn = {}
     for number in numbers:
-        require(number <= len(pool), "--labelled", f"asks for {number} of {len(pool)} nights outside the test set")
-        labelled: list[str] = []
-        taken = 0
-        while len(labelled) < number:
-            labelled += nights[order[taken]]
+        taken, count = 0, 0
+        while count < min(number, available):
+            count += len(nights[order[taken]])
             taken += 1
-        validating = order[:taken][::LABELLED_PER_VALIDATION] if number else []
-        validation = tuple(name for subject in validating for name in nights[subject])
-        train = tuple(name for name in labelled if name not in validation)
-        require(not number or bool(train), "--labelled", f"{number} nights leave none to train on")
-        rest = tuple(name for subject in order[taken:] for name in nights[subject])
-        of_labelled = {"train": train, "validation": validation, "test": parts["test"]}
-        drawn[number] = of_labelled, {"train": rest, "validation": (), "test": ()}
+        validating = set(order[:taken][::LABELLED_PER_VALIDATION] if number else ())
+
+        def of(chosen: Sequence[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+            return {store: tuple(name for key in chosen if key[0] == store for name in nights[key]) for store in tested}
+
+        train, validation = of([key for key in order[:taken] if key not in validating]), of(sorted(validating))
+        rest = of(order[taken:])
+        require(not number or any(train.values()), "--labelled", f"{number} nights leave none to train on")
+        drawn[number] = LabelledDraw(
+            {
+                store: {"train": train[store], "validation": validation[store], "test": parts["test"]}
+                for store, parts in tested.items()
+            },
+            {store: {"train": rest[store], "validation": (), "test": ()} for store in tested},
+        )
     return drawn
 
 
-def split_names(number: int, seed: int) -> tuple[str, str]:
-    """The names of the two splits in the store: of the labelled and of the unlabelled nights."""
-    return f"labelled{number}-seed{seed}", f"unlabelled{number}-seed{seed}"
+def split_names(number: int, seed: int, fold: str = "") -> tuple[str, str]:
+    """The names of the two splits in each store: of the labelled and of the unlabelled nights."""
+    of_fold = f"-{fold}" if fold else ""
+    return f"labelled{number}-seed{seed}{of_fold}", f"unlabelled{number}-seed{seed}{of_fold}"
 
 
-def write_labelled(store: Store, split: str, numbers: Sequence[int], seeds: Sequence[int]) -> None:
-    """Write the splits that the store does not have yet."""
-    for seed in seeds:
-        for number, both in draw_labelled(store, split, numbers, seed).items():
-            for name, parts in zip(split_names(number, seed), both, strict=True):
-                if not has_split(store, name):
-                    write_split(
-                        store.path / "splits" / name, parts, f"{number} labelled nights, drawn with seed {seed}"
-                    )
+def write_labelled(drawn: Mapping[int, LabelledDraw], seed: int, fold: str = "") -> None:
+    """Write the splits that the stores do not have yet."""
+    for number, draw in drawn.items():
+        for name, of_stores in zip(split_names(number, seed, fold), (draw.labelled, draw.unlabelled), strict=True):
+            for path, parts in of_stores.items():
+                if not has_split(Store(path), name):
+                    comment = f"{number} labelled nights, drawn with seed {seed}"
+                    write_split(Store(path).path / "splits" / name, parts, comment)

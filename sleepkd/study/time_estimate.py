@@ -54,7 +54,7 @@ def _measured(job: TrainingJob, needed: Sequence[TrainingJob], processes: int, p
     segments = {}
     for part in ("train", "validation"):
         nights = [store.open(recording) for recording in parts[part]]
-        segments[part] = len(segment_table(nights, {}, config.data, scored_only=True, unlabelled=False))
+        segments[part] = len(segment_table(nights, [{}] * len(nights), config.data, scored_only=True, unlabelled=False))
     update = time_update(job, needed, processes, parts, store.rate_hz)
     validations = 1 / config.train.validate_every if config.train.validate_every else 0
     updates, forwards = (-(-count // config.train.batch_size) for count in segments.values())

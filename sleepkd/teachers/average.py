@@ -18,6 +18,7 @@ class AverageTeacher(Teacher):
     def __init__(self, student: nn.Module, inputs: InputSpec):
         self.networks: list[nn.Module] = [copy.deepcopy(student).eval().requires_grad_(False)]
         self.readers = {TEACHER: inputs}
+        self.may_lack = frozenset({TEACHER} if getattr(student, "may_lack_inputs", False) else ())
 
     @classmethod
     def check(cls, config: Config) -> None:

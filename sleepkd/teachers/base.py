@@ -23,10 +23,13 @@ class Teacher:
 
     networks: modules to move to the device and to compile; frozen, in evaluation mode, outside the student's tree.
     readers: the inputs that `Segments` reads for it, by reader name.
+    may_lack: readers whose networks learnt to do without some of their inputs. The teacher is silent on a night that
+    lacks an input of another reader, or all of one.
     """
 
     networks: Sequence[nn.Module] = ()
     readers: Mapping[str, InputSpec] = {}
+    may_lack: frozenset[str] = frozenset()
     has_features: ClassVar[bool] = False
     """Whether losses can tap its features."""
     model: ClassVar[str] = ""

@@ -35,6 +35,7 @@ class CachedTeacher(Teacher):
         self._teacher, self._config = teacher, config
         self.networks: Sequence[nn.Module] = teacher.networks
         self.readers: Mapping[str, InputSpec] = teacher.readers
+        self.may_lack = teacher.may_lack
         self.classes = teacher.classes
 
     def __str__(self) -> str:

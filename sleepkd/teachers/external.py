@@ -121,15 +121,16 @@ class YasaTeacher(ExternalTeacher):
         """Probabilities (N, 5) of every sleep epoch.
 
         YASA stages 30 s at a time from the first onset. A sleep epoch gets the mean over the 30-s epochs that it
-        overlaps, NaN if there are none.
-        Raises UserError where the EEG is missing, too slow, too short, or has no unit.
+        overlaps, NaN if there are none. All NaN for a night without EEG.
+        Raises UserError where the EEG is too slow, too short, or has no unit.
         """
+        if "eeg" not in night.info.signals:
+            return np.full((len(night.hypnogram), 5), np.nan, dtype=np.float32)
         import mne
         import yasa
         from sklearn.exceptions import InconsistentVersionWarning
 
         infos = {name: night.info.signals[name] for name in ("eeg", "eog", "emg") if name in night.info.signals}
-        _require_eeg("eeg" in infos, night, "holds no EEG")
         eeg = infos["eeg"]
         _require_eeg(
             eeg.rate_hz > MIN_YASA_HZ, night, f"its EEG has {eeg.rate_hz:g} samples per second, too few for YASA"

@@ -38,6 +38,10 @@ class TrainedTeacher(Teacher):
             name = same[0] if same else f"{TEACHER} {len(self.readers) + 1}" if self.readers else TEACHER
             self.readers[name] = member.inputs
             self._reader_of.append(name)
+        needing = {
+            name for name, member in zip(self._reader_of, self.members, strict=True) if not member.learnt_absence
+        }
+        self.may_lack = frozenset(self.readers.keys() - needing)
         self._taps: Taps | None = None
         self.classes: int = min(member.config.data.classes for member in self.members)
 

@@ -1,6 +1,5 @@
 """The folder of a run: config, environment, metrics, checkpoints. One run at a time writes to it."""
 
-import fcntl
 import json
 import time
 from pathlib import Path
@@ -15,7 +14,7 @@ from sleepkd.data.inputs import InputSpec
 from sleepkd.data.stage_inputs import input_spec, resolve
 from sleepkd.errors import UserError
 from sleepkd.extras import require_extra
-from sleepkd.files import write_text_atomically
+from sleepkd.files import lock_folder, write_text_atomically
 from sleepkd.provenance import environment
 from sleepkd.settings import Config, config_of, result_settings
 
@@ -38,7 +37,7 @@ class RunDirectory:
 
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = _lock(self.path)
+            self._lock = lock_folder(self.path, "choose another runs_root")
             for temporary in self.path.glob(".*.tmp"):  # of a process that was killed while saving
                 temporary.unlink()
             self._metrics = _open_metrics(self.path / "metrics.jsonl", resumed_step)
@@ -125,16 +124,6 @@ def _resolved_as(then: InputSpec, config: Config) -> InputSpec:
 def _flat(inputs: InputSpec) -> dict[str, Any]:
     """The fields of inputs by dotted key."""
     return {f"stage.inputs.{name}.{key}": x for name, item in inputs.items() for key, x in to_dict(item).items()}
-
-
-def _lock(folder: Path) -> TextIO:
-    """Lock the folder until the returned file is closed or this process ends."""
-    file = (folder / ".lock").open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise UserError(f"{folder}: another run is writing here; wait for it, or choose another runs_root") from None
-    return file
 
 
 def _open_metrics(path: Path, last_step: int) -> TextIO:

@@ -9,6 +9,7 @@ from torch import nn
 
 from sleepkd.checkpoints.checkpoint import read_checkpoint
 from sleepkd.checkpoints.trained import checkpoint_of
+from sleepkd.data.held_inputs import AbsentInputs
 from sleepkd.data.inputs import InputSpec
 from sleepkd.data.nights import lists_labelled
 from sleepkd.data.segments import STUDENT, Segments
@@ -56,6 +57,13 @@ class Stage:
         """The inputs of student and teacher by reader name: each reads the same segment in its own way."""
         return {STUDENT: self.inputs} | dict(self.teacher.readers if self.teacher else {})
 
+    @property
+    def absent(self) -> AbsentInputs:
+        """Which readers take nights that lack some of their inputs."""
+        student = {STUDENT} if getattr(self.student, "may_lack_inputs", False) else set()
+        teacher = self.teacher.may_lack if self.teacher else frozenset()
+        return AbsentInputs(teacher | student, frozenset(self.readers.keys() - {STUDENT}))
+
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move the learner and the teacher."""
         for module in (self.learner, *self.teacher_networks):
@@ -79,14 +87,18 @@ def without_empty_validation(config: Config, processes: Processes) -> Config:
         return config
     if processes.is_first:
         splits = " and ".join(f"{source.split} of {source.store}" for source in config.data.sources)
-        print(f"no validation: split {splits} lists no validation night; last.pt will be the result", flush=True)
+        result = "best.pt, the moving average," if config.train.ema_decay else "last.pt"
+        print(f"no validation: split {splits} lists no validation night; {result} will be the result", flush=True)
     return replace(config, train=replace(config.train, validate_every=0))
 
 
 def describe_stage(
     stage: Stage, segments: Segments, validation: Segments | None, done: int, processes: Processes
 ) -> str:
-    """A summary of what is about to be trained: classes, inputs, teacher, parameters, segments, run directory."""
+    """A summary of what is about to be trained: classes, inputs, teacher, parameters, segments, run directory.
+
+    Of each input of the student, how many training nights have it; of the teacher, on how many it is silent.
+    """
     config, count = stage.config, sum(parameter.numel() for parameter in stage.learner.parameters())
     teacher = f", teacher {stage.teacher}" if stage.teacher else ""
     start = f", from {' and '.join(config.stage.starts)}" if config.stage.starts else ""
@@ -96,10 +108,24 @@ def describe_stage(
         f"\n  pseudo-labels of {model} for {len(np.unique(segments.table.night[known_SN.any(axis=1)]))} training nights"
         for model, known_SN in segments.table.known.items()
     )
+    inputs = "".join(f"\n  {line}" for line in _input_lines(segments))
     held_out = f"validation {len(validation)} of {len(validation.nights)} nights" if validation else "no validation"
     return (
         f"{config.stage.name}: {config.data.classes} classes from {describe_inputs(stage.inputs)}{start}{teacher}\n"
         f"  {count:,} parameters on {processes.world} x {processes.device.type}, {config.train.precision}; "
-        f"train {len(segments)} segments of {len(segments.nights)} nights{without}, {held_out}{pseudo_labels}\n"
+        f"train {len(segments)} segments of {len(segments.nights)} nights{without}, {held_out}{inputs}{pseudo_labels}\n"
         f"  {config.run_directory}" + (f": resumes after update {done}" if done else "")
     )
+
+
+def _input_lines(segments: Segments) -> list[str]:
+    """On how many training nights each input of the student is there, and on how many the teacher is silent."""
+    table = segments.table
+    nights = len(np.unique(table.night))
+    lines = [
+        f"input {name}: {count} of {nights} training nights" for name, count in segments.nights_with(STUDENT).items()
+    ]
+    if table.silent is not None:
+        silent = len(np.unique(table.night[table.silent]))
+        lines.append(f"the teacher is silent on {silent} of {nights} training nights, which lack its inputs")
+    return lines

@@ -132,7 +132,7 @@ def test_a_run_that_starts_from_a_stage_or_from_nothing_is_unchanged(store: Path
 def test_adaptation_to_one_labelled_night(
     start: Path, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without a validation night, and with unlabelled ones: the last weights are the result, and resume."""
+    """Without a validation night, and with unlabelled ones: the average of the weights is the result."""
     parts = read_split(Store(store), "default").parts
     own, *others = parts["train"]
     write_split(tmp_path / "own", {"train": (own,), "validation": (), "test": parts["test"]}, "own")
@@ -145,10 +145,9 @@ def test_adaptation_to_one_labelled_night(
     for _ in range(2):  # the second finds a finished run
         assert train_ddp.train(config, Processes("cpu")) == 0
     printed = capsys.readouterr().out
-    assert printed.count("no validation: ") == 2 and "lists no validation night; last.pt will be the result" in printed
-    folder = config.run_directory
-    assert not (folder / "best.pt").exists()
-    adapted, before = load_trained(folder / "last.pt"), read_checkpoint(start).model
+    assert printed.count("no validation: ") == 2
+    assert "lists no validation night; best.pt, the moving average, will be the result" in printed
+    adapted, before = load_trained(config.run_directory / "best.pt"), read_checkpoint(start).model
     assert any(not torch.equal(value, before[name]) for name, value in adapted.checkpoint.model.items())
     assert set(adapted.trained_on) == {f"mass/{name}" for name in (own, *others)}
 

@@ -53,7 +53,7 @@ def sound_files(folder: Path) -> list[Path]:
     }
     for name, lines in texts.items():
         (folder / name).write_text("\n".join(lines) + "\n")
-    (folder / "rr.csv.gz").write_bytes(gzip.compress((folder / "rr.csv").read_bytes()))
+    (folder / "rr.csv.gz").write_bytes(gzip.compress((folder / "rr.csv").read_bytes(), mtime=0))
     records = "\n".join(
         f'<Record type="HKQuantityTypeIdentifierHeartRate" unit="count/min" value="{60 + k % 9}" '
         f'startDate="2024-03-09 {k // 60 % 24:02d}:{k % 60:02d}:00 +0100"/>'

@@ -1,10 +1,13 @@
 """Recordings of five minutes in the layout, the names and the formats of each cohort that is shipped."""
 
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import wfdb
+from scipy.io import savemat
 
 from tests.cohorts.mass import noise
 from tests.cohorts.raw import channel, heartbeats, write_psg, write_scoring
@@ -201,7 +204,30 @@ def sleep_accel(raw: Path) -> None:
 
 def bidsleep(raw: Path, night: int = 1) -> None:
     rates = [f"{1.7e9 + 1e5 * night + t:.3f},{60 + night + 5 * np.sin(t / 40):.1f}" for t in np.arange(0, SECONDS, 5.0)]
-    text(raw / "Bidslab00" / str(night) / "hr.csv", "\n".join(rates))
+    folder = raw / "Bidslab00" / str(night)
+    text(folder / "hr.csv", "\n".join(rates))
+    begin = datetime.fromtimestamp(1.7e9 + 1e5 * night, ZoneInfo("US/Eastern"))
+    codes = np.arange(10)[None] % 5
+    content = {"recStart": f"{begin:%Y-%m-%d %H:%M:%S}", "expert_label": codes, "dreem_label": 0 * codes}
+    savemat(folder / "labels.mat", content)
+    t = np.arange(0, SECONDS, 0.02)
+    still = 1 + np.where((t >= 120) & (t < 150), 0.3 * np.sin(2 * np.pi * 5 * t), 0)  # moves in the fifth sleep epoch
+    rows = (f"{1.7e9 + 1e5 * night + now:.2f},0,0,{z:.4f}" for now, z in zip(t, still, strict=True))
+    text(folder / "motion.csv", "\n".join(["Timestamp,x,y,z", *rows]))
+
+
+def dreamt(raw: Path) -> None:
+    """64 rows per second, of which the slower sensors repeat a value and the heart rate is often blank."""
+    t = np.arange(SECONDS * 64) / 64
+    ppg = 50 * np.interp(t * RATE, np.arange(len(ECG)), np.convolve(ECG, np.hanning(31), "same"))
+    moves = 64 + np.where((t >= 120) & (t < 150), 20 * np.sin(2 * np.pi * 5 * t), 0)
+    stage = [("W", "N1", "N2", "N3", "R")[int(now // 30) % 5] for now in t]
+    rows = [
+        f"{now:.6f},{p:.2f},,0.1,{33 + now / 1e3:.2f},1,2,{z:.0f},60,{label}"
+        for now, p, z, label in zip(t, ppg, moves, stage, strict=True)
+    ]
+    header = "TIMESTAMP,BVP,IBI,EDA,TEMP,ACC_X,ACC_Y,ACC_Z,HR,Sleep_Stage"
+    text(raw / "data_64Hz" / "S002_whole_df.csv", "\n".join([header, *rows]))
 
 
 def table_of_beats(raw: Path) -> None:
@@ -245,7 +271,7 @@ WRITE = {
     "simulated_on_beats": simulated_on_beats, "simulated_on_rate": simulated_on_rate,
     "cinc2018": cinc2018, "ucddb": ucddb, "isruc": isruc, "dcsm": dcsm, "sleep_edf": sleep_edf, "wsc": wsc,
     "wsc_allscore": wsc_allscore, "bids": bids,
-    "sleep_accel": sleep_accel, "bidsleep": bidsleep, "table_of_beats": table_of_beats,
+    "sleep_accel": sleep_accel, "bidsleep": bidsleep, "dreamt": dreamt, "table_of_beats": table_of_beats,
     "shhs": of_nsrr("shhs1-200001", "shhs1", ("EEG",), ("ECG",)),
     "mesa": of_nsrr("mesa-sleep-0001", "", ("EEG3",), ("EKG",)),
     "mros": of_nsrr("mros-visit1-aa0001", "visit1", ("C4", "A1"), ("ECG L", "ECG R")),
@@ -259,6 +285,7 @@ BEATS_ALONE = {
     "simulated_rate",
     "sleep_accel",
     "bidsleep",
+    "dreamt",
     "table_of_beats",
 }
 

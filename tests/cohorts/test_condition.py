@@ -1,6 +1,10 @@
+from fractions import Fraction
+
 import numpy as np
 import pytest
+from scipy.signal import firwin, resample_poly
 
+from sleepkd.cohorts import condition
 from sleepkd.cohorts.condition import detect_polarity, night_statistics, resample_night
 from tests.cohorts.raw import heartbeats
 
@@ -158,3 +162,13 @@ def test_statistics_do_not_change_the_signal():
 def test_statistics_at_a_rate_below_the_mains():
     x = eeg_like(200)[::10] * np.tile([1, -1], HOURS * 3600 * 10)  # 20 Hz, and neighbours opposed
     assert night_statistics(x, 20)[1] == pytest.approx(np.subtract(*np.percentile(x, (75, 25))), rel=1e-6)
+
+
+@pytest.mark.parametrize(("rate", "target"), [(256, 200), (128, 200), (500, 200), (1024, 64), (100, 200), (199, 200)])
+@pytest.mark.parametrize("count", [1, 31, 5000, 300_000])
+def test_the_matrix_product_is_the_polyphase_filter_of_scipy(rate: int, target: int, count: int) -> None:
+    rng = np.random.default_rng(count)
+    samples, ratio = np.cumsum(rng.standard_normal(count)), Fraction(target, rate)
+    lowpass = firwin(20 * max(ratio.numerator, ratio.denominator) + 1, 0.95 / max(ratio.numerator, ratio.denominator))
+    expected = resample_poly(samples, ratio.numerator, ratio.denominator, window=lowpass, padtype="edge")
+    np.testing.assert_allclose(condition._filtered(samples, ratio, lowpass), expected, atol=1e-10, rtol=0)

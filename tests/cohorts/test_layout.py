@@ -223,7 +223,7 @@ VALUES = {"files": ["x"], "labels": {"0": "W"}, "format": "values"}
         ({"epoch_seconds": 0}, r"lab\.yaml: epoch_seconds: must be positive, is 0"),
         ({"subsets": {"a": {"epoch_seconds": -20}}}, r"lab\.yaml: epoch_seconds: must be positive, is -20"),
         ({"signals": {"eeg": []}}, r"lab\.yaml: signals\.eeg: lists no derivation"),
-        ({"signals": {"ppg": [{"plus": "P"}]}}, r"lab\.yaml: signals\.ppg: is no kind of signal; there are eeg, ecg"),
+        ({"signals": {"eda": [{"plus": "P"}]}}, r"lab\.yaml: signals\.eda: is no kind of signal; there are eeg, ecg"),
         ({"signals": {"beats": [{"plus": "P"}]}}, r"lab\.yaml: signals\.beats: is no kind of signal"),
         ({"signals": None}, r"lab\.yaml: signals: names none of eeg, ecg; give one, or format none and beats"),
         ({"signals": {}}, r"lab\.yaml: signals: names none of eeg, ecg; give one, or format none and beats"),
@@ -253,7 +253,7 @@ VALUES = {"files": ["x"], "labels": {"0": "W"}, "format": "values"}
         ({"signals": {"eeg": [{"minus": "A2"}]}}, r"signals\.eeg\[0\]\.plus: is missing"),
         (
             {"signals": {"eeg": [{"plus": "C3", "unit": "nV"}]}},
-            r"signals\.eeg\[0\]\.unit: must be one of header, uV, mV, V, arbitrary",
+            r"signals\.eeg\[0\]\.unit: must be one of header, uV, mV, V, %, degC, arbitrary",
         ),
         ({"standard": "r&k"}, r"standard: must be one of aasm, rk; is 'r&k'"),
         ({"chanels": 3}, r"chanels: unknown key; did you mean"),

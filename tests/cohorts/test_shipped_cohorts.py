@@ -7,6 +7,7 @@ import pytest
 
 from sleepkd import prepare
 from sleepkd.cohorts.layout import DATASETS, load_cohort
+from sleepkd.cohorts.signals.derivation import find_channels
 from sleepkd.data.hypnogram import SLEEP_STAGES
 from sleepkd.data.store import Night, Store
 from tests.cohorts.shipped import BEATS_ALONE, FIVE, TWO_NIGHTS, WRITE, cap_second, mass_second, wsc
@@ -14,8 +15,8 @@ from tests.cohorts.shipped import BEATS_ALONE, FIVE, TWO_NIGHTS, WRITE, cap_seco
 pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword")  # of wfdb
 
 
-def prepared(raw: Path, out: Path, dataset: str) -> Store:
-    assert prepare.main(["--dataset", dataset, "--raw", str(raw), "--out", str(out), "--rate", "64"]) == 0
+def prepared(raw: Path, out: Path, dataset: str, *more: str) -> Store:
+    assert prepare.main(["--dataset", dataset, "--raw", str(raw), "--out", str(out), "--rate", "64", *more]) == 0
     return Store(out)
 
 
@@ -51,9 +52,9 @@ def test_a_recording_in_its_layout(tmp_path, name):
             assert info.signals["eeg"].unit == "uV"
             assert values.std() == pytest.approx(20, rel=0.3)  # the filter takes some of the noise
         assert ("ecg" in info.signals) == ("ecg" in cohort.signals)
-        if "ecg" in cohort.signals or cohort.beats:
+        if "ecg" in cohort.signals or cohort.beats or cohort.pulse_beats:
             assert 60 / info.beats.median_s == pytest.approx(60, rel=0.1)
-        if name in ("bidsleep", "apnea_ecg"):
+        if name == "apnea_ecg":
             assert not night.has_labels
         elif name == "cinc2018":
             assert stages(night) == [stage for stage in FIVE for _ in range(2)]
@@ -97,3 +98,32 @@ def test_two_nights_of_one_person_have_one_subject(tmp_path, name, subject):
     TWO_NIGHTS[name, subject](tmp_path / "raw")
     store = prepared(tmp_path / "raw", tmp_path / "store", name)
     assert [store.info(recording).subject for recording in store.recordings] == [subject] * 2
+
+
+@pytest.mark.parametrize(("name", "recording"), [("bidsleep", "Bidslab00-1"), ("dreamt", "S002")])
+def test_movement_of_acceleration_lies_on_the_labels(tmp_path, name, recording):
+    """The wrist moves in the fifth sleep epoch, REM."""
+    WRITE[name](tmp_path / "raw")
+    night = prepared(tmp_path / "raw", tmp_path / "store", name, "--signals", "motion").open(recording)
+    info = night.info.signals["motion"]
+    counts = night.signal("motion") * info.scale + info.offset
+    assert counts[24:30].mean() > 50 * max(1, counts[:23].max(), counts[32:59].max())
+    assert stages(night)[4] == "REM"
+    assert night.signal_quality("motion")[:9].min() == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "channels"),
+    [
+        ("shhs", ("THOR RES", "ABDO RES", "AIRFLOW", "SaO2")),
+        ("mesa", ("Thor", "Abdo", "Flow", "SpO2", "Pleth")),
+        ("mass", ("Resp Belt Thor", "Resp Belt Abdo", "Resp Cannula", "SaO2 SaO2")),
+        ("cinc2018", ("CHEST", "ABD", "AIRFLOW", "SaO2")),
+        ("dreams", ("VTH", "VAB", "NAF1")),
+    ],
+)
+def test_the_other_sensors_of_a_cohort_are_found_by_their_names(name, channels):
+    signals = load_cohort(name).signals
+    kinds = ("thorax", "abdomen", "airflow", "spo2", "ppg")
+    found = [find_channels(signals[kind], channels) for kind in kinds if kind in signals]
+    assert [channels[one[1][0]] for one in found if one] == list(channels)

@@ -1,5 +1,8 @@
 """Synthetic stores whose every sample is known."""
 
+import json
+import shutil
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -51,4 +54,18 @@ def made_store(
             signals=infos, ignored_annotations={},
         )  # fmt: skip
         write_recording(path, info, signals, night)
+    return Store(path)
+
+
+def without_inputs(store: Path, path: Path, missing: Mapping[str, Collection[str]]) -> Store:
+    """A copy of a store in which some recordings lack signals or heartbeats: {recording: names}."""
+    shutil.copytree(store, path, ignore=shutil.ignore_patterns("index*"))
+    for recording, names in missing.items():
+        folder = path / "recordings" / recording
+        about = json.loads((folder / "recording.json").read_text())
+        about["signals"] = {name: signal for name, signal in about["signals"].items() if name not in names}
+        about["beats"] = None if "beats" in names else about["beats"]
+        (folder / "recording.json").write_text(json.dumps(about))
+        for name in names:
+            (folder / f"{name}.npy").unlink()
     return Store(path)

@@ -1,5 +1,6 @@
 """Augmentation: the effect of each key, the reader that gets it, and what the random draws depend on."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,14 @@ from sleepkd.data.beats import RELATIVE
 from sleepkd.data.data_settings import AugmentConfig, DataConfig, Source
 from sleepkd.data.nights import open_nights
 from sleepkd.data.segments import Segments
+from sleepkd.data.splits import write_split
 from sleepkd.data.stage_inputs import resolve
 from sleepkd.errors import UserError
+from tests.data.stored import hypnogram, made_store
 
 ALL = {
     "inversion": 0.5, "gain": 0.3, "noise": 0.2, "electrode_dropout": 0.5, "dropped_beats": 0.1, "added_beats": 0.1,
-    "rr_scale": 0.2, "drop_input": 0.5, "averaged": 0.5,
+    "rr_scale": 0.2, "drop_input": 0.5, "averaged": 0.5, "sinus_arrhythmia": 0.5,
 }  # fmt: skip
 SIGNAL = np.random.default_rng(0).normal(size=2000).astype(np.float32)
 SIGNAL[500:600] = 0
@@ -46,7 +49,7 @@ def test_no_augmentation_by_default() -> None:
     np.testing.assert_array_equal(nothing.beats(BEATS, 300, 600), BEATS[240:960])
     series = np.ones((3, 8), np.float32)
     np.testing.assert_array_equal(nothing.series(series.copy()), series)
-    assert nothing.dropped_input(["ecg", "beats"]) is None
+    assert not nothing.dropped_inputs(["ecg", "beats"])
     assert not AugmentConfig().is_on and all(AugmentConfig(**{key: value}).is_on for key, value in ALL.items())
 
 
@@ -174,7 +177,54 @@ def test_masked_tokens_stay_zero(store: Path) -> None:
         assert empty[~batch.mask].all() and not empty[batch.mask].all()
 
 
-def test_at_most_one_input_of_a_segment_is_dropped(store: Path) -> None:
+def dropped(names: str, drop_input: float | dict[str, float], draws: int = 4000) -> Counter[str]:
+    """How often each choice of inputs is left out."""
+    drawing = augment(drop_input=drop_input)
+    return Counter("".join(drawing.dropped_inputs(list(names))) for _ in range(draws))
+
+
+def test_a_probability_leaves_out_every_choice_but_all_equally_often() -> None:
+    found = dropped("abc", 0.6)
+    assert set(found) == {"", "a", "b", "c", "ab", "ac", "bc"}
+    assert found[""] / 4000 == pytest.approx(0.4, abs=0.04)
+    for choice in set(found) - {""}:
+        assert found[choice] / 4000 == pytest.approx(0.1, abs=0.025)
+    assert dropped("a", 1.0) == {"": 4000}
+
+
+def test_two_inputs_are_left_out_by_the_same_draws_as_in_earlier_versions() -> None:
+    drawing, rng = augment(7, drop_input=0.5), np.random.default_rng(7)
+    for _ in range(200):
+        earlier = ["ecg", "beats"][rng.integers(2)] if rng.random() < 0.5 else None
+        assert list(drawing.dropped_inputs(["ecg", "beats"])) == ([earlier] if earlier else [])
+
+
+def test_a_probability_for_each_input_is_independent_of_the_others_given_that_one_is_left() -> None:
+    chances = {"a": 0.5, "b": 0.2, "d": 0.9}
+    found = dropped("abc", chances)
+    for choice, expected in {"": 0.4, "a": 0.4, "b": 0.1, "ab": 0.1}.items():  # c is never left out
+        assert found[choice] / 4000 == pytest.approx(expected, abs=0.03)
+    found = dropped("ab", chances)
+    for choice, expected in {"": 0.4 / 0.9, "a": 0.4 / 0.9, "b": 0.1 / 0.9}.items():  # without both: 0.1
+        assert found[choice] / 4000 == pytest.approx(expected, abs=0.03)
+    assert found["ab"] == 0
+
+
+def test_an_input_is_kept_where_it_alone_has_signal(tmp_path: Path) -> None:
+    ecg = np.random.default_rng(0).integers(-3000, 3000, 20 * 30 * 32).astype(np.int16)
+    ecg[: len(ecg) // 2] = 0  # an electrode off
+    night = hypnogram(30.0 * np.arange(20))
+    made_store(tmp_path / "s", {"a": night}, {"ecg": ecg, "emg": ecg[::-1].copy()}, 32.0)
+    write_split(tmp_path / "s" / "splits" / "default", {"train": ("a",), "validation": (), "test": ()}, "")
+    changed = segments(tmp_path / "s", ("ecg", "emg"), drop_input=1.0)
+    assert len(changed) == 2
+    for changed.epoch in range(8):
+        ecg_first, ecg_last = (x.any().item() for x in inputs(changed, [0, 1])["ecg"])
+        emg_first, emg_last = (x.any().item() for x in inputs(changed, [0, 1])["emg"])
+        assert (ecg_first, emg_first, ecg_last, emg_last) == (False, True, True, False)
+
+
+def test_at_most_one_of_two_inputs_is_dropped(store: Path) -> None:
     changed = segments(store, drop_input=0.5)
     read = inputs(changed, list(range(len(changed))))
     out = {name: (x == 0).flatten(1).all(dim=1) for name, x in read.items()}
@@ -185,13 +235,23 @@ def test_at_most_one_input_of_a_segment_is_dropped(store: Path) -> None:
 def test_the_only_input_cannot_be_dropped(store: Path) -> None:
     with pytest.raises(UserError, match=r"data.augment.drop_input: stage.inputs names one input only; set it to 0"):
         segments(store, ("beats",), drop_input=0.5)
+    with pytest.raises(UserError, match=r"data.augment.drop_input.emg: stage.inputs names no emg, but ecg, beats"):
+        segments(store, drop_input={"ecg": 0.5, "emg": 0.5})
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("inversion", 1.1), ("noise", -1), ("drop_input", -0.1), ("averaged", 2), ("gain", np.inf)]
+    ("key", "value"),
+    [
+        ("inversion", 1.1),
+        ("noise", -1),
+        ("drop_input", -0.1),
+        ("averaged", 2),
+        ("gain", np.inf),
+        ("drop_input", {"ecg": 1.0}),
+    ],
 )
 def test_impossible_values_are_refused_by_key(key: str, value: float) -> None:
-    with pytest.raises(UserError, match=rf"^data.augment.{key}: must be "):
+    with pytest.raises(UserError, match=rf"^data.augment.{key}(\.ecg)?: must be "):
         DataConfig(view="night", augment=AugmentConfig(**{key: value})).check()
 
 

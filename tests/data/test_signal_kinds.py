@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from sleepkd.data.data_settings import AugmentConfig, DataConfig
-from sleepkd.data.inputs import SignalInput
-from sleepkd.data.recording_info import BeatsInfo, RecordingInfo
+from sleepkd.data.inputs import MEASURED, SignalInput
+from sleepkd.data.recording_info import MISSING, BeatsInfo, RecordingInfo
 from sleepkd.data.segments import Segments
 from sleepkd.data.signal_kinds import SIGNAL_KINDS, SignalKind, sampled_kinds
 from sleepkd.data.stage_inputs import INPUTS, resolve
 from sleepkd.data.store import Store, StoreSettings
 from sleepkd.data.store_writing import create_store, write_recording
 from sleepkd.errors import UserError
-from tests.data.stored import hypnogram, signal_info
+from tests.data.stored import hypnogram, made_store, signal_info
 
 RATE, BELT_RATE, SECONDS = 100.0, 10.0, 300
 THORAX = SignalKind(label="thorax belt", unit="V", rate_hz=BELT_RATE, scale=0.5, channels=r".*thor.*")
@@ -54,7 +54,32 @@ def test_every_kind_has_a_class_that_reads_it():
 
 @pytest.mark.parametrize(
     ("name", "channel"),
-    [("eeg", "EEG C3-LER"), ("ecg", "ECG ECGI"), ("ecg", "EKG"), ("eog", "EOG Left Horiz"), ("emg", "EMG Chin1")],
+    [
+        ("eeg", "EEG C3-LER"),
+        ("ecg", "ECG ECGI"),
+        ("ecg", "EKG"),
+        ("eog", "EOG Left Horiz"),
+        ("emg", "EMG Chin1"),
+        ("thorax", "THOR RES"),
+        ("thorax", "Thor"),
+        ("thorax", "CHEST"),
+        ("thorax", "Resp Belt Thor"),
+        ("abdomen", "ABDO RES"),
+        ("abdomen", "ABD"),
+        ("airflow", "AIRFLOW"),
+        ("airflow", "NEW AIR"),
+        ("airflow", "Resp Cannula"),
+        ("airflow", "Resp oro-nasal"),
+        ("airflow", "Therm"),
+        ("spo2", "SpO2"),
+        ("spo2", "SaO2"),
+        ("spo2", "SaO2 SaO2"),
+        ("ppg", "Pleth"),
+        ("ppg", "BVP"),
+        ("temperature", "Temp rectal"),
+        ("motion", "Activity"),
+        ("motion", "motion"),
+    ],
 )
 def test_a_kind_is_guessed_from_a_channel_name(name, channel):
     matches = {kind for kind, entry in sampled_kinds().items() if re.fullmatch(entry.channels, channel, re.IGNORECASE)}
@@ -111,3 +136,19 @@ def test_a_recording_without_the_signal_is_named(store):
     data = DataConfig()
     with pytest.raises(UserError, match="a: holds no thorax; prepare it with a channel for it"):
         Segments([night], {"student": resolve({"thorax": {}}, data, RATE)}, data)
+
+
+def test_missing_samples_are_no_signal_and_a_measured_zero_is(tmp_path):
+    stored = np.array([0, MISSING, 500, -500], dtype=np.int16)
+    night = made_store(tmp_path, {"a": hypnogram([0.0])}, {"thorax": stored}, 10.0, iqr=1000.0).open("a")
+    x = SignalInput(10.0).read("thorax", [night], np.zeros(1), np.zeros(1), 0.4)[0]
+    np.testing.assert_allclose(x, [MEASURED, 0, 0.5, -0.5])
+    spec = resolve({"spo2": {}}, DataConfig(), 200.0)
+    assert (spec["spo2"].normalisation, spec["spo2"].centre, spec["spo2"].scale, spec["spo2"].rate) == (
+        "physical",
+        96,
+        2,
+        1,
+    )
+    night = made_store(tmp_path / "x", {"a": hypnogram([0.0])}, {"spo2": np.array([96, 90], np.int16)}, 1.0).open("a")
+    np.testing.assert_allclose(spec["spo2"].read("spo2", [night], np.zeros(1), np.zeros(1), 2.0)[0], [MEASURED, -3])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sleepkd.data.hypnogram import unscored_hypnogram
-from sleepkd.data.recording_info import BeatsInfo, from_json, to_json
+from sleepkd.data.recording_info import MISSING, BeatsInfo, from_json, to_json
 from sleepkd.data.store import Store, StoreSettings, read_settings
 from sleepkd.data.store_writing import create_store, to_int16, write_recording
 from sleepkd.errors import UserError
@@ -40,6 +40,12 @@ def test_int16_is_off_by_half_a_step_at_most(size, offset):
 def test_a_constant_keeps_its_value():
     stored, scale, offset = to_int16(np.full(10, 7.25))
     np.testing.assert_array_equal(scale * stored + offset, 7.25)
+
+
+def test_missing_samples_have_a_stored_value_of_their_own():
+    stored, scale, offset = to_int16(np.array([1.0, np.nan, 3.0, -5.0]))
+    assert stored[1] == MISSING and (stored[[0, 2, 3]] != MISSING).all()
+    np.testing.assert_allclose(stored[[0, 2, 3]] * scale + offset, [1, 3, -5], atol=1e-3)
 
 
 def test_a_recording_is_read_as_written(small):

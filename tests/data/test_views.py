@@ -142,6 +142,6 @@ def test_sleep_epochs_that_overlap_a_gap_are_left_out_and_end_a_run(tmp_path):
     night = store.open("a")
     night = replace(night, info=replace(night.info, gaps=((95.0, 130.0),)))
     data = DataConfig(sleep_epochs=4)
-    table = segment_table([night], {"student": resolve({"ecg": {}}, data, 10)}, data, True, False)
+    table = segment_table([night], [{"student": resolve({"ecg": {}}, data, 10)}], data, True, False)
     onsets = [onset[present].tolist() for onset, present in zip(table.onset_s, table.present, strict=True)]
     assert onsets == [[0, 30, 60], [150, 180, 210, 240], [270]]

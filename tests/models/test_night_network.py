@@ -79,6 +79,21 @@ def test_a_missing_input_equals_a_zero_input() -> None:
         assert (alone - both).abs().max() > 1e-3
 
 
+def test_nights_with_other_inputs_in_one_batch_are_each_as_alone() -> None:
+    """Every subset of three inputs, absent over the night or over a part of it."""
+    inputs, names = spec("ecg", "beats", "eeg"), ("ecg", "beats", "eeg")
+    made, signals = network(SMALL, inputs), night(inputs, 12, segments=8)
+    for row in range(8):
+        for bit, name in enumerate(names):
+            if row >> bit & 1:  # the last row has no input after the first half
+                signals[name][row, ..., signals[name].shape[-1] // 2 * (row == 7) :] = 0
+    together = made(signals)
+    for row in range(8):
+        held = {name: x[row : row + 1] for name, x in signals.items() if x[row].any()}
+        torch.testing.assert_close(together[row : row + 1], made(held), rtol=1e-9, atol=1e-9)
+    assert len({round(x.item(), 9) for x in together[:, 3].sum(-1)}) == 8
+
+
 @pytest.mark.parametrize("encoder", ["strided", "utime"])
 def test_a_network_whose_inputs_are_dropped_has_the_logits_of_the_whole_one_without_them(encoder: str) -> None:
     small = UTimeSettings(filters=(2, 2, 2), pools=(3, 2, 2), bottom_filters=4)

@@ -28,6 +28,7 @@ from sleepkd.data.store import Store
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError
 from sleepkd.evaluation import inference
+from sleepkd.prediction import stage_file
 from sleepkd.prediction.judged import GivenInput
 from sleepkd.prediction.recorded import ReadingOptions, open_recording
 from sleepkd.settings import load_config
@@ -279,14 +280,14 @@ def test_an_unforeseen_error_of_one_file_is_its_line_and_the_others_are_staged(
     beats = np.load(cohort / "truth" / "01-01-0001.npz")["beats"]
     for name in ("a", "b"):
         np.savetxt(tmp_path / f"{name}.csv", np.diff(beats), fmt="%.4f", header="rr", comments="")
-    given_input = predict.given_input
+    given_input = stage_file.given_input
 
     def fails(recording: Recording) -> GivenInput:
         if recording.path.name == "a.csv":
             raise ZeroDivisionError("by\nzero")
         return given_input(recording)
 
-    monkeypatch.setattr(predict, "given_input", fails)
+    monkeypatch.setattr(stage_file, "given_input", fails)
     files = [tmp_path / "a.csv", tmp_path / "b.csv", "--checkpoint", checkpoint]
     assert run_predict(tmp_path / "out", *files) == 1
     shown = capsys.readouterr().err

@@ -10,14 +10,15 @@ import pytest
 from launch import tiny_night
 from runs import other_nights
 from sleepkd import label_efficiency, reproduce
+from sleepkd.data.data_settings import Source
 from sleepkd.data.hypnogram import merge_labels
 from sleepkd.data.store import Night, Store
 from sleepkd.errors import UserError
 from sleepkd.evaluation.predictions import read_predictions
 from sleepkd.evaluation.scores.night_predictions import NightPredictions
 from sleepkd.study.label_plan import LabelStudy, jobs_for_store
-from sleepkd.study.label_report import against_consensus
-from sleepkd.study.label_splits import draw_labelled, split_names, write_labelled
+from sleepkd.study.label_report import against_consensus, by_standard
+from sleepkd.study.label_splits import draw_labelled, draw_test_sets, split_names
 
 OVERLAY = "night_*=beats.yaml"
 
@@ -43,19 +44,61 @@ def study(store: Path, **more: object) -> LabelStudy:
 
 
 def test_larger_label_sets_contain_smaller_ones(store: Path) -> None:
-    opened = Store(store)
-    drawn = draw_labelled(opened, "default", (0, 2, 4, 5), 3)
-    before: set[str] = set()
-    for number, (scored, rest) in drawn.items():
-        held = {*scored["train"], *scored["validation"]}
-        assert len(held) == number and before <= held and len(scored["validation"]) == (number > 0)
-        assert not held & set(rest["train"]) and len(held | set(rest["train"])) == 5
-        assert scored["test"] == drawn[5][0]["test"] and not rest["test"] and not rest["validation"]
+    tested = draw_test_sets([Source(str(store))], 0, 0)[""]
+    drawn = draw_labelled(tested, (0, 2, 4, 5), 3)
+    before: set[tuple[str, str]] = set()
+    for number, draw in drawn.items():
+        validation, rest = draw.nights("validation", labelled=True), draw.nights("train", labelled=False)
+        held = {*draw.nights("train", labelled=True), *validation}
+        assert len(held) == number and before <= held and len(validation) == (number > 0)
+        assert not held & set(rest) and len(held | set(rest)) == 5
+        assert draw.nights("test", labelled=True) == drawn[5].nights("test", labelled=True)
+        assert not draw.nights("test", labelled=False) and not draw.nights("validation", labelled=False)
         before = held
-    others = [draw_labelled(opened, "default", (2,), seed)[2][0] for seed in range(6)]
-    assert len({(*parts["train"], *parts["validation"]) for parts in others}) > 1
+    others = [draw_labelled(tested, (2,), seed)[2] for seed in range(6)]
+    assert len({tuple(sorted(x.nights("train", True) + x.nights("validation", True))) for x in others}) > 1
+
+
+def test_folds_test_every_subject_of_every_store_once(store: Path, tmp_path: Path) -> None:
+    second = tmp_path / "second"
+    shutil.copytree(store, second)
+    stores = [Source(str(path)) for path in (store, second)]
+    folds = draw_test_sets(stores, 3, 7)
+    assert list(folds) == ["fold0of3", "fold1of3", "fold2of3"]
+    for path in (str(store), str(second)):
+        tested = [name for parts in folds.values() for name in parts[path]["test"]]
+        assert sorted(tested) == sorted(Store(path).recordings)
+    for parts in folds.values():
+        draw = draw_labelled(parts, (3,), 0)[3]
+        held = draw.nights("train", labelled=True) + draw.nights("validation", labelled=True)
+        everywhere = held + draw.nights("train", labelled=False) + draw.nights("test", labelled=True)
+        assert len(held) == 3 and sorted(everywhere) == sorted(
+            (path, name) for path in (str(store), str(second)) for name in Store(path).recordings
+        )
+
+
+def test_all_nights_and_too_many(store: Path) -> None:
+    assert study(store, numbers=(2, "all")).counts == (2, 5)
     with pytest.raises(UserError, match="--labelled: asks for 6 of 5 nights outside the test set"):
-        draw_labelled(opened, "default", (6,), 0)
+        study(store, numbers=(6,))
+    with pytest.raises(SystemExit):
+        label_efficiency.main(["--labelled", "few"])
+
+
+def test_runs_of_folds_in_two_stores(store: Path, tmp_path: Path) -> None:
+    second = tmp_path / "second"
+    shutil.copytree(store, second)
+    rest = [s for s in settings(store) if not s.startswith(("data.store=", "data.split="))]
+    both = (*rest, f"data.nights=[{{store: {store}}}, {{store: {second}}}]")
+    jobs = study(store, rows=("student", "sleepecg"), numbers=(2, "all"), settings=both, folds=2).plan()
+    assert len(jobs) == 2 * 2 * 2
+    taught = next(job for job in jobs if job.row == "sleepecg" and job.group.split == split_names(2, 0, "fold1of2")[0])
+    sources = [(Path(s.store).name, s.split, s.labels) for s in taught.config.data.sources]
+    labelled, unlabelled = split_names(2, 0, "fold1of2")
+    names = (store.name, "second")
+    assert sources == [*((n, labelled, True) for n in names), *((n, unlabelled, False) for n in names)]
+    everything = [job for job in jobs if "labelled2" not in job.group.split]
+    assert len(everything) == 4 and all(len(job.config.data.sources) == 2 for job in everything)
 
 
 def test_every_run_gets_about_the_same_number_of_updates(store: Path) -> None:
@@ -63,7 +106,9 @@ def test_every_run_gets_about_the_same_number_of_updates(store: Path) -> None:
     two, four = split_names(2, 0)[0], split_names(4, 0)[0]
     rows = {name for name, fold in jobs if fold == two}
     assert rows == {"student", "night_eeg", "kd", "night_eeg_b", "night_eeg_c", "ensemble", "self"}
-    assert [name for name, fold in jobs if fold == split_names(5, 0)[0]] == ["student"]  # nothing is left unscored
+    with_all = [name for name, fold in jobs if fold == split_names(5, 0)[0]]
+    assert set(with_all) == rows  # nothing is left unlabelled
+    assert [source.labels for source in jobs["kd", split_names(5, 0)[0]].config.data.sources] == [True]
     # One of the two scored nights trains: seven crops of 5 minutes, two updates an epoch. All nights but the one that
     # chooses: four of them, 28 crops.
     for row, fold, per_epoch in (("student", two, 2), ("kd", two, 7), ("student", four, 6), ("kd", four, 7)):
@@ -109,7 +154,7 @@ def test_one_command_makes_the_table(
     assert label_efficiency.main([*map(str, options)]) == 0
     assert len(started) == 2 * (4 + 2)
     content = json.loads((tmp_path / "out" / "labels.json").read_text())
-    assert set(content["tables"]) == {"store", "beats"}
+    assert set(content["tables"]) == {"store", "beats", "beats, aasm", "beats, rk"}
     for root, where in ((tmp_path / "out", "store"), (tmp_path / "out" / "other_stores" / "beats", "beats")):
         for number in (2,):
             for row in ("student", "kd"):
@@ -155,10 +200,10 @@ def test_jobs_for_another_store(store: Path, tmp_path: Path) -> None:
 def test_the_splits_are_written_once(store: Path, tmp_path: Path) -> None:
     own = tmp_path / "store"
     shutil.copytree(store, own)
-    write_labelled(Store(own), "default", (2,), (0,))
+    study(own, numbers=(2,)).write_splits()
     path = own / "splits" / split_names(2, 0)[0] / "train.txt"
     path.write_text("# mine\n" + path.read_text())
-    write_labelled(Store(own), "default", (2,), (0,))
+    study(own, numbers=(2,)).write_splits()
     assert path.read_text().startswith("# mine")
 
 
@@ -172,12 +217,12 @@ def test_consensus_of_scorers(store: Path, monkeypatch: pytest.MonkeyPatch) -> N
         merge_labels(hypnogram.labels[kept], 3), np.full((37, 3), 1 / 3),
     )  # fmt: skip
     results = {("W", "NREM", "REM"): {"kd": {0: [said]}}}
-    assert against_consensus(results, opened) == {}
+    assert against_consensus(results, [opened]) == {} and by_standard({2: results}) == {}
     rem = np.full(len(hypnogram), 4, dtype=np.int8)  # two others saw REM all night, but for what one of them left out
     left_out = rem.copy()
     left_out[10] = -1
     monkeypatch.setattr(Night, "other_scorings", lambda _: np.stack([rem, left_out]))
-    (night,) = against_consensus(results, opened)["W", "NREM", "REM"]["kd"][0]
+    (night,) = against_consensus(results, [opened])["W", "NREM", "REM"]["kd"][0]
     expected = np.full(37, 2)
     expected[7] = said.labels[7]  # one against one: the first scorer's word
     np.testing.assert_array_equal(night.labels, expected)

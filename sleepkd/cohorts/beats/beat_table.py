@@ -1,6 +1,7 @@
 """Heartbeats as a table whose columns a dataset YAML names: beat times, RR intervals, or a heart rate."""
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +12,7 @@ from sleepkd.cohorts.beats.beat_layout import BeatLayout, BeatTimes
 from sleepkd.cohorts.beats.beat_report import ColumnUse
 from sleepkd.cohorts.beats.beat_text import reported_beats
 from sleepkd.cohorts.beats.sniff_table import SniffedTable, number_of
-from sleepkd.cohorts.beats.time_cells import ClockTimes, clock_times
+from sleepkd.cohorts.beats.time_cells import ClockTimes, clock_times, numeric_times
 from sleepkd.cohorts.beats.time_units import SECONDS_OF, without_fillers
 from sleepkd.cohorts.text import column_index, read_lines, read_table
 from sleepkd.errors import UserError
@@ -51,9 +52,11 @@ def read_beat_table(path: Path, layout: BeatTableLayout) -> BeatTimes:
     table = _table(path, layout)
     try:
         columns, uses = _columns(path, table, layout)
-        return reported_beats(path, table, columns, uses, (), False, layout.longest_gap_seconds)
+        read = reported_beats(path, table, columns, uses, (), False, layout.longest_gap_seconds)
     except UserError as error:
         raise UserError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
+    # Times from the first row on begin when it does; others are those of the labels, whose zero has no date here.
+    return read._replace(start=columns.times.start(0.0)) if layout.from_first and columns.times else read
 
 
 def _table(path: Path, layout: BeatTableLayout) -> SniffedTable:
@@ -83,16 +86,19 @@ def _columns(path: Path, table: SniffedTable, layout: BeatTableLayout) -> tuple[
     uses = [ColumnUse(layout.column or "1", f"{layout.values}{f', {layout.unit}' * (layout.values != 'rate')}")]
     clock = None
     if time is not None:
-        clock = _clock(table, time, lines)
+        clock = _clock(table, time, lines, layout.from_first)
         if layout.from_first and len(lines) and np.isfinite(clock.seconds).any():
-            clock = replace(clock, seconds=clock.seconds - np.nanmin(clock.seconds), zero=None)
+            first = float(np.nanmin(clock.seconds))
+            zero = clock.zero and clock.zero + timedelta(seconds=first)
+            clock = replace(clock, seconds=clock.seconds - first, zero=zero)
         uses.append(ColumnUse(layout.time, f"time of each row, {clock.kind}"))
     return BeatColumns(layout.values, values[:, None], lines, clock), tuple(uses)
 
 
-def _clock(table: SniffedTable, time: int, lines: list[int]) -> ClockTimes:
-    """A column of seconds, or of dates and times."""
+def _clock(table: SniffedTable, time: int, lines: list[int], may_be_unix: bool) -> ClockTimes:
+    """A column of seconds, perhaps since 1970, or of dates and times."""
     texts = table.column(time)
     if not any(np.isinf(number_of(text)) for text in texts):
-        return ClockTimes(table.numbers(time), "s")
+        numbers = table.numbers(time)
+        return numeric_times(numbers, numbers, "s") if may_be_unix and len(numbers) else ClockTimes(numbers, "s")
     return clock_times(texts, lines)

@@ -31,6 +31,7 @@ _VALUE = re.compile(
     r"\d+[-/.]\d+[-/.]\d+|\d{8}T\d{4,6}\S*",
     re.IGNORECASE,
 )
+_LETTER = re.compile(r"[^\W\d_]")
 _COMMA_NUMBER = re.compile(r"[-+]?(\d+),(\d+)")
 
 
@@ -64,7 +65,9 @@ class SniffedTable:
 
     def numbers(self, index: int) -> np.ndarray:
         """A column as float64 (rows,), NaN for a missing value. Raises UserError naming the line of another text."""
-        found = np.array([number_of(text) for text in self.column(index)], dtype=np.float64)
+        found = plain_numbers(self.column(index))
+        if found is None:
+            found = np.array([number_of(text) for text in self.column(index)], dtype=np.float64)
         for k in np.flatnonzero(np.isinf(found)):
             line, cells = self.rows[k]
             raise UserError(f"line {line}: {_short(cells[index])} is no number")
@@ -73,6 +76,9 @@ class SniffedTable:
     def number_lists(self, index: int) -> np.ndarray:
         """A column whose cells may list several numbers ("812|790", "[812, 790]"), float64 (rows, most in a cell)."""
         texts = self.column(index)
+        plain = plain_numbers(texts)
+        if plain is not None:
+            return plain[:, None]
         lists = [_listed(text, self.delimiter) for text in texts]
         if all(len(parts) == 1 for parts in lists):
             return self.numbers(index)[:, None]
@@ -92,6 +98,15 @@ class SniffedTable:
         chosen = list(range(self.width)) if indices is None else list(indices)
         more = ", …" if len(chosen) > MOST_NAMES else ""
         return ", ".join(shortened(self.name(i)) for i in chosen[:MOST_NAMES]) + more
+
+
+def plain_numbers(texts: Sequence[str]) -> np.ndarray | None:
+    """Texts as float64 (rows,) if all are finite numbers with a decimal point; None for other texts."""
+    try:
+        found = np.array([float(text) for text in texts], dtype=np.float64)
+    except ValueError:
+        return None
+    return found if np.isfinite(found).all() else None
 
 
 def number_of(text: str) -> float:
@@ -162,6 +177,8 @@ def find_delimiter(lines: Sequence[str]) -> str:
 
 def split_line(line: str, delimiter: str) -> list[str]:
     """The cells of a line, without white space and quotes around them, and without blank cells at its end."""
+    if delimiter == "\0" and '"' not in line:
+        return [line.strip(" \t\xa0'")]
     if delimiter == " ":
         cells = [cell.strip("\"'") for cell in line.split()]
     elif '"' in line and delimiter != "\0":
@@ -190,7 +207,7 @@ def _tables(rows: Sequence[Row]) -> list[SniffedTable]:
     tables = [SniffedTable([], 0)]
     for number, cells in rows:
         table = tables[-1]
-        if not _are_names(cells, first=not any(one.rows or one.names for one in tables)):
+        if not _are_names(cells, first=len(tables) == 1 and not table.rows):
             table.rows.append((number, cells))
         elif table.names and not table.rows and not table.units and is_unit_row(cells):
             table.units = cells
@@ -205,9 +222,11 @@ def _tables(rows: Sequence[Row]) -> list[SniffedTable]:
 
 def _are_names(cells: Sequence[str], first: bool) -> bool:
     """Whether a row holds names. first: it may hold a start in unix s beside a name, as Empatica writes it."""
+    if not _LETTER.search("".join(cells)):  # most rows
+        return False
     texts = [cell for cell in cells if cell.lower() not in MISSING]
     named = [cell for cell in texts if not is_value(cell)]
-    if not any(re.search(r"[^\W\d_]", cell) for cell in named):
+    if not any(_LETTER.search(cell) for cell in named):
         return False
     return len(named) == len(texts) or (first and names_beats(named) and _start_unix(texts) is not None)
 

@@ -61,20 +61,20 @@ def find_beats(ecg: np.ndarray, rate_hz: float, polarity: int, hypnogram: Hypnog
 
 
 def check_beats(
-    times: np.ndarray, source: str, hypnogram: Hypnogram, seconds: float, cadence_s: float = 0.0
+    times: np.ndarray, source: str, hypnogram: Hypnogram, seconds: float, cadence_s: float = 0.0, signal: str = "ECG"
 ) -> FoundBeats:
     """Beats (beats,), s, with remarks; `times` is None if they are not physiologically plausible.
 
-    cadence_s: as in `BeatsInfo`.
+    cadence_s: as in `BeatsInfo`. signal: that they were found in, for remarks.
     """
     median = median_interval(times)
     share = plausible_share(times, seconds)
     if np.isnan(median) or share < ANY_BEATS:
-        return FoundBeats(remarks=(f"{WARNING}no plausible beats in the ECG, so none are stored",))
+        return FoundBeats(remarks=(f"{WARNING}no plausible beats in the {signal}, so none are stored",))
     made = f", of a {input_text(cadence_s)}" if cadence_s else ""
     remarks = [f"{len(times)} beats ({source}{made}), {60 / median:.0f} per minute"]
     if share < ENOUGH_BEATS:
-        remarks.append(f"{WARNING}beats are plausible in {share:.0%} of the night only, check the ECG")
+        remarks.append(f"{WARNING}beats are plausible in {share:.0%} of the night only, check the {signal}")
     quality = beat_quality(times, hypnogram.onset_s, hypnogram.duration_s)
     return FoundBeats(times, quality, BeatsInfo(source, len(times), median, digest(times), cadence_s), tuple(remarks))
 

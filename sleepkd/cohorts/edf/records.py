@@ -15,6 +15,7 @@ from sleepkd.errors import UserError
 
 _TAL = re.compile(rb"([+-]?\d+(?:[.,]\d*)?)(?:\x15(\d*(?:[.,]\d*)?))?\x14(.*)", re.DOTALL)
 """EDF+'s time-stamped annotation list: onset, perhaps a duration, texts that each end with \\x14."""
+_RECORD_TIME = re.compile(rb"([+-]?\d+(?:[.]\d*)?)\x14\x14\0")
 BLOCK_BYTES = 1 << 23
 LEAST_GAP = 0.05
 """A record that begins so many seconds after the end of the one before is after a gap. Record times are never exact:
@@ -85,7 +86,14 @@ class EdfRecords:
         It is the onset of a record's first list, whose first text is empty.
         """
         times = np.full(self.count, np.nan)
-        for record in range(self.count if self._texts else 0):
+        if not self._texts:
+            return None
+        first, width = self._text_parts[0].tobytes(), self._text_parts[0].shape[1]
+        for record in range(self.count):
+            usual = _RECORD_TIME.match(first, record * width, (record + 1) * width)
+            if usual:  # a pattern for all of them takes a quarter of the time of `_lists`
+                times[record] = float(usual[1])
+                continue
             found = next(self._lists(record), None)
             if found and (not found[2] or found[2].startswith(b"\x14")):
                 times[record] = _seconds(found[0])

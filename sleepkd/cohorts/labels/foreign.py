@@ -55,7 +55,7 @@ SIGNATURES = tuple(
         (r"\A\x1f\x8b", "a gzip archive", "unpack it"),
         (r"\A%PDF", "a report (PDF)", EDF_PLUS),
         (r"\A\{\\rtf", "a report (RTF)", EDF_PLUS),
-        (r"\AMATLAB 5|\A\x89HDF", "a MATLAB or HDF5 file", EDF_PLUS),
+        (r"\AMATLAB [57]|\A\x89HDF", "a MATLAB or HDF5 file", EDF_PLUS, ("mat",)),
         (
             r"\A0 {7}.{80}.{80}\d\d[.:/-]\d\d",
             "an EDF file",

@@ -9,9 +9,11 @@ import numpy as np
 
 from sleepkd.cohorts.remarks import WARNING
 
-Unit = Literal["header", "uV", "mV", "V", "arbitrary"]
+Unit = Literal["header", "uV", "mV", "V", "%", "degC", "arbitrary"]
 ARBITRARY: Literal["arbitrary"] = "arbitrary"
 VOLTS = {"V": 1.0, "mV": 1e-3, "uV": 1e-6}
+SPELLINGS = {"%": ("%", "percent", "pct", "% sat"), "degC": ("degc", "c", "\xb0c", "deg c", "celsius", "degreec")}
+"""How headers spell the units that are no voltages, in small letters."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class DerivedSignal:
     """A signal (samples,) float64 at its recorded rate, in the unit of its kind, or in the file's ("arbitrary").
 
     derivation: the names of its channels. remarks: what is odd about it.
+    missing: bool (samples,), where the file holds no value and `samples` are straight lines; None: nowhere.
     """
 
     samples: np.ndarray
@@ -41,6 +44,7 @@ class DerivedSignal:
     derivation: str
     unit: str
     remarks: tuple[str, ...] = ()
+    missing: np.ndarray | None = None
 
 
 def find_channels(choices: Sequence[Derivation], labels: Sequence[str]) -> tuple[Derivation, list[int], str] | None:
@@ -65,6 +69,11 @@ def plain_unit(header: str) -> Unit:
     """A header's unit of voltage in any capitals and with any micro sign: uV, mV or V; "arbitrary" for any other."""
     plain = re.sub(r"[^\x00-\x7f]+", "u", header.strip().lower())  # a micro sign, in whatever encoding
     return cast(Unit, {"uv": "uV", "mv": "mV", "v": "V"}.get(plain, ARBITRARY))
+
+
+def is_spelling(header: str, unit: str) -> bool:
+    """Whether a header's unit is this one, which is no voltage."""
+    return header.strip().lower() in SPELLINGS.get(unit, (unit.lower(),))
 
 
 def _fitting(pattern: str, labels: Sequence[str]) -> list[int]:

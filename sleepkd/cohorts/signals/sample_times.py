@@ -14,6 +14,8 @@ RATES_HZ = (1.0, 20_000.0)
 SLOWEST_ECG_HZ = 30.0
 NEAR = 0.25
 """A step that differs from the median by a smaller share is one between neighbours."""
+LARGEST_TICK = 0.6
+"""Times are rounded if two of their steps differ by a smaller share of the median; by more, samples are missing."""
 EVEN_SHARE = 0.9
 """Times are even if so many of their steps are between neighbours."""
 UNEVEN_GAP_S = 0.5
@@ -84,7 +86,11 @@ def sample_times(
     per_sample = steps / counts
     typical = float(np.median(per_sample))
     usual = np.abs(per_sample / typical - 1) < NEAR
-    own_hz = counts[usual].sum() / steps[usual].sum()
+    # Of times in ms at 256 Hz, some steps are 3 ms and most 4 ms: both are between neighbours.
+    tick = np.diff(np.unique(np.round(steps, 5))).min(initial=typical)
+    tick = tick if tick < LARGEST_TICK * typical else 0.0
+    near = np.abs(per_sample - typical) < NEAR * typical + tick / counts
+    own_hz = counts[near].sum() / steps[near].sum()
     even = len(first) == len(seconds) and usual.mean() >= EVEN_SHARE
     if rate_hz is not None and abs(own_hz / rate_hz - 1) > SAME_RATE:
         raise UserError(f"--fs {rate_hz:g}: its times are those of {own_hz:.4g} samples per second; leave out --fs")

@@ -15,6 +15,7 @@ from sleepkd.cohorts.signals.derivation import (
     DerivedSignal,
     Unit,
     find_channels,
+    is_spelling,
     plain_unit,
 )
 from sleepkd.errors import UserError
@@ -24,12 +25,14 @@ class ChannelSamples(NamedTuple):
     """One channel: physical numbers (samples,) float64, and their unit in the words of the file.
 
     known: whether the numbers have a unit at all. remark: what is odd about them, or "".
+    missing: bool (samples,), where the file holds no value and `samples` are straight lines; None: nowhere.
     """
 
     samples: np.ndarray
     unit: str
     known: bool = True
     remark: str = ""
+    missing: np.ndarray | None = None
 
 
 class SignalFile:
@@ -72,21 +75,28 @@ class SignalFile:
             raise UserError(f"{self.path}: {' and '.join(names)} were recorded at different rates")
         if not self.rates[channels[0]]:
             raise UserError(f"{self.path}: {names[0]} has no samples")
-        samples, unit, remarks = self._in_unit(channels[0], choice.unit, target_unit)
-        for i in channels[1:]:
-            other, other_unit, more = self._in_unit(i, choice.unit, target_unit)
+        given = [self.channel(i) for i in channels]
+        samples, unit, remarks = self._in_unit(channels[0], given[0], choice.unit, target_unit)
+        for i, channel in zip(channels[1:], given[1:], strict=True):
+            other, other_unit, more = self._in_unit(i, channel, choice.unit, target_unit)
             remarks += more
             if other_unit != unit:
                 raise UserError(f"{self.path}: {names[0]} is in {unit} and {names[1]} in {other_unit}, name their unit")
             samples -= other
         odd = tuple(filter(None, (remark, *remarks)))
-        return DerivedSignal(samples, self.rates[channels[0]], " - ".join(names), unit, odd)
+        gone = [channel.missing for channel in given if channel.missing is not None]
+        missing = np.logical_or.reduce(gone) if gone else None
+        return DerivedSignal(samples, self.rates[channels[0]], " - ".join(names), unit, odd, missing)
 
-    def _in_unit(self, index: int, unit: Unit, target_unit: str) -> tuple[np.ndarray, str, list[str]]:
+    def _in_unit(
+        self, index: int, channel: ChannelSamples, unit: Unit, target_unit: str
+    ) -> tuple[np.ndarray, str, list[str]]:
         """A channel in the target unit if its own is known, its unit then, and remarks."""
-        samples, header, known, remark = self.channel(index)
+        samples, header, known, remark, _ = channel
         stated = header.strip() if unit == "header" else unit
         if not known or stated == ARBITRARY:
+            return samples, ARBITRARY, [remark]
+        if not stated and not target_unit:
             return samples, ARBITRARY, [remark]
         if not stated:
             odd = f"{WARNING}{self.labels[index]} has no unit: the numbers are taken as they are"
@@ -94,8 +104,10 @@ class SignalFile:
         if not target_unit:
             return samples, stated, [remark]
         if target_unit not in VOLTS:
+            if is_spelling(stated, target_unit):
+                return samples, target_unit, [remark]
             odd = f"{WARNING}{self.labels[index]} is in {stated!r}, not in {target_unit}: check its unit"
-            return samples, stated, [remark, odd if stated != target_unit else ""]
+            return samples, stated, [remark, odd]
         voltage = plain_unit(stated)
         if voltage == ARBITRARY:
             odd = f"{WARNING}{self.labels[index]} is in {header!r}, no voltage: the numbers are taken as they are"
@@ -104,13 +116,18 @@ class SignalFile:
         return samples, target_unit, [remark]
 
 
-def fill_missing(samples: np.ndarray) -> int:
-    """Replace missing values (NaN, infinite) by straight lines, in place; returns how many there were.
+def fill_missing(samples: np.ndarray) -> np.ndarray:
+    """Replace missing values (NaN, infinite) by straight lines, in place; returns where they were, bool (samples,).
 
     At least one value must be there.
     """
     missing = ~np.isfinite(samples)
+    draw_lines(samples, missing)
+    return missing
+
+
+def draw_lines(samples: np.ndarray, missing: np.ndarray) -> None:
+    """Replace samples (samples,), in place, by straight lines between the others. At least one other must be there."""
     if missing.any():
         at = np.arange(len(samples))
         samples[missing] = np.interp(at[missing], at[~missing], samples[~missing])
-    return int(missing.sum())

@@ -62,9 +62,9 @@ class SignalTable(SignalFile):
         blank = int((~np.isfinite(samples)).sum())
         if self._times and len(samples) == len(self._times.positions):
             samples = self._times.placed(samples)
-        fill_missing(samples)
+        missing = fill_missing(samples)
         odd = f"{WARNING}{label} has no value for {blank / self.rates[index]:.4g} s, filled" if blank else ""
-        return ChannelSamples(samples, "", remark=odd)
+        return ChannelSamples(samples, "", remark=odd, missing=missing)
 
     def _read_times(self, columns: SignalColumns, rate_hz: float | None) -> SampleTimes | None:
         """The times of the samples by the first column of times that can be read; None without one.

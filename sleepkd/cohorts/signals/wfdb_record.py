@@ -59,9 +59,10 @@ class WfdbRecord(SignalFile):
         if not np.isfinite(samples).any():
             raise UserError(f"{self.path}: {label} has no value")
         odd = [] if known else [f"{label} has no gain in the header, so no unit"]
-        if missing := fill_missing(samples):
-            odd.append(f"{label} has no value for {missing / self.rates[index]:.4g} s, filled")
-        return ChannelSamples(samples, self._units[index], known, WARNING + ", ".join(odd) if odd else "")
+        missing = fill_missing(samples)
+        if missing.any():
+            odd.append(f"{label} has no value for {missing.sum() / self.rates[index]:.4g} s, filled")
+        return ChannelSamples(samples, self._units[index], known, WARNING + ", ".join(odd) if odd else "", missing)
 
     def _read(self, work: Any) -> Any:
         try:

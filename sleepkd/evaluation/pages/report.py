@@ -204,6 +204,8 @@ def _model_tables(analysis: Analysis) -> list[str]:
     elements += _night_tables(name, metrics["night_scores"], metrics["calibration"])
     if metrics["scorers"]:
         elements += [heading(f"{name}: agreement with each scorer", 3), _scorers_table(metrics["scorers"])]
+    if "input_subsets" in metrics:
+        elements += _subset_tables(name, metrics["input_subsets"])
     if "distillation" in metrics:
         elements += _distillation_tables(name, metrics["distillation"], analysis.class_names)
     return elements + _sleep_tables(name, metrics["sleep_medicine"])
@@ -235,6 +237,32 @@ def _night_tables(name: str, found: dict, calibration: dict) -> list[str]:
 def _percent(entry: Mapping[str, float | None]) -> dict[str, float | None]:
     """A {value, low, high} of shares in per cent."""
     return {key: None if share is None else 100 * share for key, share in entry.items()}
+
+
+def _subset_tables(name: str, found: dict) -> list[str]:
+    """Kappa by night of each subset of the inputs, and what each input adds to the others."""
+    subsets = [
+        [" + ".join(row["inputs"]), str(row["recordings"]), interval(row["kappa"], 2) if row["kappa"] else MISSING]
+        for row in found["subsets"]
+    ]
+    elements = [heading(f"{name}: subsets of its inputs", 3), table(["inputs", "recordings", "kappa"], subsets)]
+    adds = [
+        [
+            signal,
+            str(of_input["recordings"]),
+            interval(of_input["kappa"], sign=True),
+            _p(of_input["wilcoxon_p"]).removeprefix("= "),
+            *(str(of_input[kind]) for kind in ("better", "worse")),
+        ]
+        for signal, of_input in found["adds"].items()
+    ]
+    if adds:
+        header = ["input", "recordings", "kappa added", "Wilcoxon p", "better", "worse"]
+        elements += [
+            heading(f"{name}: what each input adds to the others, paired by recording", 3),
+            table(header, adds),
+        ]
+    return elements
 
 
 def _distillation_tables(name: str, found: dict, class_names: Sequence[str]) -> list[str]:

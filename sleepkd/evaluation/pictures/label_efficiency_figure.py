@@ -6,7 +6,8 @@ from pathlib import Path
 from sleepkd.evaluation.pictures.drawing import new_figure
 from sleepkd.palette import FAINT_INK, INK, MODEL_COLOURS
 
-DRAWN = ("student", "kd", "yasa", "ensemble", "self", "night_eeg")
+DRAWN = ("student", "kd", "yasa", "ensemble", "self", "sleepecg")
+TEACHER = "night_eeg"
 """Rows drawn in colour and named in the legend."""
 ZERO_NIGHTS_AT = 2.0
 """Position of 0 labelled nights on the logarithmic axis."""
@@ -20,7 +21,7 @@ def label_efficiency_figure(table: Mapping[int, dict], rows: Sequence[str], path
     with new_figure(path, 7.2, 4.4) as figure:
         axes = figure.add_subplot()
         numbers = sorted(table)
-        colours = dict(zip(DRAWN, (*MODEL_COLOURS, INK), strict=False))
+        colours = dict(zip(DRAWN, MODEL_COLOURS, strict=False)) | {TEACHER: INK}
         for row in rows:
             points = [(max(n, ZERO_NIGHTS_AT), table[n][row]["kappa"]) for n in numbers if row in table[n]]
             if not points:

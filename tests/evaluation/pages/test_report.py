@@ -12,11 +12,12 @@ import pytest
 
 from sleepkd.data.hypnogram import CLASS_NAMES
 from sleepkd.evaluation.analysis import analyse
+from sleepkd.evaluation.input_subsets import subset_scores
 from sleepkd.evaluation.model_figures import draw_comparison, draw_model, draw_models
 from sleepkd.evaluation.pages.page import interval, number
 from sleepkd.evaluation.pages.report import Provenance, write_report
 from sleepkd.evaluation.scores.comparison import compare
-from sleepkd.evaluation.scores.summary import write_metrics
+from sleepkd.evaluation.scores.summary import json_safe, write_metrics
 from tests.evaluation.nights import made_up_night
 
 NAMES = CLASS_NAMES[4]
@@ -38,6 +39,12 @@ def report(tmp_path_factory):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         analyses = [analyse(name, of, NAMES, draws=300) for name, of in nights.items()]
+        subsets = {
+            ("ecg", "beats"): nights["distilled <& co>"],
+            ("ecg",): nights["ECG baseline"],
+            ("beats",): cohort(1.0),
+        }
+        analyses[1].metrics["input_subsets"] = json_safe(subset_scores(subsets, NAMES, 300, 0))
         comparison = compare({0: nights["ECG baseline"]}, {0: nights["distilled <& co>"]}, NAMES, draws=300)
         names = tuple(nights)
         figures = {
@@ -118,6 +125,15 @@ def test_report_shows_scores_by_night(report):
     share = {key: 100 * value for key, value in found["stage_share_difference"]["W"].items()}
     assert f"<td>{interval(share, 1, sign=True)}</td>" in text
     assert f"<td>{interval(found['rem_latency_error_min']['median'], 0)}</td>" in text
+
+
+def test_report_shows_subsets_of_inputs(report):
+    path, analyses, _ = report
+    text, found = path.read_text(encoding="utf-8"), analyses[1].metrics["input_subsets"]
+    for row in found["subsets"]:
+        assert f"<td>{' + '.join(row['inputs'])}</td><td>5</td><td>{interval(row['kappa'], 2)}</td>" in text
+    for name, of_input in found["adds"].items():
+        assert f"<td>{name}</td><td>5</td><td>{interval(of_input['kappa'], sign=True)}</td>" in text
 
 
 def test_a_night_without_sleep_statistics_keeps_its_scores(tmp_path):
