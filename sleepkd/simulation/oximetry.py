@@ -9,7 +9,7 @@ from sleepkd.simulation.sleep_architecture import REM
 
 SATURATION, SATURATION_SPREAD = 96.5, 0.8  # percent, of sleepers at rest
 SATURATION_PER_DECADE = -0.3  # of age
-FALL, FALL_SPREAD = 0.42, 0.35
+FALL, FALL_SPREAD = 0.68, 0.3
 """Fall of the saturation in percent per second of apnea, and the standard deviation of its logarithm between sleepers:
 tuned until apneas of 10 to 24 s cost 3 to 8 percent in most sleepers (desaturation of 3 percent or more: AASM Manual
 2.6)."""
