@@ -95,8 +95,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument(
         "--sensors", nargs="+", choices=SENSOR_KINDS, default=(), metavar="KIND",
-        help=f"sensors besides: {', '.join(SENSOR_KINDS)}; motion is a table of activity counts, the others are channels of "
-        "the PSG file (default: none)",
+        help=f"more sensors: {', '.join(SENSOR_KINDS)}; motion is a table of activity counts, the others are "
+        "channels of the PSG file (default: none)",
     )  # fmt: skip
     parser.add_argument(
         "--device", choices=DEVICES, metavar="NAME",

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from edfio import EdfAnnotation
@@ -124,14 +125,15 @@ def write_simulated_recording(
         name = "Base.edf" if number == 1 else f"Scorer{number}.edf"
         edf_file(night, recording.identifier, annotations=annotations).write(_path(out, recording, name))
     (out / "truth").mkdir(exist_ok=True)
-    np.savez(
-        out / "truth" / f"{recording.identifier}.npz",
-        beats=rhythm.beats,
-        kinds=rhythm.kinds,
-        clean=artifact_free(night, rhythm.beats),
-        states=night.states,
-        **({"apneas": night.apneas, "central": central_apneas(night)} if sensors else {}),
-    )
+    truth: dict[str, Any] = {
+        "beats": rhythm.beats,
+        "kinds": rhythm.kinds,
+        "clean": artifact_free(night, rhythm.beats),
+        "states": night.states,
+    }
+    if sensors:
+        truth |= {"apneas": night.apneas, "central": central_apneas(night)}
+    np.savez(out / "truth" / f"{recording.identifier}.npz", **truth)
     return _participant(night, recording)
 
 

@@ -15,9 +15,9 @@ its files, whose counts fall by the factors .19, .136 and .098 from one to the n
 # Share of the movements of the body, by state W, N1, N2, S3, S4, REM, that move the wrist, and the median of their
 # activity; the same for an arousal without a movement of the body. Tuned until shares of zero and quartiles of the
 # counts by sleep stage are those of `sleep_accel` (ODC-By 1.0): `benchmarks/simulation_sensors.py`.
-WRIST_SHARE = np.array([0.55, 0.42, 0.48, 0.85, 0.85, 0.52])
-AROUSAL_SHARE = np.array([0.45, 0.12, 0.08, 0.35, 0.35, 0.15])
-ACTIVITY = np.array([6.5, 4.0, 12.0, 13.0, 13.0, 8.0])
+WRIST_SHARE = np.array([0.64, 0.50, 0.49, 0.92, 0.92, 0.60])
+AROUSAL_SHARE = np.array([0.45, 0.12, 0.08, 0.40, 0.40, 0.17])
+ACTIVITY = np.array([5.5, 4.0, 12.0, 13.0, 13.0, 8.0])
 ACTIVITY_SPREAD = 1.65
 """Standard deviation of the logarithm of the activity of a movement."""
 SLEEPER_SPREAD = 0.5

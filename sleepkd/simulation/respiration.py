@@ -76,21 +76,23 @@ def respiratory_effort(night: SimulatedNight, rhythm: CardiacRhythm) -> Respirat
     spectrum = fft.rfft(effort, padded)
     quadrature = fft.irfft(-1j * spectrum, padded)[:samples]
     central = central_apneas(night)
-    seconds = np.arange(samples) / GRID_RATE
-    onset, duration = night.apneas.T
-    latest = np.searchsorted(onset, seconds, side="right") - 1
-    if len(onset):
-        progress = (seconds - onset[latest.clip(0)]) / duration[latest.clip(0)]
-        growth = np.where((latest >= 0) & (progress < 1), progress, 0.0)
-    else:
-        growth = np.zeros(samples)
     return RespiratoryEffort(
         depth=np.hypot(effort, quadrature),
         phase=np.unwrap(np.arctan2(effort, -quadrature)),
         obstructive=suspension(night.apneas[~central], samples),
         central=suspension(night.apneas[central], samples),
-        growth=growth,
+        growth=_progress(night.apneas, np.arange(samples) / GRID_RATE),
     )
+
+
+def _progress(apneas: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+    """How much of an apnea has passed at each time (n,): 0 to 1, 0 outside of apneas (k, 2)."""
+    if not len(apneas):
+        return np.zeros(len(seconds))
+    onset, duration = apneas.T
+    latest = np.searchsorted(onset, seconds, side="right") - 1
+    progress = (seconds - onset[latest.clip(0)]) / duration[latest.clip(0)]
+    return np.where((latest >= 0) & (progress < 1), progress, 0.0)
 
 
 def simulate_belt(night: SimulatedNight, effort: RespiratoryEffort, belt: str, rate: int) -> np.ndarray:
