@@ -8,6 +8,7 @@ from edfio import read_edf
 
 from sleepkd import prepare
 from sleepkd import simulate as command
+from sleepkd.data.recording_info import MISSING
 from sleepkd.data.signal_kinds import SIGNAL_KINDS
 from sleepkd.data.store import Store
 from sleepkd.errors import UserError
@@ -70,10 +71,19 @@ def test_prepare_reads_every_sensor_of_the_cohort(raw: Path, tmp_path: Path) -> 
         assert set(SENSOR_KINDS) <= set(info.signals)
         (path,) = raw.rglob(f"{recording} Activity.csv")
         counts = np.loadtxt(path, delimiter=",", skiprows=1)[:, 1]
-        stored = np.load(tmp_path / "store" / "recordings" / recording / "motion.npy")
-        assert len(counts) == 30 and stored.reshape(30, -1).mean(axis=1) == pytest.approx(counts, abs=1e-2)
-        spo2 = np.load(tmp_path / "store" / "recordings" / recording / "spo2.npy")
-        assert 85 < np.nanmedian(spo2[spo2 > 0]) <= 100
+        motion, spo2 = (physical(store, recording, kind) for kind in ("motion", "spo2"))
+        # Every 5 s holds the count of the 30 s around it; the stored steps are finer than a thousandth of the largest.
+        assert len(counts) == 30 and motion.reshape(30, -1).mean(axis=1) == pytest.approx(counts, abs=0.02)
+        assert 85 < np.nanmedian(spo2) <= 100 and (info.signals["spo2"].unit, info.signals["thorax"].unit) == (
+            "%",
+            "uV",
+        )
+
+
+def physical(store: Store, recording: str, kind: str) -> np.ndarray:
+    """A stored signal in its unit, NaN for a missing sample."""
+    signal, stored = store.info(recording).signals[kind], store.open(recording).signal(kind)
+    return np.where(stored == MISSING, np.nan, signal.scale * stored + signal.offset)
 
 
 def test_activity_beside_heartbeats_without_signals(tmp_path: Path) -> None:
