@@ -74,10 +74,8 @@ def test_prepare_reads_every_sensor_of_the_cohort(raw: Path, tmp_path: Path) -> 
         motion, spo2 = (physical(store, recording, kind) for kind in ("motion", "spo2"))
         # Every 5 s holds the count of the 30 s around it; the stored steps are finer than a thousandth of the largest.
         assert len(counts) == 30 and motion.reshape(30, -1).mean(axis=1) == pytest.approx(counts, abs=0.02)
-        assert 85 < np.nanmedian(spo2) <= 100 and (info.signals["spo2"].unit, info.signals["thorax"].unit) == (
-            "%",
-            "uV",
-        )
+        assert 85 < np.nanmedian(spo2) <= 100
+        assert (info.signals["spo2"].unit, info.signals["thorax"].unit) == ("%", "uV")
 
 
 def physical(store: Store, recording: str, kind: str) -> np.ndarray:
