@@ -321,14 +321,18 @@ def _apnea_rows(nights: Sequence[SensorMeasures]) -> list[tuple[str, str, str]]:
     )
     lag, known = lag[depth >= 3], np.isfinite(depth)
     return [
-        ("airflow in apneas, relative to before", "≤ .1", f"{obstructive['airflow']:.2f}, {central['airflow']:.2f}"),
+        (
+            "airflow in obstructive and in central apneas, relative to before",
+            "≤ .1",
+            f"{obstructive['airflow']:.2f}, {central['airflow']:.2f}",
+        ),
         ("thorax in obstructive apneas, relative to before", ".3 to 1", f"{obstructive['thorax']:.2f}"),
         ("thorax in central apneas, relative to before", "≤ .1", f"{central['thorax']:.2f}"),
         ("thorax and abdomen in obstructive apneas", "correlation below -.5", f"{obstructive['correlation']:.2f}"),
         ("apneas with a fall of SpO2 by 3 % or more", "≥ .7", f"{np.mean(depth[known] >= 3):.2f}"),
+        ("times far from apneas with such a fall", "≤ .02", f"{np.mean(quiet[np.isfinite(quiet)] >= 3):.3f}"),
         ("fall of SpO2 at apneas, %", "median 3 to 8", _median(depth[known])),
         ("seconds from their end to the lowest SpO2", "10 to 30", _median(lag)),
-        ("the same share of times far from apneas", "≤ .02", f"{np.mean(quiet[np.isfinite(quiet)] >= 3):.3f}"),
     ]
 
 

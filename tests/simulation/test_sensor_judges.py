@@ -12,10 +12,14 @@ from benchmarks.simulation_sensors import (
     describe_counts,
     dips,
     effort_in_apneas,
+    measure,
     pulse_agreement,
     real_counts,
     sinus_arrhythmia,
 )
+from sleepkd.simulation.cohort import write_cohort
+from sleepkd.simulation.population import Population
+from sleepkd.simulation.sensor_channels import SENSOR_KINDS
 
 RATE = 32.0
 
@@ -95,3 +99,17 @@ def test_counts_by_stage_and_of_sleep_accel(tmp_path: Path) -> None:
     real = real_counts(tmp_path)
     assert real["W"].tolist() == [5] and real["N3"].tolist() == [1, 3] and not len(real["N1"])
     assert describe_counts(np.array([0.0, 0, 1, 2, 3])) == "0.40; 0.00 / 1.00 / 2.00 / 2.60"
+
+
+def test_measures_of_a_recording_with_apneas(tmp_path: Path) -> None:
+    pytest.importorskip("neurokit2")
+    apneic = Population(apnea_share=1, fibrillation_share=0)
+    options = {"channels": "needed", "rate": 128, "population": apneic, "sensors": SENSOR_KINDS}
+    (psg,) = write_cohort(tmp_path / "raw", nights=1, hours=1.0, seed=7, **options)
+    found = measure(psg)
+    apneas = np.load(tmp_path / "raw" / "truth" / "01-01-0001.npz")["apneas"]
+    assert not found.healthy and len(found.dips[0]) == len(apneas) > 5
+    assert found.arrhythmia is not None and abs(found.arrhythmia[0]) < 30
+    delay, within, f1 = found.pulse
+    assert 0.2 < delay < 0.5 and within > 0.9 and f1 > 0.98
+    assert found.obstructive["airflow"] < 0.15 and found.obstructive["correlation"] < -0.5
