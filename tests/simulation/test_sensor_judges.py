@@ -105,7 +105,7 @@ def test_measures_of_a_recording_with_apneas(tmp_path: Path) -> None:
     pytest.importorskip("neurokit2")
     apneic = Population(apnea_share=1, fibrillation_share=0)
     options = {"channels": "needed", "rate": 128, "population": apneic, "sensors": SENSOR_KINDS}
-    (psg,) = write_cohort(tmp_path / "raw", nights=1, hours=1.0, seed=7, **options)
+    (psg,) = write_cohort(tmp_path / "raw", nights=1, hours=0.5, seed=14, **options)
     found = measure(psg)
     apneas = np.load(tmp_path / "raw" / "truth" / "01-01-0001.npz")["apneas"]
     assert not found.healthy and len(found.dips[0]) == len(apneas) > 5
