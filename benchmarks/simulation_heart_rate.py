@@ -32,7 +32,7 @@ WATCH_WINDOWS_S = (10.0, 15.0)
 """A simulated watch averages over a time in this range, which differs between nights, every 5 s, in whole numbers.
 
 Shorter windows would show variability around 0.1 Hz that hearts have and the watch nights of `sleep_accel` do not. The
-time stamp lies a window after the middle: there heart rate rises some 10 s later at an awakening than the labels have it.
+time stamp lies a window after the middle: there heart rate rises some 10 s later at an awakening than the labels say.
 """
 LABEL_CODES = {"W": 0, "1": 1, "2": 2, "3": 3, "4": 3, "R": 4}
 PERCENTILES = (10, 25, 50, 75, 90)

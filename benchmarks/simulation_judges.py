@@ -25,7 +25,8 @@ from sleepkd.checkpoints.trained import TrainedNetwork, load_trained
 from sleepkd.data.hypnogram import UNSCORED
 from sleepkd.data.store import Night, Store
 from sleepkd.errors import run_command
-from sleepkd.prediction.staged import stage_night
+from sleepkd.prediction.ecg_check import USABLE
+from sleepkd.prediction.staged import MIN_USABLE_SHARE, stage_night
 from sleepkd.simulation.recording_files import PARTICIPANTS
 from sleepkd.teachers.sleepecg import SleepEcgTeacher
 
@@ -79,11 +80,13 @@ def row(name: str, store: Path, judge: Judge, classes: int) -> str:
 
 
 def kappas_of(store: Store, judge: Judge, classes: int) -> dict[str, float]:
-    """Cohen's kappa of every labelled night that the judge can stage."""
+    """Cohen's kappa of every labelled night that the judge can stage and that has enough usable heartbeats."""
     found = {}
     for recording in store.recordings:
         night = store.open(recording)
-        if night.has_labels and (kappa := kappa_of(night.hypnogram.labels, judge(night), classes)) is not None:
+        if not night.has_labels or (night.beat_quality() >= USABLE).mean() < MIN_USABLE_SHARE:
+            continue
+        if (kappa := kappa_of(night.hypnogram.labels, judge(night), classes)) is not None:
             found[recording] = kappa
     return found
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from sleepkd.data.hypnogram import CLASS_NAMES
 from sleepkd.errors import UserError, run_command
 from sleepkd.files import write_text_atomically
+from sleepkd.prediction.many.night_rows import FAILED, epoch_columns, night_columns
+from sleepkd.prediction.many.night_tables import EPOCHS, NIGHTS
+from sleepkd.prediction.many.nights_page import nights_page
+from sleepkd.prediction.many.table_files import FORMATS, KEY, TableFiles
 from sleepkd.prediction.model import NOT_MEDICAL
-from sleepkd.prediction.night_rows import FAILED, epoch_columns, night_columns
-from sleepkd.prediction.night_tables import EPOCHS, NIGHTS
-from sleepkd.prediction.nights_page import nights_page
-from sleepkd.prediction.table_files import FORMATS, KEY, TableFiles
 
 SHARD = re.compile(rf"{NIGHTS}-(\d+)-of-(\d+)")
 EXIT_INCOMPLETE = 1

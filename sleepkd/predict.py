@@ -27,12 +27,9 @@ from functools import partial
 from sleepkd.errors import EXIT_USER_ERROR, run_command
 from sleepkd.extras import require_extra
 from sleepkd.prediction.explain import explained
-from sleepkd.prediction.file_state import weights_checksum
-from sleepkd.prediction.model import Model, load_model
-from sleepkd.prediction.night_output import FolderOutput, NightOutput, TableOutput
-from sleepkd.prediction.predict_options import figures_of, parse_predict
-from sleepkd.prediction.recorded import ReadingOptions, read_file
-from sleepkd.prediction.stage_file import (
+from sleepkd.prediction.many.file_state import weights_checksum
+from sleepkd.prediction.many.night_output import FolderOutput, NightOutput, TableOutput
+from sleepkd.prediction.many.stage_file import (
     StagedRecording,
     StagingSettings,
     failed_recording,
@@ -40,11 +37,14 @@ from sleepkd.prediction.stage_file import (
     reason_of,
     stage_recording,
 )
-from sleepkd.prediction.work_list import ListedRecording, listed_files, listed_in_manifest, share_of
+from sleepkd.prediction.many.work_list import ListedRecording, listed_files, listed_in_manifest, share_of
+from sleepkd.prediction.model import Model, load_model
+from sleepkd.prediction.predict_options import figures_of, parse_predict
+from sleepkd.prediction.recorded import ReadingOptions, read_file
 from sleepkd.progress import print_beside, track
 from sleepkd.worker_pool import Failure, run_on_processes
 
-IMPORTED_ONCE = ("sleepkd.prediction.stage_file", "sleepkd.prediction.outputs", "yasa")
+IMPORTED_ONCE = ("sleepkd.prediction.many.stage_file", "sleepkd.prediction.outputs", "yasa")
 """Modules that every process needs: one imports them, the others are forked from it."""
 EXIT_TERMINATED = 143
 
@@ -88,7 +88,7 @@ def _results(
     """The result of each recording, as they end: in this process, in others, or on a cluster."""
     stage = partial(stage_recording, settings)
     if args.cluster:
-        from sleepkd.prediction.dask_cluster import run_on_cluster  # imports distributed
+        from sleepkd.prediction.many.dask_cluster import run_on_cluster  # imports distributed
 
         results = run_on_cluster(stage, due, args.cluster, args.timeout)
     elif args.tables or args.jobs > 1:

@@ -86,7 +86,8 @@ def test_all_losses_on_one_and_two_processes_and_from_cached_targets(
     cached = [*tiny(store, tmp_path / "cached", **NIGHT, **exact, distill__cache_teacher="true"), *ALL_LOSSES]
     cached_folder, _ = train("kd_temp", cached)
     for a, b in zip(logged(folder), logged(cached_folder), strict=True):
-        assert b["loss"] == pytest.approx(a["loss"], rel=1e-6)  # the cache is float32
+        parts = sum(abs(a[name]) for name in LOSSES)  # of both signs: vid may be negative
+        assert b["loss"] == pytest.approx(a["loss"], abs=1e-6 * parts)  # the cache is float32
 
 
 def test_every_scored_sleep_epoch_is_predicted_once(store: Path, teacher: Path) -> None:

@@ -16,10 +16,10 @@ from sleepkd.checkpoints.weights_by_name import find_checkpoint
 from sleepkd.cohorts.recording import Recording
 from sleepkd.data.store import Night
 from sleepkd.errors import UserError
-from sleepkd.prediction.arrays import checked_beats
 from sleepkd.prediction.card import CARD_FILE, ModelCard, read_card
-from sleepkd.prediction.in_memory import GivenSignal, nights_in_memory, recording_in_memory
 from sleepkd.prediction.judged import GivenInput, JudgedInput, given_input, judged_input
+from sleepkd.prediction.memory.arrays import checked_beats
+from sleepkd.prediction.memory.in_memory import GivenSignal, nights_in_memory, recording_in_memory
 from sleepkd.prediction.predicted_night import PredictedNight
 from sleepkd.prediction.recorded import opened, recording_of_beats
 from sleepkd.prediction.staged import StagedNight, stage_night

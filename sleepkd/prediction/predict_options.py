@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sleepkd.errors import UserError
 from sleepkd.prediction.chosen_nights import WHICH_NIGHTS
-from sleepkd.prediction.table_files import FORMATS
+from sleepkd.prediction.many.table_files import FORMATS
 
 FOLDERS = "folders"
 TIMEOUT_S = 900.0

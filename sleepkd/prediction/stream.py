@@ -11,8 +11,8 @@ from sleepkd.data.beats import NEIGHBOURS, SLOW_SECONDS, beat_quality, causal_be
 from sleepkd.data.hypnogram import CLASS_NAMES, EPOCH_SECONDS, UNSCORED_NAME
 from sleepkd.data.views import TOKEN_SECONDS, TOKENS_PER_30_S
 from sleepkd.errors import UserError
-from sleepkd.prediction.arrays import checked_beats, checked_rate, numbers_of
 from sleepkd.prediction.ecg_check import USABLE
+from sleepkd.prediction.memory.arrays import checked_beats, checked_rate, numbers_of
 from sleepkd.prediction.model import Model
 from sleepkd.prediction.recorded import LONGEST_SECONDS, too_long
 

@@ -21,8 +21,8 @@ class Population:
     `stage_effects` and `night_trend` are factors on the fitted differences between subjects: in the effects of sleep
     stages, arousals and awakenings on heart rate, and in its trend over the night (`autonomic_tables.json`).
 
-    `stage_hf` and `stage_breathing` are standard deviations, between subjects, of the logarithm of respiratory and 0.1-Hz
-    heart rate variability and of the irregularity of breathing in a sleep stage.
+    `stage_hf` and `stage_breathing` are standard deviations, between subjects, of the logarithm of HF and of LF heart
+    rate variability, and of the irregularity of breathing, in a sleep stage.
 
     `heart_rate_drift`, `variability_drift` and `position` are standard deviations of logarithms within a night.
     """

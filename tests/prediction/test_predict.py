@@ -28,8 +28,8 @@ from sleepkd.data.store import Store
 from sleepkd.distributed import Processes
 from sleepkd.errors import UserError
 from sleepkd.evaluation import inference
-from sleepkd.prediction import stage_file
 from sleepkd.prediction.judged import GivenInput
+from sleepkd.prediction.many import stage_file
 from sleepkd.prediction.recorded import ReadingOptions, open_recording
 from sleepkd.settings import load_config
 

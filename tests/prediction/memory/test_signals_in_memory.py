@@ -11,9 +11,9 @@ import wfdb
 import sleepkd
 from sleepkd.data.signal_kinds import SIGNAL_KINDS
 from sleepkd.errors import UserError
+from sleepkd.prediction.memory.signals_in_memory import signals_of_raw
 from sleepkd.prediction.model import Model
 from sleepkd.prediction.predicted_night import PredictedNight
-from sleepkd.prediction.signals_in_memory import signals_of_raw
 
 ECG = "ECG ECGI"
 

@@ -17,9 +17,9 @@ import pytest
 from launch import environment, free_port
 from sleepkd import predict
 from sleepkd.errors import UserError
-from sleepkd.prediction.dask_cluster import cluster_settings
-from sleepkd.prediction.stage_file import StagedRecording, StagingSettings, stage_recording
-from sleepkd.prediction.work_list import ListedRecording
+from sleepkd.prediction.many.dask_cluster import cluster_settings
+from sleepkd.prediction.many.stage_file import StagedRecording, StagingSettings, stage_recording
+from sleepkd.prediction.many.work_list import ListedRecording
 
 WORKERS = 2
 
@@ -74,7 +74,7 @@ def scheduler() -> Iterator[tuple[str, list[subprocess.Popen]]]:
     pytest.importorskip("distributed")
     address = f"tcp://127.0.0.1:{free_port()}"
     variables = environment() | {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"}
-    folders = [Path(__file__).parent, Path(__file__).parents[1], variables.get("PYTHONPATH", "")]
+    folders = [Path(__file__).parent, Path(__file__).parents[2], variables.get("PYTHONPATH", "")]
     variables["PYTHONPATH"] = os.pathsep.join(map(str, folders))  # workers import this module
     here = ["--host", "127.0.0.1", "--no-dashboard"]
     commands = [["distributed.cli.dask_scheduler", "--port", address.rpartition(":")[2], *here]]

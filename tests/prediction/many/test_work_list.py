@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from sleepkd.errors import UserError
+from sleepkd.prediction.many.work_list import listed_files, listed_in_manifest, share_of
 from sleepkd.prediction.recorded import ReadingOptions
-from sleepkd.prediction.work_list import listed_files, listed_in_manifest, share_of
 
 OPTIONS = ReadingOptions(channel="II", rate_hz=250.0)
 

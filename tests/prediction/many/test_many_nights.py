@@ -13,9 +13,9 @@ from sleepkd import merge, predict
 from sleepkd.checkpoints.shipped import shipped_checkpoint
 from sleepkd.checkpoints.temperature import write_temperature
 from sleepkd.errors import UserError
+from sleepkd.prediction.many.stage_file import StagedRecording, StagingSettings, stage_recording
+from sleepkd.prediction.many.work_list import ListedRecording
 from sleepkd.prediction.recorded import ReadingOptions
-from sleepkd.prediction.stage_file import StagedRecording, StagingSettings, stage_recording
-from sleepkd.prediction.work_list import ListedRecording
 
 VARYING = ("seconds", "path", "changed_ns")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sleepkd.prediction import nights_page
+from sleepkd.prediction.many import nights_page
 
 CLASSES = ("W", "light", "deep", "REM")
 PROBE = """<script>

@@ -6,7 +6,7 @@ import pytest
 
 import sleepkd
 from sleepkd.errors import UserError
-from sleepkd.prediction.frames import as_frame, beats_of_frame, frame_holds_beats, signals_of_frame
+from sleepkd.prediction.memory.frames import as_frame, beats_of_frame, frame_holds_beats, signals_of_frame
 from sleepkd.prediction.model import Model
 
 RNG = np.random.default_rng(0)

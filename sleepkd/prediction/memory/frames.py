@@ -17,8 +17,8 @@ from sleepkd.cohorts.ecg.detect import SLOWEST_HZ
 from sleepkd.cohorts.recording import Recording
 from sleepkd.cohorts.signals.sample_times import sample_times
 from sleepkd.errors import UserError
-from sleepkd.prediction.arrays import checked_rate
-from sleepkd.prediction.signals_in_memory import SignalsInMemory
+from sleepkd.prediction.memory.arrays import checked_rate
+from sleepkd.prediction.memory.signals_in_memory import SignalsInMemory
 
 if TYPE_CHECKING:
     import pandas as pd

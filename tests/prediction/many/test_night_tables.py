@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from sleepkd.errors import UserError
-from sleepkd.prediction.file_state import FileState
-from sleepkd.prediction.night_rows import NightRows, StagedWith, failed_row, origin_row
-from sleepkd.prediction.night_tables import EPOCHS, NIGHTS, NightTables
-from sleepkd.prediction.table_files import FORMATS, TableFiles
+from sleepkd.prediction.many.file_state import FileState
+from sleepkd.prediction.many.night_rows import NightRows, StagedWith, failed_row, origin_row
+from sleepkd.prediction.many.night_tables import EPOCHS, NIGHTS, NightTables
+from sleepkd.prediction.many.table_files import FORMATS, TableFiles
 
 CLASSES = ("W", "NREM", "REM")
 

@@ -16,12 +16,12 @@ from sleepkd.cohorts.signals.derivation import find_channels
 from sleepkd.data.inputs import InputSpec
 from sleepkd.data.signal_kinds import SIGNAL_KINDS
 from sleepkd.errors import UserError
-from sleepkd.prediction.arrays import checked_rate, checked_samples
 from sleepkd.prediction.channel_choice import chosen_channel
 from sleepkd.prediction.chosen_nights import chosen_nights, nights_of, part_of
-from sleepkd.prediction.frames import as_frame, beats_of_frame, frame_holds_beats, signals_of_frame
+from sleepkd.prediction.memory.arrays import checked_rate, checked_samples
+from sleepkd.prediction.memory.frames import as_frame, beats_of_frame, frame_holds_beats, signals_of_frame
+from sleepkd.prediction.memory.signals_in_memory import SignalsInMemory, signals_of_raw, signals_of_record
 from sleepkd.prediction.recorded import ReadingOptions, read_file, recording_of_signal, signal_to_read
-from sleepkd.prediction.signals_in_memory import SignalsInMemory, signals_of_raw, signals_of_record
 
 if TYPE_CHECKING:
     import mne

@@ -9,13 +9,13 @@ from types import TracebackType
 from typing import Any
 
 from sleepkd.files import write_text_atomically
+from sleepkd.prediction.many.night_rows import FAILED, STAGED
+from sleepkd.prediction.many.night_tables import EPOCHS, NIGHTS, NightTables, shard_suffix
+from sleepkd.prediction.many.nights_page import nights_page
+from sleepkd.prediction.many.resume import Due, due_of
+from sleepkd.prediction.many.stage_file import StagedRecording, StagingSettings
+from sleepkd.prediction.many.work_list import ListedRecording
 from sleepkd.prediction.model import NOT_MEDICAL, Model
-from sleepkd.prediction.night_rows import FAILED, STAGED
-from sleepkd.prediction.night_tables import EPOCHS, NIGHTS, NightTables, shard_suffix
-from sleepkd.prediction.nights_page import nights_page
-from sleepkd.prediction.resume import Due, due_of
-from sleepkd.prediction.stage_file import StagedRecording, StagingSettings
-from sleepkd.prediction.work_list import ListedRecording
 from sleepkd.progress import print_beside
 
 MANY_FOLDERS = 1000

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import wfdb
 
-from sleepkd.prediction.file_state import checksum_of, file_state, recording_files
+from sleepkd.prediction.many.file_state import checksum_of, file_state, recording_files
 
 
 def test_of_one_file_it_is_that_of_sha256sum(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 
 from sleepkd.errors import UserError
 from sleepkd.files import lock_folder
-from sleepkd.prediction.file_state import FileState
-from sleepkd.prediction.night_rows import FAILED, NightRows, Row, epoch_columns, night_columns
-from sleepkd.prediction.table_files import FORMATS, TableFiles, default_format
+from sleepkd.prediction.many.file_state import FileState
+from sleepkd.prediction.many.night_rows import FAILED, NightRows, Row, epoch_columns, night_columns
+from sleepkd.prediction.many.table_files import FORMATS, TableFiles, default_format
 
 PART_NIGHTS, PART_SECONDS = 256, 60.0
 """A part is written after so many nights or seconds: a run that is killed loses no more."""

@@ -11,7 +11,7 @@ from sleepkd.cohorts.signals import SignalFile
 from sleepkd.cohorts.signals.signal_file import ChannelSamples
 from sleepkd.data.signal_kinds import SignalKind
 from sleepkd.errors import UserError
-from sleepkd.prediction.arrays import checked_samples
+from sleepkd.prediction.memory.arrays import checked_samples
 
 if TYPE_CHECKING:
     import mne

@@ -9,7 +9,7 @@ from typing import Any
 
 from sleepkd.evaluation.pages import page
 from sleepkd.palette import STAGE_COLOURS, display_order
-from sleepkd.prediction.night_rows import UNSCORED_MARK
+from sleepkd.prediction.many.night_rows import UNSCORED_MARK
 
 MOST_NIGHTS = 20_000
 """More make a page slow: a night takes about 500 bytes of it."""

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from sleepkd.errors import UserError
 from sleepkd.prediction.chosen_nights import ChosenNight, WhichNights, chosen_nights
-from sleepkd.prediction.file_state import FileState, checksum_of, file_state, weights_checksum
 from sleepkd.prediction.judged import given_input
+from sleepkd.prediction.many.file_state import FileState, checksum_of, file_state, weights_checksum
+from sleepkd.prediction.many.night_rows import NightRows, Row, StagedWith, epochs_of, failed_row, origin_row, staged_row
+from sleepkd.prediction.many.work_list import ListedRecording
 from sleepkd.prediction.model import Model, load_model
-from sleepkd.prediction.night_rows import NightRows, Row, StagedWith, epochs_of, failed_row, origin_row, staged_row
 from sleepkd.prediction.recorded import opened
-from sleepkd.prediction.work_list import ListedRecording
 
 if TYPE_CHECKING:
     from sleepkd.prediction.outputs import NightReport

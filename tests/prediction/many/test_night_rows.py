@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sleepkd.prediction.night_rows import run_lengths
+from sleepkd.prediction.many.night_rows import run_lengths
 
 
 def test_run_lengths_of_a_hypnogram() -> None:

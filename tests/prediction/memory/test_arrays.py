@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sleepkd.errors import UserError
-from sleepkd.prediction.arrays import checked_beats, checked_rate, checked_samples, numbers_of
+from sleepkd.prediction.memory.arrays import checked_beats, checked_rate, checked_samples, numbers_of
 
 X = np.random.default_rng(0).standard_normal(1000)
 BEATS = np.cumsum(np.full(800, 0.9))

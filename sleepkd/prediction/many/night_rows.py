@@ -11,8 +11,8 @@ from sleepkd import __version__
 from sleepkd.data.hypnogram import UNSCORED, UNSCORED_NAME
 from sleepkd.prediction.card import mean_kappa
 from sleepkd.prediction.chosen_nights import ChosenNight
-from sleepkd.prediction.file_state import FileState
 from sleepkd.prediction.judged import JudgedInput
+from sleepkd.prediction.many.file_state import FileState
 from sleepkd.prediction.staged import StagedNight
 
 Columns = dict[str, type]

@@ -62,7 +62,7 @@ def _each(
     """Each item with its result. ahead: items in flight for each worker."""
     from distributed import as_completed
 
-    running: dict[str, Item] = {}
+    running: dict[Any, Item] = {}  # by the future's key
     completed, due = as_completed(), iter(items)
     while True:
         for item in itertools.islice(due, max(0, ahead * _workers(client) - len(running))):

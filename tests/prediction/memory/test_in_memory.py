@@ -12,7 +12,7 @@ import wfdb
 import sleepkd
 from sleepkd.data.inputs import SignalInput
 from sleepkd.errors import UserError
-from sleepkd.prediction.in_memory import recording_in_memory
+from sleepkd.prediction.memory.in_memory import recording_in_memory
 from sleepkd.prediction.regularity import sleep_regularity
 
 EEG = {"eeg": SignalInput(rate=64)}

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from sleepkd.errors import UserError
-from sleepkd.prediction.file_state import checksum_of, file_state
-from sleepkd.prediction.night_tables import KnownRecording
-from sleepkd.prediction.stage_file import StagingSettings
-from sleepkd.prediction.work_list import ListedRecording
+from sleepkd.prediction.many.file_state import checksum_of, file_state
+from sleepkd.prediction.many.night_tables import KnownRecording
+from sleepkd.prediction.many.stage_file import StagingSettings
+from sleepkd.prediction.many.work_list import ListedRecording
 
 
 @dataclass

@@ -1,0 +1,1 @@
+"""From many recordings to tables: work list, processes, shards, resume, a cluster."""

@@ -1,0 +1,1 @@
+"""Recordings that a program holds in memory: arrays, MNE, WFDB, pandas."""
