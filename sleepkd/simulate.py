@@ -9,6 +9,7 @@ from sleepkd.errors import UserError, run_command
 from sleepkd.extras import require_extra
 from sleepkd.simulation.mass_layout import CHANNEL_SETS
 from sleepkd.simulation.population import Population, read_population
+from sleepkd.simulation.sensor_channels import SENSOR_KINDS
 
 DESCRIPTION = """Simulated whole-night polysomnography in the layout of MASS: EDF+ recordings with scored sleep stages,
 participants.tsv, and truth/ with the true heartbeats and sleep stages."""
@@ -16,6 +17,7 @@ participants.tsv, and truth/ with the true heartbeats and sleep stages."""
 
 SLEEPER_OPTIONS = {
     "nights": 10, "hours": 8.0, "scorers": 1, "device": None, "population": None, "difficulty": None, "apnea": None,
+    "sensors": (),
 }  # fmt: skip
 """The options that describe simulated sleepers, with their defaults."""
 
@@ -44,6 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
         args.scorers,
         population,
         DEVICES[args.device] if args.device else None,
+        args.sensors,
     )
     print(f"{args.out}: {len(paths)} recordings of {args.hours:g} h in the layout of MASS, participants.tsv and truth/")
     return 0
@@ -89,6 +92,11 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "--channels", choices=CHANNEL_SETS, default="full", metavar="SET",
         help="full: EEG, EOG, EMG and ECG; needed: only the EEG and ECG channels that staging uses; "
         "beats: heartbeat times, no signals (default: full)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--sensors", nargs="+", choices=SENSOR_KINDS, default=(), metavar="KIND",
+        help=f"more sensors: {', '.join(SENSOR_KINDS)}; motion is a table of activity counts, the others are "
+        "channels of the PSG file (default: none)",
     )  # fmt: skip
     parser.add_argument(
         "--device", choices=DEVICES, metavar="NAME",

@@ -22,6 +22,8 @@ SLOW_SECONDS = 120.0  # correlation time of the fluctuations that last minutes
 # from an awakening or a movement in wake: tuned on the watch nights of `sleep_accel` (ODC-By 1.0).
 AROUSAL_PEAK, WAKING_PEAK = 6.0, 17.0
 GAIN_SHAPE = 1.3  # of the gamma distribution of single responses around their mean
+SUSPENSION_S = 1.5  # standard deviation of the smoothing at both ends of an apnea
+SUSPENDED_SHARE = 0.95  # of the depth of breathing, during an apnea
 APNEA_FALL = 1.0  # fall of heart rate during an apnea, relative to the rise at an arousal
 # Mean and limit in seconds of the lag of autonomic behind cortical changes: mostly within a minute, on average slightly
 # ahead (Jurysta et al. 2003, Clin Neurophysiol 114:2146; de Zambotti et al. 2018, Neurosci Biobehav Rev 90:84).
@@ -66,6 +68,12 @@ def simulate_cardiac_rhythm(night: SimulatedNight) -> CardiacRhythm:
     return CardiacRhythm(beats, kinds, breathing)
 
 
+def suspension(apneas: np.ndarray, samples: int) -> np.ndarray:
+    """How far apneas (k, 2) suspend breathing: 0 to 1 (samples,) at `GRID_RATE` Hz."""
+    inside = inside_events(apneas, np.arange(samples) / GRID_RATE)
+    return smooth(inside.astype(float), GRID_RATE, SUSPENSION_S)
+
+
 def _autonomic_states(night: SimulatedNight, samples: int) -> np.ndarray:
     """The states on the grid (samples,), each transition shifted by its own lag."""
     rng = night.generator("lag")
@@ -88,9 +96,9 @@ def _breathing(night: SimulatedNight, states: np.ndarray) -> tuple[np.ndarray, n
     depth = smooth(BREATH_DEPTH[states], GRID_RATE, 10) * np.exp(
         wander + 0.15 * slow_noise(rng, len(states), GRID_RATE, 20)
     )
-    suspended = smooth(inside_events(night.apneas, np.arange(len(states)) / GRID_RATE).astype(float), GRID_RATE, 1.5)
+    suspended = suspension(night.apneas, len(states))
     phase = 2 * np.pi * np.cumsum(rate) / GRID_RATE
-    return depth * (1 - 0.95 * suspended) * np.sin(phase), suspended
+    return depth * (1 - SUSPENDED_SHARE * suspended) * np.sin(phase), suspended
 
 
 def _rr_intervals(

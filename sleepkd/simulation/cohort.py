@@ -1,8 +1,9 @@
 """Write a simulated cohort in the layout of MASS: EDF+ recordings, scorings, `participants.tsv`, true heartbeats."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from edfio import EdfAnnotation
@@ -13,16 +14,21 @@ from sleepkd.simulation.cardiac import simulate_cardiac_rhythm
 from sleepkd.simulation.ecg import artifact_free
 from sleepkd.simulation.inter_rater import scorer_labels
 from sleepkd.simulation.mass_layout import CHANNEL_SETS, PlannedRecording, plan_recordings
+from sleepkd.simulation.movement import simulate_activity
 from sleepkd.simulation.population import Population
 from sleepkd.simulation.recording_files import (
     complete_folder,
     edf_file,
     edf_signals,
+    sensor_signals,
     write_beats,
+    write_counts,
     write_each,
     write_participants,
     write_rate,
 )
+from sleepkd.simulation.respiration import central_apneas
+from sleepkd.simulation.sensor_channels import MOTION, SENSOR_KINDS
 from sleepkd.simulation.simulated_night import SimulatedNight, simulate_night
 from sleepkd.simulation.sleep_architecture import SLEEP_EPOCH_SECONDS
 
@@ -42,6 +48,7 @@ def write_cohort(
     scorers: int = 1,
     population: Population | None = None,
     device: RateDevice | None = None,
+    sensors: Sequence[str] = (),
 ) -> list[Path]:
     """Write a simulated cohort into `out`, a new or empty folder, and return the paths of its PSG files.
 
@@ -54,6 +61,8 @@ def write_cohort(
     scorers: scorings per night. The first is `Base.edf`, the others `Scorer2.edf` and so on.
     device: writes the averaged heart rate of a watch or strap, `Rate.csv`: beside the signals, or in place of the
     heartbeat times.
+    sensors: of `SENSOR_KINDS`: channels of the PSG file, at their own rates; "motion" is a table, `Activity.csv`. With
+    "beats" only "motion". They change no other signal. `truth` then holds the apneas, too.
 
     Night k depends on (seed, k) alone: neither `jobs` nor the number of nights changes a byte of it. Files appear under
     their final names when all nights are complete, `participants.tsv` last.
@@ -61,6 +70,7 @@ def write_cohort(
     Raises UserError naming an argument that is out of range, a folder that is not empty, or a write that fails.
     """
     _check(nights, hours, seed, jobs, channels, rate, scorers)
+    _check_sensors(sensors, channels)
     population = population or Population()
     population.check()
     recordings = plan_recordings(nights, seed)
@@ -75,6 +85,7 @@ def write_cohort(
             scorers=scorers,
             population=population,
             device=device,
+            sensors=sensors,
         )
         write_participants(folder, write_each(write, recordings, jobs))
     main_file = "PSG.edf" if channels != "beats" else "Rate.csv" if device else "Beats.csv"
@@ -91,6 +102,7 @@ def write_simulated_recording(
     scorers: int,
     population: Population,
     device: RateDevice | None = None,
+    sensors: Sequence[str] = (),
 ) -> dict[str, str | int | float]:
     """Write one night's signals, scorings and true heartbeats into `out`; return its row of `participants.tsv`.
 
@@ -105,19 +117,23 @@ def write_simulated_recording(
     elif channels == "beats":
         write_beats(_path(out, recording, "Beats.csv"), rhythm.beats)
     if channels != "beats":
-        signals = list(edf_signals(night, rhythm, recording, channels, rate))
+        signals = list(edf_signals(night, rhythm, recording, channels, rate)) + sensor_signals(night, rhythm, sensors)
         edf_file(night, recording.identifier, signals).write(_path(out, recording, "PSG.edf"))
+    if MOTION in sensors:
+        write_counts(_path(out, recording, "Activity.csv"), simulate_activity(night))
     for number, annotations in enumerate(_scorings(night, recording.standard, scorers), start=1):
         name = "Base.edf" if number == 1 else f"Scorer{number}.edf"
         edf_file(night, recording.identifier, annotations=annotations).write(_path(out, recording, name))
     (out / "truth").mkdir(exist_ok=True)
-    np.savez(
-        out / "truth" / f"{recording.identifier}.npz",
-        beats=rhythm.beats,
-        kinds=rhythm.kinds,
-        clean=artifact_free(night, rhythm.beats),
-        states=night.states,
-    )
+    truth: dict[str, Any] = {
+        "beats": rhythm.beats,
+        "kinds": rhythm.kinds,
+        "clean": artifact_free(night, rhythm.beats),
+        "states": night.states,
+    }
+    if sensors:
+        truth |= {"apneas": night.apneas, "central": central_apneas(night)}
+    np.savez(out / "truth" / f"{recording.identifier}.npz", **truth)
     return _participant(night, recording)
 
 
@@ -129,6 +145,16 @@ def _check(nights: int, hours: float, seed: int, jobs: int, channels: str, rate:
     require(scorers >= 1, "scorers", f"must be at least 1, is {scorers}")
     require(channels in CHANNEL_SETS, "channels", f"must be one of {', '.join(CHANNEL_SETS)}; is {channels!r}")
     require(rate >= LOWEST_RATE, "rate", f"must be at least {LOWEST_RATE} Hz, is {rate}")
+
+
+def _check_sensors(sensors: Sequence[str], channels: str) -> None:
+    for name in sensors:
+        require(name in SENSOR_KINDS, "sensors", f"must be of {', '.join(SENSOR_KINDS)}; is {name!r}")
+        require(
+            channels != "beats" or name == MOTION,
+            "sensors",
+            f"{name} does not go with channels beats, which writes no signals; choose needed or full",
+        )
 
 
 def _path(out: Path, recording: PlannedRecording, file: str) -> Path:

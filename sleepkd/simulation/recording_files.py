@@ -19,12 +19,14 @@ from sleepkd.simulation.ecg import simulate_ecg
 from sleepkd.simulation.eeg import simulate_eeg, simulate_eeg_sources
 from sleepkd.simulation.eog_emg import ocular_artifact, simulate_emg, simulate_eog, simulate_eye_movements
 from sleepkd.simulation.mass_layout import PlannedRecording
+from sleepkd.simulation.movement import COUNT_SECONDS
 from sleepkd.simulation.noise import mains
+from sleepkd.simulation.sensor_channels import simulate_sensors
 from sleepkd.simulation.simulated_night import SimulatedNight
 
 UNFINISHED = ".unfinished"
 PARTICIPANTS = "participants.tsv"
-FULL_SCALE = {"uV": 3276.7, "mV": 3.2767}  # one digital step is 0.1 microvolt
+FULL_SCALE = {"uV": 3276.7, "mV": 3.2767, "%": 100.0}  # one digital step is 0.1 microvolt
 DIGITAL_MAXIMUM = 32767
 Item = TypeVar("Item")
 Row = Mapping[str, str | int | float]
@@ -79,6 +81,12 @@ def write_rate(path: Path, times: np.ndarray, per_minute: np.ndarray) -> None:
     path.write_text(f"time,heart_rate\n{rows}", encoding="utf-8")
 
 
+def write_counts(path: Path, counts: np.ndarray) -> None:
+    """Write activity counts (n,) per 30 s in the layout of `sleep_accel`: onset in s, count."""
+    rows = "".join(f"{COUNT_SECONDS * k},{count:.4f}\n" for k, count in enumerate(counts))
+    path.write_text(f"onset_s,count\n{rows}", encoding="utf-8")
+
+
 def edf_signals(
     night: SimulatedNight, rhythm: CardiacRhythm | None, recording: PlannedRecording, channels: str, rate: int
 ) -> Iterator[EdfSignal]:
@@ -104,6 +112,14 @@ def edf_signals(
     for lead in recording.leads(channels):
         ecg = simulate_ecg(night, rhythm, rate, lead) * np.float32(1000 if unit == "uV" else 1)
         yield _edf_signal(ecg, rate, f"ECG {lead}", unit)
+
+
+def sensor_signals(night: SimulatedNight, rhythm: CardiacRhythm, kinds: Sequence[str]) -> list[EdfSignal]:
+    """The channels of the given `SENSOR_KINDS` in the PSG file, each at its own rate."""
+    return [
+        _edf_signal(signal, channel.rate, channel.label, channel.unit)
+        for channel, signal in simulate_sensors(night, rhythm, kinds)
+    ]
 
 
 def _edf_signal(signal: np.ndarray, rate: int, label: str, unit: str) -> EdfSignal:
