@@ -27,11 +27,11 @@ CONFUSION = np.array([
 ])  # fmt: skip
 SHARED_AMBIGUITY = 0.4
 """Standard deviation, in log odds, of the ambiguity that all scorers share."""
-JUDGEMENT_NOISE = np.array([0.95, 0.45, 0.85, 0.9, 0.9, 1.0])
+JUDGEMENT_NOISE = np.array([1.05, 0.45, 0.9, 1.0, 1.0, 1.1])
 """Standard deviation, in log odds, of one scorer's random judgement, by state."""
 BIAS = 0.15
 """Standard deviation, in log odds, of a scorer's bias towards each sleep stage."""
-DEEP_SLEEP_BIAS = 1.1
+DEEP_SLEEP_BIAS = 1.4
 """Bias towards deep sleep in log odds: negative and positive for alternate scorers."""
 AMBIGUITY_EPOCHS = np.array([4.0, 3.0, 20.0, 40.0, 40.0, 20.0])
 """Correlation time of shared ambiguity, in sleep epochs, by state: scored bouts last as long as those of `sleep_accel`
