@@ -3,12 +3,14 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 MISSING = -32768
 """The stored value of a missing sample, of kinds that keep them (`SignalKind.keeps_missing`)."""
+
+Sex = Literal["F", "M"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class RecordingInfo:
     ignored_annotations: {text: count} of annotations of the scoring file that are no sleep stage.
     gaps: (start, end), s, of interruptions; nothing that overlaps one is read.
     note: the line that `prepare` printed. other_scorings: names of the files of further scorers.
+    age: of the sleeper, years. sex: "F" or "M". start_time: time of day of the first sample, "22:30:05"; the date is
+    not kept. None and "": unknown, as in stores of version 0.1.
     """
 
     recording: str
@@ -82,6 +86,9 @@ class RecordingInfo:
     gaps: tuple[tuple[float, float], ...] = ()
     note: str = ""
     other_scorings: tuple[str, ...] = ()
+    age: float | None = None
+    sex: Sex | None = None
+    start_time: str = ""
 
     @property
     def kinds(self) -> tuple[str, ...]:

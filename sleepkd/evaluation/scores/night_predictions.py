@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from sleepkd.data.hypnogram import UNSCORED
+from sleepkd.data.recording_info import Sex
 from sleepkd.evaluation.scores.metrics import confusion_matrix
 
 
@@ -15,7 +16,7 @@ class NightPredictions:
     onset_s, duration_s: (N,) float64, seconds from the start of the recording; durations as scored (30 s, or R&K's 20).
     labels: (N,) int8, class index or -1 (unscored). probabilities: (N, K) float32, rows sum to 1. others: (S, N) int8,
     the labels of further scorers, which only `inter_rater_scores` uses. input: what the network read, in words, see
-    `inference.input_of`; "" where it is not known.
+    `inference.input_of`; "" where it is not known. age: of the sleeper, years; None where it is not known, as of sex.
     """
 
     recording: str
@@ -29,6 +30,8 @@ class NightPredictions:
     cohort: str = ""
     others: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int8))
     input: str = ""
+    age: float | None = None
+    sex: Sex | None = None
 
     def __post_init__(self) -> None:
         n = len(self.labels)
