@@ -9,8 +9,8 @@
         --real stores/sleep_accel stores/slpdb --write docs/simulation.md
 
 SleepECG and the real networks, whose probabilities are averaged, stage the simulated stores; the simulated network
-stages the real ones. A night's kappa is that of its scored sleep epochs. `--write` replaces the table between the two
-marks in a document.
+stages the real ones, unless both are left out. A night's kappa is that of its scored sleep epochs. `--write` replaces
+the table between the two marks in a document.
 """
 
 import argparse
@@ -45,16 +45,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--real-networks", type=Path, nargs="+", required=True, metavar="FILE", help="checkpoints")
     parser.add_argument("--simulated", type=Path, nargs="+", required=True, metavar="STORE", help="simulated nights")
-    parser.add_argument("--simulated-network", type=Path, required=True, metavar="FILE", help="checkpoint")
-    parser.add_argument("--real", type=Path, nargs="+", required=True, metavar="STORE", help="real nights")
+    parser.add_argument("--simulated-network", type=Path, metavar="FILE", help="checkpoint (needs --real)")
+    parser.add_argument("--real", type=Path, nargs="+", default=[], metavar="STORE", help="real nights")
     parser.add_argument("--write", type=Path, metavar="FILE", help="document whose table is replaced")
     options = parser.parse_args(arguments)
-    real, simulated = network_judge(options.real_networks), network_judge([options.simulated_network])
+    if (options.simulated_network is None) != (not options.real):
+        parser.error("--simulated-network and --real need each other")
+    real = network_judge(options.real_networks)
     lines = ["| judge | nights | classes | mean kappa | median | with apnea |", "|---|---|---:|---:|---:|---:|"]
     for store in options.simulated:
         lines.append(row("SleepECG, trained on 1,971 real nights", store, SleepEcgTeacher.stage_night, 3))
         lines.append(row("networks trained on real nights alone", store, real, 4))
-    lines += [row("network trained on simulated nights alone", store, simulated, 4) for store in options.real]
+    if options.simulated_network:
+        simulated = network_judge([options.simulated_network])
+        lines += [row("network trained on simulated nights alone", store, simulated, 4) for store in options.real]
     lines = [line for line in lines if line]
     print("\n".join(lines))
     if options.write:
