@@ -57,7 +57,7 @@ class EegSources:
     """Sources that all electrodes of a night share; each electrode can then be simulated without the others."""
 
     amplitudes: dict[str, np.ndarray]  # component -> (frames,), microvolts at C3
-    spectra: np.ndarray  # (frames, bins), random
+    spectra: np.ndarray  # (frames, bins), random, of variance `SHARED_VARIANCE`
     spindles: np.ndarray  # (samples,), microvolts at C3
     sharp_waves: np.ndarray  # (samples,), K-complexes, vertex and sawtooth waves, microvolts at C3
 
@@ -69,7 +69,7 @@ def simulate_eeg_sources(night: SimulatedNight, rate: int) -> EegSources:
     bins = len(spectra.frequencies(min(HIGHEST_FREQUENCY, 0.45 * rate)))
     return EegSources(
         amplitudes=_amplitudes(night, frames),
-        spectra=spectra.white(night.generator("eeg shared"), frames, bins),
+        spectra=np.float32(np.sqrt(SHARED_VARIANCE)) * spectra.white(night.generator("eeg shared"), frames, bins),
         spindles=_spindles(night, samples, rate),
         sharp_waves=_sharp_waves(night, samples, rate),
     )
@@ -81,7 +81,7 @@ def simulate_eeg(night: SimulatedNight, sources: EegSources, electrode: str, rat
     site = SITES.index(electrode[0])
     mixed = spectra.white(rng, *sources.spectra.shape)
     mixed *= np.float32(np.sqrt(1 - SHARED_VARIANCE))
-    mixed += np.float32(np.sqrt(SHARED_VARIANCE)) * sources.spectra
+    mixed += sources.spectra
     shapes = _shapes(night, sources.spectra.shape[1])
     gains = [COMPONENTS[name].sites[site] * np.exp(0.05 * rng.standard_normal()) for name in shapes]
     amplitudes = np.stack([(gain * sources.amplitudes[name]) ** 2 for gain, name in zip(gains, shapes, strict=True)])
