@@ -14,7 +14,6 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache
 from itertools import combinations
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -48,15 +47,6 @@ from sleepkd.simulation.cohort import write_cohort
 BEGIN, END = "<!-- measured -->", "<!-- end of measured -->"
 TO_THREE_CLASSES = np.array([0, 1, 1, 1, 2])
 YASA_CODES = {"WAKE": 0, "N1": 1, "N2": 2, "N3": 3, "REM": 4}
-TABLE = Path(__file__).parents[2] / "shared" / "data" / "autonomic_by_stage.json"
-TABLE_KEYS = {"W": "W", "N1": "N1", "N2": "N2", "N3": "N3", "R": "REM"}
-MEASURES = {  # name: key of the table
-    "heart rate / night's median": "hr_over_night_median_p10_25_50_75_90",
-    "SDNN of 30 s, ms": "sdnn_30s_ms",
-    "RMSSD of 30 s, ms": "rmssd_30s_ms",
-    "LF/HF of 150 s": "lf_over_hf",
-    "VLF/(LF+HF) of 150 s": "vlf_over_lf_plus_hf",
-}
 NIGHTS_OF_BEATS = 30
 """Nights without signals that the speed check writes."""
 BANDS = {"slow": (0.4, 1), "delta": (1, 4), "theta": (4, 8), "alpha": (8, 12), "sigma": (12, 16), "beta": (16, 30)}
@@ -98,13 +88,12 @@ def main() -> None:
 
 
 def report(results: Mapping[str, Result]) -> str:
-    """The tables of `docs/simulation.md` in Markdown: check, target, measured; and autonomic medians by sleep stage."""
+    """The table of `docs/simulation.md` in Markdown: check, target, measured."""
     both, alone = results["yasa"]["eeg+eog+emg"], results["yasa"]["eeg"]
     ecg = results["ecg"]
     scorers = results["scorers"]
     agreed = ", ".join(f"{name} {share:.2f}" for name, share in scorers["agreed"].items())
     stages = ", ".join(f"{name} {value:.2f}" for name, value in both["F1"].items())
-    autonomic = results["autonomic"]
     rows = [
         ("YASA, EEG + EOG + EMG, 5 stages", "median kappa .70 to .85", f"{both['median kappa']:.3f}"),
         ("", "no stage's F1 below .35", stages),
@@ -115,7 +104,6 @@ def report(results: Mapping[str, Result]) -> str:
             f"{results['detector']['sensitivity']:.5f}",
         ),
         ("", "precision ≥ .99", f"{results['detector']['precision']:.5f}"),
-        ("heart rate and its variability by sleep stage", "every median within the quartiles", autonomic["inside"]),
         (
             "staging by heart-rate features of one sleep epoch, 3 classes",
             "kappa .10 to .25",
@@ -130,13 +118,11 @@ def report(results: Mapping[str, Result]) -> str:
             "kappa .70 to .92",
             f"{results['eeg']['kappa']:.3f}",
         ),
-        ("8 h, 12 channels, 256 Hz", "≤ 6 s of one core", f"{results['speed']['cpu']:.2f} s of CPU time"),
+        ("8 h, 12 channels, 256 Hz", "≤ 3.5 s of one core", f"{results['speed']['cpu']:.2f} s of CPU time"),
         ("8 h, heartbeats and scoring only", "≤ 0.1 s of one core", f"{results['speed']['beats']:.3f} s of CPU time"),
     ]
-    medians = [f"| {' | '.join(cells)} |" for cells in autonomic["rows"]]
     head = ["| check | target | measured |", "|---|---|---|"]
-    middle = ["", f"| median | {' | '.join(LABELS)} |", "|---|---|---|---|---|---|"]
-    return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in rows), *middle, *medians])
+    return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
 # ---- YASA ------------------------------------------------------------------------------------------------------------
@@ -213,7 +199,7 @@ def _nearest(values: np.ndarray, sorted_values: np.ndarray) -> np.ndarray:
     return right - (values - sorted_values[right - 1] < sorted_values[right] - values)
 
 
-def autonomic_night(psg: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def heart_rate_night(psg: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Labels (n,) and the `heart_rate_features` of the beats that sleepecg detects."""
     onset, labels = read_labels(psg)
     ecg, rate = read_ecg(psg)
@@ -222,35 +208,13 @@ def autonomic_night(psg: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.n
     return labels[:count], *heart_rate_features(beats, onset, count)
 
 
-@cache
-def autonomic_nights(pool: ProcessPoolExecutor, paths: tuple[Path, ...]) -> list[tuple[np.ndarray, ...]]:
-    """`autonomic_night` of every recording, which two checks share."""
-    return list(pool.map(autonomic_night, paths))
-
-
-def check_autonomic(pool: ProcessPoolExecutor, paths: tuple[Path, ...]) -> Result:
-    """Median of each measure by sleep stage, and whether it lies within the quartiles of real nights."""
-    nights = autonomic_nights(pool, paths)
-    labels, measures = np.concatenate([n[0] for n in nights]), np.concatenate([n[1] for n in nights])
-    table = json.loads(TABLE.read_text())["stages"]
-    inside, rows = 0, []
-    for column, (measure, key) in enumerate(MEASURES.items()):
-        rows.append([measure])
-        for label, name in enumerate(LABELS):
-            _, low, _, high, _ = table[TABLE_KEYS[name]][key]
-            median = float(np.nanmedian(measures[labels == label, column]))
-            inside += low <= median <= high
-            rows[-1].append(f"{median:.3g} in {low:.3g} to {high:.3g}{'' if low <= median <= high else ' (OUT)'}")
-    return {"inside": f"{inside} of {len(MEASURES) * len(LABELS)}", "rows": rows}
-
-
 def check_heart_rate_staging(pool: ProcessPoolExecutor, paths: tuple[Path, ...]) -> Result:
     """Staging by gradient boosting on heart-rate features, 3 classes: of one sleep epoch, and of 10 min around it."""
-    nights = autonomic_nights(pool, paths)
+    nights = list(pool.map(heart_rate_night, paths))
     three = [np.where(labels >= 0, TO_THREE_CLASSES[labels], -1) for labels, *_ in nights]
     return {
-        "one sleep epoch": _cross_validated([(y, night[2]) for y, night in zip(three, nights, strict=True)]),
-        "ten minutes": _cross_validated([(y, night[3]) for y, night in zip(three, nights, strict=True)]),
+        "one sleep epoch": _cross_validated([(y, night[1]) for y, night in zip(three, nights, strict=True)]),
+        "ten minutes": _cross_validated([(y, night[2]) for y, night in zip(three, nights, strict=True)]),
     }
 
 
@@ -337,7 +301,6 @@ def check_speed(pool: ProcessPoolExecutor, paths: tuple[Path, ...]) -> Result:
 CHECKS: dict[str, Callable[[ProcessPoolExecutor, tuple[Path, ...]], Result]] = {
     "speed": check_speed,
     "detector": check_detector,
-    "autonomic": check_autonomic,
     "ecg": check_heart_rate_staging,
     "scorers": check_scorers,
     "eeg": check_eeg_staging,

@@ -1,4 +1,4 @@
-"""Heart rate variability measures and features of RR intervals, for the checks of `benchmarks/simulation.py`."""
+"""Features of RR intervals, for the checks of `benchmarks/simulation.py`."""
 
 import numpy as np
 from scipy.ndimage import median_filter
@@ -7,11 +7,10 @@ EPOCH = 30
 """Sleep epoch in seconds."""
 
 
-def heart_rate_features(beats: np.ndarray, onset: float, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Measures and features of `count` sleep epochs of 30 s from `onset` seconds on.
+def heart_rate_features(beats: np.ndarray, onset: float, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Features of `count` sleep epochs of 30 s from `onset` seconds on.
 
-    Returns the `MEASURES` of `benchmarks/simulation.py` (n, 5), features of each sleep epoch (n, 13), and features of
-    30 s, 2, 5 and 10 minutes around its centre (n, 52).
+    Returns features of each sleep epoch (n, 13), and of 30 s, 2, 5 and 10 minutes around its centre (n, 52).
     RR intervals that differ from the local median by more than 25 % are left out (ectopic or missed beats).
     """
     intervals = np.diff(beats)
@@ -19,16 +18,12 @@ def heart_rate_features(beats: np.ndarray, onset: float, count: int) -> tuple[np
     good = (np.abs(intervals / middle - 1) < 0.25) & (intervals > 0.3) & (intervals < 2.2)
     times, intervals = beats[1:][good], intervals[good]
     series = np.interp(np.arange(0, beats[-1], 0.25), times, intervals)
-    night_median = np.median(60 / intervals)
-    measures, of_epoch, of_context = [], [], []
+    of_epoch, of_context = [], []
     for centre in onset + EPOCH * (np.arange(count) + 0.5):
-        heart_rate, sdnn, rmssd, *_ = _time_domain(times, intervals, centre, EPOCH)
-        vlf, lf, hf = _bands(*_spectrum(series, centre, 150))
-        measures.append([heart_rate / night_median, sdnn, rmssd, lf / hf, vlf / (lf + hf)])
         windows = [_window_features(times, intervals, series, centre, seconds) for seconds in (EPOCH, 120, 300, 600)]
         of_epoch.append(windows[0])
         of_context.append(np.concatenate(windows))
-    return np.array(measures), np.array(of_epoch), np.array(of_context)
+    return np.array(of_epoch), np.array(of_context)
 
 
 def _window_features(

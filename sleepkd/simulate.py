@@ -5,19 +5,29 @@ from dataclasses import replace
 from pathlib import Path
 
 from sleepkd.data.averaged_rate import DEVICES
-from sleepkd.errors import run_command
+from sleepkd.errors import UserError, run_command
 from sleepkd.extras import require_extra
 from sleepkd.simulation.mass_layout import CHANNEL_SETS
 from sleepkd.simulation.population import Population, read_population
+from sleepkd.simulation.sensor_channels import SENSOR_KINDS
 
 DESCRIPTION = """Simulated whole-night polysomnography in the layout of MASS: EDF+ recordings with scored sleep stages,
 participants.tsv, and truth/ with the true heartbeats and sleep stages."""
+
+
+SLEEPER_OPTIONS = {
+    "nights": 10, "hours": 8.0, "scorers": 1, "device": None, "population": None, "difficulty": None, "apnea": None,
+    "sensors": (),
+}  # fmt: skip
+"""The options that describe simulated sleepers, with their defaults."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Write a simulated cohort and print its folder."""
     args = _parse(arguments)
     require_extra("edfio", "evaluate", "sleepkd simulate")
+    if args.cardiac:
+        return _half_real(args)
     from sleepkd.simulation.cohort import write_cohort  # --help needs no EDF library
 
     population = read_population(args.population) if args.population else Population()
@@ -36,14 +46,32 @@ def main(arguments: list[str] | None = None) -> int:
         args.scorers,
         population,
         DEVICES[args.device] if args.device else None,
+        args.sensors,
     )
     print(f"{args.out}: {len(paths)} recordings of {args.hours:g} h in the layout of MASS, participants.tsv and truth/")
+    return 0
+
+
+def _half_real(args: argparse.Namespace) -> int:
+    """Write half-real nights. Raises UserError naming an option that only simulated sleepers have."""
+    from sleepkd.simulation.half_real import write_half_real
+
+    for name in SLEEPER_OPTIONS:
+        if getattr(args, name) != SLEEPER_OPTIONS[name]:
+            raise UserError(f"--{name}: does not go with --cardiac, which takes the nights of the store; leave it out")
+    paths = write_half_real(args.cardiac, args.out, args.seed, args.jobs, args.channels, args.rate)
+    print(f"{args.out}: {len(paths)} half-real recordings: heartbeats and labels of {args.cardiac}, simulated signals")
     return 0
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="sleepkd simulate", description=DESCRIPTION)
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="output folder, new or empty")
+    parser.add_argument(
+        "--cardiac", type=Path, metavar="STORE",
+        help="half-real nights: the heartbeats and labels of the labelled nights of a store, with simulated EEG, EOG, "
+        "EMG and, around heartbeats, ECG",
+    )  # fmt: skip
     parser.add_argument("--nights", type=int, default=10, metavar="COUNT", help="number of recordings (default: 10)")
     parser.add_argument(
         "--hours",
@@ -64,6 +92,11 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "--channels", choices=CHANNEL_SETS, default="full", metavar="SET",
         help="full: EEG, EOG, EMG and ECG; needed: only the EEG and ECG channels that staging uses; "
         "beats: heartbeat times, no signals (default: full)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--sensors", nargs="+", choices=SENSOR_KINDS, default=(), metavar="KIND",
+        help=f"more sensors: {', '.join(SENSOR_KINDS)}; motion is a table of activity counts, the others are "
+        "channels of the PSG file (default: none)",
     )  # fmt: skip
     parser.add_argument(
         "--device", choices=DEVICES, metavar="NAME",

@@ -1,38 +1,40 @@
 """Write a simulated cohort in the layout of MASS: EDF+ recordings, scorings, `participants.tsv`, true heartbeats."""
 
-import datetime
-import os
-import shutil
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from edfio import Edf, EdfAnnotation, EdfSignal, Patient, Recording
+from edfio import EdfAnnotation
 
 from sleepkd.config import require
 from sleepkd.data.averaged_rate import RateDevice, averaged_rate
-from sleepkd.errors import UserError
-from sleepkd.simulation.cardiac import CardiacRhythm, simulate_cardiac_rhythm
-from sleepkd.simulation.ecg import artifact_free, simulate_ecg
-from sleepkd.simulation.eeg import simulate_eeg, simulate_eeg_sources
-from sleepkd.simulation.eog_emg import ocular_artifact, simulate_emg, simulate_eog, simulate_eye_movements
+from sleepkd.simulation.cardiac import simulate_cardiac_rhythm
+from sleepkd.simulation.ecg import artifact_free
 from sleepkd.simulation.inter_rater import scorer_labels
 from sleepkd.simulation.mass_layout import CHANNEL_SETS, PlannedRecording, plan_recordings
-from sleepkd.simulation.noise import mains
+from sleepkd.simulation.movement import simulate_activity
 from sleepkd.simulation.population import Population
+from sleepkd.simulation.recording_files import (
+    complete_folder,
+    edf_file,
+    edf_signals,
+    sensor_signals,
+    write_beats,
+    write_counts,
+    write_each,
+    write_participants,
+    write_rate,
+)
+from sleepkd.simulation.respiration import central_apneas
+from sleepkd.simulation.sensor_channels import MOTION, SENSOR_KINDS
 from sleepkd.simulation.simulated_night import SimulatedNight, simulate_night
 from sleepkd.simulation.sleep_architecture import SLEEP_EPOCH_SECONDS
 
-UNFINISHED = ".unfinished"
-PARTICIPANTS = "participants.tsv"
 ORIGIN = "simulated"  # a column of participants.tsv, so that no result passes for one of real people
 SHORTEST_HOURS = 0.25
 LOWEST_RATE = 128  # Hz, more than twice the 60 Hz of the mains
-FULL_SCALE = {"uV": 3276.7, "mV": 3.2767}  # one digital step is 0.1 microvolt
-DIGITAL_MAXIMUM = 32767
 
 
 def write_cohort(
@@ -46,6 +48,7 @@ def write_cohort(
     scorers: int = 1,
     population: Population | None = None,
     device: RateDevice | None = None,
+    sensors: Sequence[str] = (),
 ) -> list[Path]:
     """Write a simulated cohort into `out`, a new or empty folder, and return the paths of its PSG files.
 
@@ -58,6 +61,8 @@ def write_cohort(
     scorers: scorings per night. The first is `Base.edf`, the others `Scorer2.edf` and so on.
     device: writes the averaged heart rate of a watch or strap, `Rate.csv`: beside the signals, or in place of the
     heartbeat times.
+    sensors: of `SENSOR_KINDS`: channels of the PSG file, at their own rates; "motion" is a table, `Activity.csv`. With
+    "beats" only "motion". They change no other signal. `truth` then holds the apneas, too.
 
     Night k depends on (seed, k) alone: neither `jobs` nor the number of nights changes a byte of it. Files appear under
     their final names when all nights are complete, `participants.tsv` last.
@@ -65,18 +70,14 @@ def write_cohort(
     Raises UserError naming an argument that is out of range, a folder that is not empty, or a write that fails.
     """
     _check(nights, hours, seed, jobs, channels, rate, scorers)
+    _check_sensors(sensors, channels)
     population = population or Population()
     population.check()
     recordings = plan_recordings(nights, seed)
-    unfinished = out / UNFINISHED
-    try:
-        if out.is_file() or (out.is_dir() and any(entry != unfinished for entry in out.iterdir())):
-            raise UserError(f"{out}: is not empty; choose a new or empty folder")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
+    with complete_folder(out) as folder:
         write = partial(
             write_simulated_recording,
-            unfinished,
+            folder,
             seed=seed,
             hours=hours,
             channels=channels,
@@ -84,22 +85,9 @@ def write_cohort(
             scorers=scorers,
             population=population,
             device=device,
+            sensors=sensors,
         )
-        if jobs == 1:
-            rows = [write(recording) for recording in recordings]
-        else:
-            with ProcessPoolExecutor(jobs) as pool:
-                rows = list(pool.map(write, recordings))
-        table = ["\t".join(rows[0]), *("\t".join(str(value) for value in row.values()) for row in rows)]
-        (unfinished / PARTICIPANTS).write_text("\n".join(table) + "\n", encoding="utf-8")
-        for entry in sorted(unfinished.iterdir(), key=lambda path: path.name == PARTICIPANTS):
-            os.replace(entry, out / entry.name)
-    except BrokenProcessPool:
-        raise UserError("jobs: a process was killed, most likely for lack of memory; lower --jobs") from None
-    except OSError as error:
-        raise UserError(f"{out}: the cohort cannot be written: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        write_participants(folder, write_each(write, recordings, jobs))
     main_file = "PSG.edf" if channels != "beats" else "Rate.csv" if device else "Beats.csv"
     return [_path(out, recording, main_file) for recording in recordings]
 
@@ -114,6 +102,7 @@ def write_simulated_recording(
     scorers: int,
     population: Population,
     device: RateDevice | None = None,
+    sensors: Sequence[str] = (),
 ) -> dict[str, str | int | float]:
     """Write one night's signals, scorings and true heartbeats into `out`; return its row of `participants.tsv`.
 
@@ -123,26 +112,28 @@ def write_simulated_recording(
     rhythm = simulate_cardiac_rhythm(night)
     _path(out, recording, "").parent.mkdir(exist_ok=True)
     if device:
-        values = zip(*averaged_rate(rhythm.beats, device, night.generator("device")), strict=True)
-        rows = "".join(f"{time:g},{per_minute:g}\n" for time, per_minute in values)
-        _path(out, recording, "Rate.csv").write_text(f"time,heart_rate\n{rows}", encoding="utf-8")
+        rate_values = averaged_rate(rhythm.beats, device, night.generator("device"))
+        write_rate(_path(out, recording, "Rate.csv"), *rate_values)
     elif channels == "beats":
-        times = "\n".join(f"{beat:.4f}" for beat in rhythm.beats)
-        _path(out, recording, "Beats.csv").write_text(f"time\n{times}\n", encoding="utf-8")
+        write_beats(_path(out, recording, "Beats.csv"), rhythm.beats)
     if channels != "beats":
-        signals = list(_signals(night, rhythm, recording, channels, rate))
-        _edf(night, recording, signals).write(_path(out, recording, "PSG.edf"))
+        signals = list(edf_signals(night, rhythm, recording, channels, rate)) + sensor_signals(night, rhythm, sensors)
+        edf_file(night, recording.identifier, signals).write(_path(out, recording, "PSG.edf"))
+    if MOTION in sensors:
+        write_counts(_path(out, recording, "Activity.csv"), simulate_activity(night))
     for number, annotations in enumerate(_scorings(night, recording.standard, scorers), start=1):
         name = "Base.edf" if number == 1 else f"Scorer{number}.edf"
-        _edf(night, recording, annotations=annotations).write(_path(out, recording, name))
+        edf_file(night, recording.identifier, annotations=annotations).write(_path(out, recording, name))
     (out / "truth").mkdir(exist_ok=True)
-    np.savez(
-        out / "truth" / f"{recording.identifier}.npz",
-        beats=rhythm.beats,
-        kinds=rhythm.kinds,
-        clean=artifact_free(night, rhythm.beats),
-        states=night.states,
-    )
+    truth: dict[str, Any] = {
+        "beats": rhythm.beats,
+        "kinds": rhythm.kinds,
+        "clean": artifact_free(night, rhythm.beats),
+        "states": night.states,
+    }
+    if sensors:
+        truth |= {"apneas": night.apneas, "central": central_apneas(night)}
+    np.savez(out / "truth" / f"{recording.identifier}.npz", **truth)
     return _participant(night, recording)
 
 
@@ -156,48 +147,18 @@ def _check(nights: int, hours: float, seed: int, jobs: int, channels: str, rate:
     require(rate >= LOWEST_RATE, "rate", f"must be at least {LOWEST_RATE} Hz, is {rate}")
 
 
+def _check_sensors(sensors: Sequence[str], channels: str) -> None:
+    for name in sensors:
+        require(name in SENSOR_KINDS, "sensors", f"must be of {', '.join(SENSOR_KINDS)}; is {name!r}")
+        require(
+            channels != "beats" or name == MOTION,
+            "sensors",
+            f"{name} does not go with channels beats, which writes no signals; choose needed or full",
+        )
+
+
 def _path(out: Path, recording: PlannedRecording, file: str) -> Path:
     return out / f"{recording.subset}_EDF" / f"{recording.identifier} {file}"
-
-
-def _signals(
-    night: SimulatedNight, rhythm: CardiacRhythm, recording: PlannedRecording, channels: str, rate: int
-) -> Iterator[EdfSignal]:
-    """Each channel of the PSG file, in order."""
-    sources, eye_movements = simulate_eeg_sources(night, rate), simulate_eye_movements(night, rate)
-    hum = np.float32(night.subject.mains_amplitude) * mains(round(night.duration * rate), rate)
-    for electrode in recording.electrodes(channels):
-        # Against linked earlobes, A1 and A2 have opposite signs.
-        sign = -1 if electrode == "A1" else 1
-        source = "A2" if electrode == "A1" else electrode
-        eeg = sign * (simulate_eeg(night, sources, source, rate) + ocular_artifact(eye_movements, source)) + hum
-        yield _edf_signal(eeg, rate, f"EEG {electrode}-{recording.reference}", "uV")
-    if channels == "full":
-        for side in ("Left", "Right"):
-            eog = simulate_eog(night, sources, eye_movements, side, rate) + hum
-            yield _edf_signal(eog, rate, f"EOG {side} Horiz", "uV")
-        for chin in ("Chin1", "Chin2"):
-            emg = simulate_emg(night, chin, rate) + hum
-            yield _edf_signal(emg, rate, f"EMG {chin}", "uV")
-    unit = recording.ecg_unit
-    for lead in recording.leads(channels):
-        ecg = simulate_ecg(night, rhythm, rate, lead) * np.float32(1000 if unit == "uV" else 1)
-        yield _edf_signal(ecg, rate, f"ECG {lead}", unit)
-
-
-def _edf_signal(signal: np.ndarray, rate: int, label: str, unit: str) -> EdfSignal:
-    full_scale = FULL_SCALE[unit]
-    digital = np.clip(
-        np.rint(signal * np.float32(DIGITAL_MAXIMUM / full_scale)), -DIGITAL_MAXIMUM, DIGITAL_MAXIMUM
-    ).astype(np.int16)
-    return EdfSignal.from_digital(
-        digital,
-        rate,
-        label=label,
-        physical_dimension=unit,
-        physical_range=(-full_scale, full_scale),
-        digital_range=(-DIGITAL_MAXIMUM, DIGITAL_MAXIMUM),
-    )
 
 
 def _scorings(night: SimulatedNight, standard: str, scorers: int) -> Iterator[list[EdfAnnotation]]:
@@ -218,26 +179,6 @@ def _scorings(night: SimulatedNight, standard: str, scorers: int) -> Iterator[li
             EdfAnnotation(round(first + i * length, 4), length, f"Sleep stage {label}")
             for i, label in enumerate(labels)
         ]
-
-
-def _edf(
-    night: SimulatedNight,
-    recording: PlannedRecording,
-    signals: Sequence[EdfSignal] = (),
-    annotations: Sequence[EdfAnnotation] = (),
-) -> Edf:
-    """An EDF+ file of one night; its start depends on the seed and the night."""
-    rng = night.generator("header")
-    start = datetime.datetime(2001, 1, 1, 21, 30) + datetime.timedelta(
-        days=int(rng.integers(0, 3000)), seconds=int(rng.integers(0, 9000))
-    )
-    return Edf(
-        signals,
-        patient=Patient(code=recording.identifier, sex=night.subject.sex),
-        recording=Recording(startdate=start.date(), equipment_code="sleepkd.simulate"),
-        starttime=start.time(),
-        annotations=annotations,
-    )
 
 
 def _participant(night: SimulatedNight, recording: PlannedRecording) -> dict[str, str | int | float]:

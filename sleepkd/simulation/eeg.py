@@ -31,10 +31,10 @@ COMPONENTS = {
     "flat": Component((5.0, 5.0, 4.5, 4.0, 3.5, 4.5, 6.0), (1.0, 1.0, 0.9, 0.4)),  # 1/f
     "steep": Component((5.0, 6.0, 10.0, 14.0, 16.0, 6.5, 7.0), (1.05, 1.0, 0.8, 0.3)),  # 1/f^2.5
     "slow": Component((1.0, 3.0, 9.0, 24.0, 36.0, 3.0, 1.0), (1.2, 1.0, 0.6, 0.2), 0.7),  # peak at 0.9 Hz
-    "theta": Component((2.0, 5.5, 4.5, 4.5, 4.5, 4.5, 2.0), (1.0, 1.0, 0.8, 0.25)),
-    "alpha": Component((9.0, 3.0, 2.2, 2.0, 2.0, 2.2, 3.0), (0.7, 1.0, 2.0, 0.25), 3.0),
+    "theta": Component((2.0, 6.0, 4.5, 4.5, 4.5, 4.5, 2.0), (1.0, 1.0, 0.8, 0.25)),
+    "alpha": Component((9.0, 2.6, 2.2, 2.0, 2.0, 2.2, 3.0), (0.7, 1.0, 2.0, 0.25), 3.0),
     "sigma": Component((1.0, 1.2, 2.6, 2.2, 1.6, 1.0, 1.0), (0.9, 1.0, 0.5, 0.1), 0.5),
-    "beta": Component((3.2, 2.4, 1.5, 1.0, 0.8, 2.2, 4.0), (1.0, 1.0, 0.9, 0.4), 2.0),
+    "beta": Component((3.2, 2.1, 1.5, 1.0, 0.8, 2.2, 4.0), (1.0, 1.0, 0.9, 0.4), 2.0),
     "muscle": Component((0.8, 0.4, 0.2, 0.1, 0.1, 0.1, 3.0), (1.4, 1.0, 1.2, 1.5), 4.0),
 }
 # Changes of log-amplitude within a sleep stage (standard deviation, time constant in seconds): over one or two sleep
@@ -57,7 +57,7 @@ class EegSources:
     """Sources that all electrodes of a night share; each electrode can then be simulated without the others."""
 
     amplitudes: dict[str, np.ndarray]  # component -> (frames,), microvolts at C3
-    spectra: np.ndarray  # (frames, bins), random
+    spectra: np.ndarray  # (frames, bins), random, of variance `SHARED_VARIANCE`
     spindles: np.ndarray  # (samples,), microvolts at C3
     sharp_waves: np.ndarray  # (samples,), K-complexes, vertex and sawtooth waves, microvolts at C3
 
@@ -69,7 +69,7 @@ def simulate_eeg_sources(night: SimulatedNight, rate: int) -> EegSources:
     bins = len(spectra.frequencies(min(HIGHEST_FREQUENCY, 0.45 * rate)))
     return EegSources(
         amplitudes=_amplitudes(night, frames),
-        spectra=spectra.white(night.generator("eeg shared"), frames, bins),
+        spectra=np.float32(np.sqrt(SHARED_VARIANCE)) * spectra.white(night.generator("eeg shared"), frames, bins),
         spindles=_spindles(night, samples, rate),
         sharp_waves=_sharp_waves(night, samples, rate),
     )
@@ -79,12 +79,13 @@ def simulate_eeg(night: SimulatedNight, sources: EegSources, electrode: str, rat
     """Simulate one electrode (C3, O2, A2, ...) against linked ears at `rate` Hz: microvolts (samples,), float32."""
     rng = night.generator(f"eeg {electrode}")
     site = SITES.index(electrode[0])
-    own = spectra.white(rng, *sources.spectra.shape)
-    mixed = np.float32(np.sqrt(SHARED_VARIANCE)) * sources.spectra + np.float32(np.sqrt(1 - SHARED_VARIANCE)) * own
-    power = np.zeros(sources.spectra.shape, dtype=np.float32)
-    for name, shape in _shapes(night, sources.spectra.shape[1]).items():
-        gain = COMPONENTS[name].sites[site] * np.exp(0.05 * rng.standard_normal())
-        power += ((gain * sources.amplitudes[name]) ** 2).astype(np.float32)[:, None] * shape.astype(np.float32)
+    mixed = spectra.white(rng, *sources.spectra.shape)
+    mixed *= np.float32(np.sqrt(1 - SHARED_VARIANCE))
+    mixed += sources.spectra
+    shapes = _shapes(night, sources.spectra.shape[1])
+    gains = [COMPONENTS[name].sites[site] * np.exp(0.05 * rng.standard_normal()) for name in shapes]
+    amplitudes = np.stack([(gain * sources.amplitudes[name]) ** 2 for gain, name in zip(gains, shapes, strict=True)])
+    power = amplitudes.T.astype(np.float32) @ np.stack(list(shapes.values())).astype(np.float32)
     signal = spectra.synthesise(mixed, power, len(sources.spindles), rate)
     signal += np.float32(SPINDLE_SITES[site]) * sources.spindles
     signal += np.float32(SHARP_SITES[site]) * sources.sharp_waves

@@ -25,16 +25,19 @@ CONFUSION = np.array([
     [0.001, 0.001, 0.020, 0.200, 0.777, 0.001],
     [0.008, 0.035, 0.020, 0.000, 0.000, 0.937],
 ])  # fmt: skip
-SHARED_AMBIGUITY = 0.9
+SHARED_AMBIGUITY = 0.4
 """Standard deviation, in log odds, of the ambiguity that all scorers share."""
-JUDGEMENT_NOISE = np.array([0.65, 0.7, 0.65, 0.8, 0.8, 0.65])
+JUDGEMENT_NOISE = np.array([1.05, 0.45, 0.9, 1.0, 1.0, 1.1])
 """Standard deviation, in log odds, of one scorer's random judgement, by state."""
-BIAS = 0.25
+BIAS = 0.15
 """Standard deviation, in log odds, of a scorer's bias towards each sleep stage."""
 DEEP_SLEEP_BIAS = 1.4
 """Bias towards deep sleep in log odds: negative and positive for alternate scorers."""
-AMBIGUITY_EPOCHS, JUDGEMENT_EPOCHS = 3.0, 1.5
-"""Correlation times of shared ambiguity and of random judgement, in sleep epochs."""
+AMBIGUITY_EPOCHS = np.array([4.0, 3.0, 20.0, 40.0, 40.0, 20.0])
+"""Correlation time of shared ambiguity, in sleep epochs, by state: scored bouts last as long as those of `sleep_accel`
+(ODC-By 1.0)."""
+JUDGEMENT_EPOCHS = AMBIGUITY_EPOCHS / 2
+"""Correlation time of one scorer's random judgement."""
 NIGHT_SPREAD = 0.25
 """Standard deviation, between nights, of the logarithm of a factor on ambiguity, bias and judgement."""
 
@@ -58,12 +61,12 @@ def scorer_labels(
     likelihoods = stage_log_likelihoods(states, standard, first_onset, count)
     rng = generator(seed, night, "ambiguity")
     night_factor = float(np.exp(NIGHT_SPREAD * rng.standard_normal()))
-    likelihoods = likelihoods + night_factor * SHARED_AMBIGUITY * _stage_noise(rng, likelihoods.shape, AMBIGUITY_EPOCHS)
+    likelihoods = likelihoods + night_factor * SHARED_AMBIGUITY * _stage_noise(rng, len(likelihoods), AMBIGUITY_EPOCHS)
     labels = []
     for scorer in range(scorers):
         bias = BIAS * generator(seed, 0, f"scorer {scorer}").standard_normal(len(STATES))
         bias[[S3, S4]] = (-1) ** (scorer + 1) * DEEP_SLEEP_BIAS * (1 + 0.3 * bias[S3])
-        noise = _stage_noise(generator(seed, night, f"judgement {scorer}"), likelihoods.shape, JUDGEMENT_EPOCHS)
+        noise = _stage_noise(generator(seed, night, f"judgement {scorer}"), len(likelihoods), JUDGEMENT_EPOCHS)
         scores = likelihoods + night_factor * (bias + JUDGEMENT_NOISE * noise)
         if standard == "aasm":  # one stage 3
             scores[:, S3] = np.logaddexp(scores[:, S3], scores[:, S4])
@@ -72,6 +75,6 @@ def scorer_labels(
     return labels
 
 
-def _stage_noise(rng: np.random.Generator, shape: tuple[int, ...], epochs: float) -> np.ndarray:
-    """Independent noise of unit variance for each state (count, 6), correlated over `epochs` sleep epochs."""
-    return np.stack([slow_noise(rng, shape[0], 1.0, epochs) for _ in range(shape[1])], axis=1)
+def _stage_noise(rng: np.random.Generator, count: int, epochs: np.ndarray) -> np.ndarray:
+    """Independent noise of unit variance for each state (count, 6), correlated over `epochs` (6,) sleep epochs."""
+    return np.stack([slow_noise(rng, count, 1.0, length) for length in epochs], axis=1)

@@ -47,7 +47,14 @@ def smooth(values: np.ndarray, rate: float, seconds: float) -> np.ndarray:
 
 def upsample(values: np.ndarray, rate: float, samples: int, target: int) -> np.ndarray:
     """`values` at `rate` Hz, linearly interpolated to `target` Hz (samples,), float32."""
-    return np.interp(np.arange(samples) / target, np.arange(len(values)) / rate, values).astype(np.float32)
+    ratio = round(target / rate)
+    if not np.isclose(ratio * rate, target):
+        return np.interp(np.arange(samples) / target, np.arange(len(values)) / rate, values).astype(np.float32)
+    # The same, several times as fast.
+    start = values.astype(np.float32)
+    slope = np.diff(start, append=start[-1:])[:, None] / np.float32(ratio)
+    signal = (start[:, None] + slope * np.arange(ratio, dtype=np.float32)).reshape(-1)[:samples]
+    return np.pad(signal, (0, samples - len(signal)), mode="edge")
 
 
 def mains(samples: int, rate: int, phase: float = 0.0) -> np.ndarray:

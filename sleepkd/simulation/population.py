@@ -6,8 +6,8 @@ from pathlib import Path
 from sleepkd.config import from_dict, read_yaml, require
 
 SPREADS = (
-    "stage_heart_rate", "stage_hf", "stage_lf", "stage_vlf", "stage_breathing", "heart_rate_drift",
-    "variability_drift", "position", "lag_seconds",
+    "stage_effects", "stage_hf", "stage_breathing", "night_trend", "heart_rate_drift", "variability_drift", "position",
+    "lag_seconds",
 )  # fmt: skip
 """The keys that `difficulty` multiplies."""
 
@@ -18,31 +18,30 @@ class Population:
 
     `*_share` keys are fractions of all subjects, 0 to 1.
 
-    `stage_*` keys are standard deviations, between subjects, of the logarithm of a quantity in a sleep stage: heart
-    rate, HF, LF and VLF variability, irregularity of breathing. Where the mean effect of a sleep stage is small, its
-    sign differs between subjects.
+    `stage_effects` and `night_trend` are factors on the fitted differences between subjects: in the effects of sleep
+    stages, arousals and awakenings on heart rate, and in its trend over the night (`autonomic_tables.json`).
+
+    `stage_hf` and `stage_breathing` are standard deviations, between subjects, of the logarithm of HF and of LF heart
+    rate variability, and of the irregularity of breathing, in a sleep stage.
 
     `heart_rate_drift`, `variability_drift` and `position` are standard deviations of logarithms within a night.
-
-    All spreads are tuned until the checks of `benchmarks/simulation.py` measure what they measure on real nights.
     """
 
     apnea_share: float = 0.25
-    apnea_index: float = 18.0  # apneas per hour of sleep: the median of subjects with sleep apnea
+    apnea_index: float = 30.0  # apneas per hour of sleep: the median of subjects with sleep apnea
     apnea_arousal: float = 0.7  # mean fraction of apneas that end in an arousal (Berry & Gleeson 1997, Sleep 20:654)
     # Periodic limb movements: 5 % of young, up to a third of old people (Ancoli-Israel et al. 1991, Sleep 14:496).
     limb_movement_share: float = 0.12
     # Atrial fibrillation: several times as frequent above 55 years (Go et al. 2001, JAMA 285:2370).
     fibrillation_share: float = 0.01
     beta_blocker_share: float = 0.06
-    stage_heart_rate: float = 0.022
-    stage_hf: float = 0.24
-    stage_lf: float = 0.22
-    stage_vlf: float = 0.24
+    stage_effects: float = 1.0
+    stage_hf: float = 0.34
     stage_breathing: float = 0.24
-    heart_rate_drift: float = 0.029
-    variability_drift: float = 0.32
-    position: float = 0.020  # heart rate, from one body position to the next
+    night_trend: float = 1.0
+    heart_rate_drift: float = 0.012
+    variability_drift: float = 0.33
+    position: float = 0.010  # heart rate, from one body position to the next
     lag_seconds: float = 24.0  # standard deviation of the lag of autonomic behind cortical changes
     difficulty: float = 1.0  # multiplies all SPREADS
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from sleepkd.simulation.noise import generator
 from sleepkd.simulation.population import Population
-from sleepkd.simulation.sleep_architecture import STATE_SECONDS, W, simulate_states
+from sleepkd.simulation.sleep_architecture import S3, S4, STATE_SECONDS, W, simulate_states
 from sleepkd.simulation.subject import Subject, draw_subject
 
 # By state W, N1, N2, S3, S4, REM.
@@ -22,6 +22,10 @@ MOVEMENT_RATE = np.array([40.0, 8.0, 3.0, 1.0, 0.6, 5.0])
 LIMB_MOVEMENT_GAIN = np.array([0.0, 1.2, 1.2, 0.5, 0.3, 0.0])
 # Apneas relative to the subject's index: fewer in deep sleep (Ratnavadivel et al. 2009, J Clin Sleep Med 5:519).
 APNEA_GAIN = np.array([0.0, 1.2, 1.1, 0.4, 0.2, 1.3])
+
+DEEP_SLEEP_END = 0.6
+"""Share of the ends of deep sleep that begin with an arousal, beside those with an awakening: heart rate rises at most
+of them on the nights of `sleep_accel` (ODC-By 1.0)."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,13 @@ def simulate_night(
     population = (population or Population()).scaled()
     subject = draw_subject(seed, number, subset, population)
     states = simulate_states(generator(seed, number, "hypnogram"), subject, hours)
+    return night_of_states(seed, number, subject, states, population)
+
+
+def night_of_states(
+    seed: int, number: int, subject: Subject, states: np.ndarray, population: Population
+) -> SimulatedNight:
+    """The night of a subject with these true sleep stages (n,): simulates its events."""
     rng = generator(seed, number, "events")
     apneas = _apneas(rng, states, subject)
     spontaneous_arousals = poisson_onsets(rng, AROUSAL_GAIN[states] * subject.arousal_rate)
@@ -69,9 +80,13 @@ def simulate_night(
     limb_movements = _limb_movements(generator(seed, number, "limb movements"), states, subject)
     # A third of periodic limb movements are accompanied by an arousal (Sforza et al. 1999, Neurology 52:786).
     limb_arousals = limb_movements[rng.random(len(limb_movements)) < 0.3, 0]
-    # Each awakening begins with an arousal.
+    # Each awakening begins with an arousal, and so do most ends of deep sleep.
     awakenings = STATE_SECONDS * (1 + np.flatnonzero((states[1:] == W) & (states[:-1] != W)))
-    onsets = np.sort(np.concatenate([spontaneous_arousals, apnea_arousals, awakenings, limb_arousals]))
+    ends = STATE_SECONDS * (
+        1 + np.flatnonzero((states[1:] < S3) & (states[1:] != W) & (states[:-1] >= S3) & (states[:-1] <= S4))
+    )
+    ends = ends[rng.random(len(ends)) < DEEP_SLEEP_END]
+    onsets = np.sort(np.concatenate([spontaneous_arousals, apnea_arousals, awakenings, limb_arousals, ends]))
     arousals = np.stack(
         [onsets, rng.uniform(3, 14, len(onsets))], axis=1
     )  # an arousal lasts at least 3 s by definition
@@ -116,8 +131,8 @@ def position_changes(night: SimulatedNight) -> np.ndarray:
 
 
 def _apneas(rng: np.random.Generator, states: np.ndarray, subject: Subject) -> np.ndarray:
-    """Apneas of 12 to 30 s in trains, one every 40 to 60 s (Guilleminault et al. 1984, Lancet 1:126)."""
-    train_apneas_per_hour, train_minutes = 60.0, 8.0
+    """Apneas of 10 to 24 s in trains, one every 22 to 50 s (Guilleminault et al. 1984, Lancet 1:126)."""
+    train_apneas_per_hour, train_minutes = 100.0, 8.0
     trains_per_hour = subject.apnea_index * APNEA_GAIN[states] / (train_apneas_per_hour * train_minutes / 60)
     events: list[tuple[float, float]] = []
     previous_end = 0.0
@@ -126,9 +141,9 @@ def _apneas(rng: np.random.Generator, states: np.ndarray, subject: Subject) -> n
         onset = max(start, previous_end)
         end = start + 60 * rng.exponential(train_minutes)
         while onset < min(end, last) and states[int(onset / STATE_SECONDS)] != W:
-            duration = rng.uniform(12, 30)
+            duration = rng.uniform(10, 24)
             events.append((onset, duration))
-            onset += duration + rng.uniform(22, 38)
+            onset += duration + rng.uniform(12, 26)
         previous_end = onset
     return np.array(events).reshape(-1, 2)
 

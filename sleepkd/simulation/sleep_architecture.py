@@ -17,7 +17,7 @@ LABELS_BY_STATE = {"aasm": ("W", "1", "2", "3", "3", "R"), "rk": ("W", "1", "2",
 # Target minutes of deep and of REM sleep in successive cycles of an 8-h night of a 40-year-old: deep sleep early, REM
 # sleep late and longer (Carskadon & Dement, in Principles and Practice of Sleep Medicine, "Normal human sleep").
 DEEP_MINUTES = (38.0, 27.0, 14.0, 6.0, 0.0, 0.0)
-REM_MINUTES = (9.0, 18.0, 25.0, 30.0, 32.0, 32.0)
+REM_MINUTES = (12.0, 24.0, 32.0, 38.0, 40.0, 40.0)
 
 # Transition rates per minute, {phase: {(from, to): rate}}. Which transitions occur follows
 # `../shared/data/autonomic_by_stage.json` and Kishi et al. 2008 (Am J Physiol Regul Integr Comp Physiol 294:R1980). The
@@ -26,10 +26,10 @@ PHASES = ("wake", "light", "deep", "rem")
 RATES = {
     "wake": {(W, N1): 0.12, (N1, W): 1.2, (N2, W): 2.0, (N2, N1): 0.5, (S3, N2): 3, (S4, S3): 3, (REM, W): 2.0},
     "light": {
-        (W, N1): 0.9,
-        (N1, N2): 0.5,
+        (W, N1): 1.6,
+        (N1, N2): 0.53,
         (N1, W): 0.10,
-        (N2, N1): 0.035,
+        (N2, N1): 0.022,
         (N2, W): 0.025,
         (N2, S3): 0.01,
         (S3, N2): 1.5,
@@ -39,26 +39,26 @@ RATES = {
         (REM, N1): 0.15,
     },
     "deep": {
-        (W, N1): 1.2,
-        (N1, N2): 1.0,
+        (W, N1): 1.8,
+        (N1, N2): 0.8,
         (N1, W): 0.08,
         (N2, S3): 0.7,
         (N2, W): 0.02,
         (S3, S4): 0.35,
         (S3, N2): 0.12,
         (S4, S3): 0.2,
-        (S4, W): 0.01,
-        (S3, W): 0.01,
+        (S4, W): 0.02,
+        (S3, W): 0.03,
         (REM, N2): 1.5,
     },
     "rem": {
-        (W, N1): 1.2,
+        (W, N1): 1.8,
         (N1, REM): 0.7,
         (N1, N2): 0.2,
         (N2, REM): 0.8,
         (S3, N2): 2.0,
         (S4, S3): 3.0,
-        (REM, N1): 0.035,
+        (REM, N1): 0.022,
         (REM, W): 0.03,
         (REM, N2): 0.02,
     },
@@ -126,7 +126,7 @@ def _phase_schedule(rng: np.random.Generator, subject: Subject, hours: float, co
         stay("light", (1 - before) * light)
         stay("rem", rem)
         if rng.random() < 0.25 * subject.fragmentation:
-            stay("wake", 5.0)
+            stay("wake", 8.0 * subject.wake_gain)
         cycle += 1
     final_wake = round(rng.uniform(4, 15) * compression * 60 / STATE_SECONDS)
     return np.array(steps[: total - final_wake] + [PHASES.index("wake")] * final_wake)
@@ -140,6 +140,7 @@ def _transition_matrix(rates: dict[tuple[int, int], float], subject: Subject, pa
     per_step = np.zeros((len(STATES), len(STATES)))
     for (origin, target), rate in rates.items():
         gain = subject.fragmentation if (origin, target) in DISTURBANCES else 1.0
+        gain /= subject.wake_gain if origin == W else 1.0
         per_step[origin, target] = rate * gain * pace * STATE_SECONDS / 60
     leaving = per_step.sum(axis=1, keepdims=True)
     probabilities = per_step / np.maximum(leaving, 1e-12) * (1 - np.exp(-leaving))

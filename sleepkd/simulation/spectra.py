@@ -5,6 +5,8 @@ from scipy import fft
 
 FRAME_SECONDS = 4
 HOP_SECONDS = 2
+CHUNK = 512
+"""Frames at a time, which fit into a processor's cache."""
 
 
 def frame_count(samples: int, rate: int) -> int:
@@ -34,12 +36,15 @@ def synthesise(spectra: np.ndarray, power: np.ndarray, samples: int, rate: int) 
     the variance of the signal is exactly the sum of the power.
     """
     length, hop = FRAME_SECONDS * rate, HOP_SECONDS * rate
-    shaped = spectra * (np.sqrt(power) * np.float32(length / 2))
-    frames = fft.irfft(shaped, n=length, axis=1)
-    frames *= np.sin(np.pi * (np.arange(length, dtype=np.float32) + 0.5) / length)
-    signal = np.empty((len(frames) + 1, hop), dtype=np.float32)
-    signal[0] = frames[0, :hop]
-    signal[-1] = frames[-1, hop:]
-    np.add(frames[1:, :hop], frames[:-1, hop:], out=signal[1:-1])
+    window = np.sin(np.pi * (np.arange(length, dtype=np.float32) + 0.5) / length)
+    signal = np.zeros((len(spectra) + 1, hop), dtype=np.float32)
+    for start in range(0, len(spectra), CHUNK):
+        chunk = slice(start, start + CHUNK)
+        shaped = np.zeros((len(spectra[chunk]), length // 2 + 1), dtype=np.complex64)
+        np.multiply(spectra[chunk], np.sqrt(power[chunk]) * np.float32(length / 2), out=shaped[:, : spectra.shape[1]])
+        frames = fft.irfft(shaped, n=length, axis=1, overwrite_x=True)
+        frames *= window
+        signal[start : start + len(frames)] += frames[:, :hop]
+        signal[start + 1 : start + 1 + len(frames)] += frames[:, hop:]
     # The first frame is centred on the start of the recording.
     return signal.reshape(-1)[hop : hop + samples]

@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from sleepkd.simulation.autonomic import AutonomicTraits, draw_autonomic
+from sleepkd.simulation.autonomic import APNEA, EFFECTS, HEALTHY, AutonomicTraits, draw_autonomic
 from sleepkd.simulation.noise import generator
 from sleepkd.simulation.population import Population
 
@@ -17,6 +17,13 @@ AGE_BY_SUBSET = {
     "SS3": (42.5, 18.9, 20, 69),
     "SS4": (25.3, 4.3, 18, 35),
     "SS5": (30.0, 8.0, 20, 59),
+}
+# Time in deep and in REM sleep, length of awakenings and fragmentation of sleep, and their spread over sleepers
+# (standard deviation of the logarithm), of healthy sleepers and of those with apnea: tuned until the shares of sleep
+# stages are those of `sleep_accel` and of `slpdb` in `../shared/data/heart_by_stage.json`.
+ARCHITECTURE = {
+    HEALTHY: {"deep": (1.0, 0.45), "rem": (0.97, 0.3), "wake": (0.85, 0.45), "fragmentation": (1.0, 0.25)},
+    APNEA: {"deep": (0.09, 1.2), "rem": (0.45, 0.8), "wake": (4.5, 0.4), "fragmentation": (1.8, 0.5)},
 }
 
 
@@ -42,6 +49,7 @@ class Subject:
     sleep_latency_minutes: float
     deep_gain: float  # time in deep sleep
     rem_gain: float  # time in REM sleep
+    wake_gain: float  # length of awakenings
     fragmentation: float  # gain of awakenings and transitions to lighter sleep
     arousal_rate: float
     eeg_gain: float
@@ -81,8 +89,18 @@ def draw_subject(seed: int, night: int, subset: str, population: Population) -> 
     has_limb_movements = traits.random() < population.limb_movement_share * (0.5 + 0.5 * max(decades, -1) + 0.5)
     limb_movements = float(traits.uniform(10, 60)) if has_limb_movements else 0.0
 
+    group = APNEA if apneic else HEALTHY
+    effects, architecture = EFFECTS[group], ARCHITECTURE[group]
+    women_and_fitness = 1.25 * (1 if sex == "F" else -1) - 4 * fitness
+    own = np.sqrt(max(effects.heart_rate_spread**2 - 17.5, 1.0))  # 17.5: the variance of women_and_fitness
+    resting = effects.heart_rate + women_and_fitness + rng.normal(0, own)
+
     def lognormal(spread: float) -> float:
         return float(np.exp(spread * rng.standard_normal()))
+
+    def architecture_gain(name: str) -> float:
+        mean, spread = architecture[name]
+        return mean * lognormal(spread)
 
     return Subject(
         age=age,
@@ -91,9 +109,9 @@ def draw_subject(seed: int, night: int, subset: str, population: Population) -> 
         apnea_index=apnea_index,
         apnea_arousal=float(apnea_arousal),
         limb_movements=limb_movements,
-        autonomic=draw_autonomic(traits, population, age),
-        resting_heart_rate=float(np.clip(62 + 2.5 * (sex == "F") - 4 * fitness + rng.normal(0, 5), 44, 88)),
-        hrv_gain=lognormal(0.25) * float(np.exp(-0.08 * decades + 0.1 * fitness)),
+        autonomic=draw_autonomic(traits, population, age, apneic),
+        resting_heart_rate=float(np.clip(resting, 44, 105)),
+        hrv_gain=lognormal(0.1) * float(np.exp(-0.08 * decades + 0.1 * fitness)),
         respiratory_rate=float(np.clip(rng.normal(15, 1.8), 11, 20)),
         ectopic_rate=float(rng.gamma(0.5, 4 + 2 * max(decades, 0))),
         ecg_polarity=-1 if rng.random() < 0.3 else 1,
@@ -101,9 +119,12 @@ def draw_subject(seed: int, night: int, subset: str, population: Population) -> 
         ecg_shape=tuple(float(x) for x in rng.normal(0, [0.25, 0.3, 0.05, 0.35, 0.25])),
         cycle_minutes=float(np.clip(rng.normal(95, 9), 75, 120)),
         sleep_latency_minutes=float(np.clip(14 * lognormal(0.5), 3, 60)),
-        deep_gain=float(np.clip(lognormal(0.2) * np.exp(-0.10 * decades), 0.3, 1.6)),
-        rem_gain=float(np.clip(lognormal(0.15) * np.exp(-0.02 * decades), 0.6, 1.5)),
-        fragmentation=float(np.clip(lognormal(0.25) * np.exp(0.15 * decades + apnea_index / 80), 0.4, 3)),
+        deep_gain=float(np.clip(architecture_gain("deep") * np.exp(-0.10 * decades), 0, 2.5)),
+        rem_gain=float(np.clip(architecture_gain("rem") * np.exp(-0.02 * decades), 0, 1.7)),
+        wake_gain=architecture_gain("wake"),
+        fragmentation=float(
+            np.clip(architecture_gain("fragmentation") * np.exp(0.15 * decades + apnea_index / 80), 0.4, 4)
+        ),
         arousal_rate=float(np.clip(rng.normal(14 + 2.0 * decades, 3), 5, 35)),
         eeg_gain=lognormal(0.12),
         slow_wave_gain=lognormal(0.12) * float(np.exp(-0.06 * decades)),

@@ -250,10 +250,25 @@ def simulated_rate(raw: Path) -> None:
     text(raw / "SS1_EDF" / "01-01-0001 Rate.csv", "\n".join(["time,heart_rate", *rates]))
 
 
+def simulated_on_beats(raw: Path) -> None:
+    folder = raw / "aasm_30s" / "7"
+    edf(folder / "7 PSG.edf", ("EEG C3-LER",), ("ECG ECGI",))
+    annotated(folder / "7 Base.edf", tuple(f"Sleep stage {x}" for x in "W123R"))
+    text(folder / "7 Beats.csv", "\n".join(["time", *(f"{beat:.4f}" for beat in np.arange(0.5, SECONDS, 1.0))]))
+
+
+def simulated_on_rate(raw: Path) -> None:
+    folder = raw / "aasm_30s" / "7"
+    edf(folder / "7 PSG.edf", ("EEG C3-LER",), ())
+    annotated(folder / "7 Base.edf", tuple(f"Sleep stage {x}" for x in "W123R"))
+    text(folder / "7 Rate.csv", "\n".join(["time,heart_rate", *(f"{time},60" for time in range(0, SECONDS, 5))]))
+
+
 WRITE = {
     "mass": mass, "dreams": dreams, "slpdb": slpdb, "slpdb_beats": slpdb_beats, "apnea_ecg": apnea_ecg,
     "hmc": hmc, "cap": cap,
     "simulated_beats": simulated_beats, "simulated_rate": simulated_rate,
+    "simulated_on_beats": simulated_on_beats, "simulated_on_rate": simulated_on_rate,
     "cinc2018": cinc2018, "ucddb": ucddb, "isruc": isruc, "dcsm": dcsm, "sleep_edf": sleep_edf, "wsc": wsc,
     "wsc_allscore": wsc_allscore, "bids": bids,
     "sleep_accel": sleep_accel, "bidsleep": bidsleep, "dreamt": dreamt, "table_of_beats": table_of_beats,

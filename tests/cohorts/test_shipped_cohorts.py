@@ -30,6 +30,8 @@ def test_every_shipped_cohort_is_tested():
         "slpdb_beats",
         "simulated_beats",
         "simulated_rate",
+        "simulated_on_beats",
+        "simulated_on_rate",
         "bids",
         "table_of_beats",
     )  # templates, and one that belongs to another YAML

@@ -5,6 +5,7 @@ from functools import cache
 import numpy as np
 
 from sleepkd.simulation.cardiac import CardiacRhythm, simulate_cardiac_rhythm
+from sleepkd.simulation.population import Population
 from sleepkd.simulation.simulated_night import SimulatedNight, simulate_night
 from sleepkd.simulation.sleep_architecture import LABELS_BY_STATE, S3, S4, STATE_SECONDS, state_shares
 
@@ -12,8 +13,8 @@ SUBSETS = ("SS1", "SS2", "SS3", "SS4", "SS5")
 
 
 @cache
-def night(number: int, hours: float = 8.0, seed: int = 5) -> SimulatedNight:
-    return simulate_night(seed, number, SUBSETS[number % 5], hours)
+def night(number: int, hours: float = 8.0, seed: int = 5, apnea_share: float = 0.0) -> SimulatedNight:
+    return simulate_night(seed, number, SUBSETS[number % 5], hours, Population(apnea_share=apnea_share))
 
 
 @cache

@@ -19,8 +19,6 @@ pytestmark = pytest.mark.slow
 def checks():
     from benchmarks import simulation
 
-    if not simulation.TABLE.exists():
-        pytest.skip(f"{simulation.TABLE} is missing")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield simulation
@@ -32,7 +30,7 @@ def recordings(checks, tmp_path_factory):
     return write_cohort(tmp_path_factory.mktemp("benchmark") / "raw", nights=5, hours=8, seed=1)
 
 
-def test_heart_rate_by_sleep_stage_beat_detection_and_staging_by_heart_rate(checks, monkeypatch):
+def test_beat_detection_and_staging_by_heart_rate(checks, monkeypatch):
     from benchmarks.simulation_recordings import LABEL_CODES
 
     nights, counts = [], np.zeros(3)
@@ -45,10 +43,8 @@ def test_heart_rate_by_sleep_stage_beat_detection_and_staging_by_heart_rate(chec
         counts += checks.detector_counts(ecg, 256, rhythm.beats, artifact_free(night, rhythm.beats))
     found, missed, false = counts
     assert found / (found + missed) >= 0.99 and found / (found + false) >= 0.99
-    monkeypatch.setattr(checks, "autonomic_night", nights.__getitem__)
+    monkeypatch.setattr(checks, "heart_rate_night", nights.__getitem__)
     pool = type("Pool", (), {"map": staticmethod(map)})
-    autonomic = checks.check_autonomic(pool, range(20))
-    assert autonomic["inside"] == "25 of 25", autonomic["rows"]
     ecg = checks.check_heart_rate_staging(pool, range(20))
     alone, context = (ecg[name]["kappa"] for name in ("one sleep epoch", "ten minutes"))
     assert 0.10 <= alone <= 0.28

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import numpy as np
+from scipy.signal import welch
 
 from simulation.simulated_nights import night, rhythm
 from sleepkd.simulation.cardiac import (
@@ -15,8 +16,7 @@ from sleepkd.simulation.simulated_night import inside_events
 from sleepkd.simulation.sleep_architecture import N1, N2, REM, S3, S4, STATE_SECONDS, W
 
 # 25th and 75th percentile of heart rate over the night's median and of RMSSD in ms, from
-# ../shared/data/autonomic_by_stage.json (MIT-BIH Polysomnographic Database, ODC-BY 1.0). test_benchmark.py tests the
-# other measures of that table, which need spectra over minutes.
+# ../shared/data/autonomic_by_stage.json (MIT-BIH Polysomnographic Database, ODC-BY 1.0: mostly sleepers with apnea).
 QUARTILES = {
     W: ((0.960, 1.073), (18.9, 38.7)),
     N1: ((0.920, 1.038), (30.4, 56.1)),
@@ -39,12 +39,53 @@ def by_30_s(one, cardiac):
     return np.array(rows)
 
 
-def test_medians_of_heart_rate_and_rmssd_lie_inside_the_measured_quartiles():
-    rows = np.concatenate([by_30_s(night(k), rhythm(k)) for k in range(15)])
+def test_medians_of_heart_rate_and_rmssd_with_apnea_lie_inside_the_measured_quartiles():
+    nights = [night(k, apnea_share=10.0) for k in range(15)]
+    assert all(one.subject.apnea_index >= 5 for one in nights)
+    rows = np.concatenate([by_30_s(one, simulate_cardiac_rhythm(one)) for one in nights])
     for state, bounds in QUARTILES.items():
         medians = np.median(rows[rows[:, 0] == state, 1:], axis=0)
         for median, (low, high) in zip(medians, bounds, strict=True):
             assert low <= median <= high, (state, median, low, high)
+
+
+def test_heart_rate_variability_of_healthy_sleepers_by_frequency():
+    # LF/HF: about 1.2 in NREM and 3 in REM sleep (Vanoli et al. 1995, Circulation 91:1918), lower in deep sleep.
+    ratios = {N2: [], S3: [], REM: []}
+    for k in range(12):
+        one, beats = night(k), rhythm(k).beats
+        grid = np.arange(beats[1], beats[-2], 0.25)
+        interval = np.interp(grid, beats[1:], np.diff(beats))
+        for start in range(0, len(grid) - 1200, 1200):  # 5 minutes
+            states = set(one.states[one.step_at(grid[start : start + 1200])])
+            for state, wanted in ((N2, {N2}), (S3, {S3, S4}), (REM, {REM})):
+                if states <= wanted:
+                    f, power = welch(interval[start : start + 1200], 4.0, nperseg=600)
+                    low, high = (power[(f >= a) & (f < b)].sum() for a, b in ((0.04, 0.15), (0.15, 0.4)))
+                    ratios[state].append(low / high)
+    medians = {state: np.median(values) for state, values in ratios.items()}
+    assert 0.8 < medians[N2] < 2 and 2 < medians[REM] < 4.5 and medians[S3] < 0.8 * medians[N2], medians
+
+
+def test_hf_peak_of_a_sleep_epoch_is_as_wide_in_every_sleep_stage_as_on_real_nights():
+    # Medians by sleep stage on slpdb: 0.041 to 0.048 Hz; on nsr2db 0.045 Hz.
+    widths = {N2: [], S3: [], REM: []}
+    for k in range(6):
+        one, beats = night(k), rhythm(k).beats
+        interval = np.interp(np.arange(0, beats[-1], 0.25), beats[1:], np.diff(beats))
+        for i in range(0, len(one.states) - 3, 3):
+            states = set(np.where(one.states[i : i + 3] == S4, S3, one.states[i : i + 3]))
+            window = interval[i * 40 : i * 40 + 120]
+            if len(states) == 1 and states <= set(widths) and len(window) == 120:
+                f, power = (
+                    np.fft.rfftfreq(120, 0.25),
+                    np.abs(np.fft.rfft((window - window.mean()) * np.hanning(120))) ** 2,
+                )
+                high = (f >= 0.15) & (f < 0.4)
+                centre = np.average(f[high], weights=power[high])
+                widths[states.pop()].append(np.sqrt(np.average((f[high] - centre) ** 2, weights=power[high])))
+    medians = {state: np.median(values) for state, values in widths.items()}
+    assert all(0.037 < median < 0.052 for median in medians.values()), medians
 
 
 def test_rr_intervals_are_physiological_and_follow_the_resting_heart_rate():
@@ -113,7 +154,11 @@ def mean_heart_rate(beats, low, high):
 
 
 def test_apnea_suspends_breathing_and_lowers_heart_rate_which_rises_at_its_end():
-    apneic = next(night(k) for k in range(60) if night(k).subject.apnea_index > 20 and len(night(k).apneas) > 30)
+    apneic = next(
+        one
+        for one in (night(k, apnea_share=1.0) for k in range(60))
+        if one.subject.apnea_index > 20 and len(one.apneas) > 30
+    )
     cardiac = simulate_cardiac_rhythm(apneic)
     without_apnea = simulate_cardiac_rhythm(replace(apneic, apneas=np.empty((0, 2))))
     during, recovery, breathing = [], [], []

@@ -9,6 +9,7 @@ from sleepkd.errors import UserError
 from sleepkd.simulation import cohort as module
 from sleepkd.simulation.cohort import write_cohort
 from sleepkd.simulation.mass_layout import plan_recordings
+from sleepkd.simulation.recording_files import UNFINISHED
 
 mne.set_log_level("ERROR")
 
@@ -134,7 +135,7 @@ def test_labels_are_those_of_the_standard_with_unscored_ends(full):
         assert all(text.startswith("Sleep stage ") for text in texts)
         labels = [text.removeprefix("Sleep stage ") for text in texts]
         assert labels[0] == labels[-1] == "?" and "?" not in labels[3:-3]
-        assert len(set(labels) - {"?"}) >= 4
+        assert len(set(labels) - {"?"}) >= 3  # sleepers with apnea may have neither deep nor REM sleep
         seen["aasm" if raw.filenames[0].name[:5] in ("01-01", "01-03") else "rk"] |= set(labels)
     assert seen["aasm"] == {"?", "W", "1", "2", "3", "R"}
     assert seen["rk"] == {"?", "W", "1", "2", "3", "4", "R"}
@@ -216,7 +217,7 @@ def test_failed_write_leaves_nothing_and_the_next_one_succeeds(tmp_path, monkeyp
         write_cohort(tmp_path / "out", **arguments)
     assert list((tmp_path / "out").iterdir()) == []
     monkeypatch.undo()
-    (tmp_path / "out" / module.UNFINISHED).mkdir()  # as a killed run leaves it
+    (tmp_path / "out" / UNFINISHED).mkdir()  # as a killed run leaves it
     assert len(write_cohort(tmp_path / "out", **arguments)) == 2
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "SS1_EDF",

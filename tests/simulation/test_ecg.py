@@ -10,7 +10,7 @@ from sleepkd.simulation.sleep_architecture import STATE_SECONDS
 
 RATE = 256
 HOURS = 1.0
-NUMBERS = range(4)
+NUMBERS = range(8)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_muscle_noise_is_higher_in_active_wake_but_overlaps_with_sleep(signals):
         active.extend(level[one.active[: len(level)]] / np.median(level))
         asleep.extend(level[one.states[: len(level)] > 0] / np.median(level))
     assert np.median(active) > 1.3 * np.median(asleep)
-    assert np.percentile(active, 25) < np.percentile(asleep, 90)
+    assert np.percentile(active, 20) < np.percentile(asleep, 90)
 
 
 def test_lead_off_hides_the_qrs_complexes_and_is_excluded_as_an_artifact():

@@ -9,28 +9,29 @@ import yaml
 
 from launch import REPOSITORY
 from sleepkd.errors import UserError
-from sleepkd.simulation.autonomic import HEART_RATE, HF_MS, draw_autonomic
+from sleepkd.simulation.autonomic import EFFECTS, HEALTHY, STAGE_OF_STATE, draw_autonomic
 from sleepkd.simulation.population import Population, read_population
 from sleepkd.simulation.subject import draw_subject
 
 
 def draw(population: Population, age: float = 40, n: int = 300) -> list:
-    return [draw_autonomic(np.random.default_rng(seed), population.scaled(), age) for seed in range(n)]
+    return [draw_autonomic(np.random.default_rng(seed), population.scaled(), age, apneic=False) for seed in range(n)]
 
 
 def test_subjects_vary_around_the_population_means() -> None:
-    tables = np.log(np.array([one.hf_ms for one in draw(Population())]) / HF_MS)
+    effects = EFFECTS[HEALTHY]
+    tables = np.log(np.array([one.hf for one in draw(Population())]) / np.array(effects.hf)[STAGE_OF_STATE])
     assert np.abs(tables.mean(axis=0)).max() < 0.08
     np.testing.assert_allclose(tables[:, 1:4].std(axis=0), Population().stage_hf, rtol=0.15)
-    rates = np.array([one.heart_rate for one in draw(Population())])
-    slower = rates[:, 2] < rates[:, 0]  # in N2 than in wake: in most subjects, not in all
-    assert (HEART_RATE[2] < HEART_RATE[0]) and 0.6 < slower.mean() < 1
+    levels = np.array([one.level for one in draw(Population(beta_blocker_share=0.0))])
+    np.testing.assert_allclose(levels.mean(axis=0), np.array(effects.level)[STAGE_OF_STATE], atol=0.02)
+    np.testing.assert_allclose(levels.std(axis=0), np.array(effects.level_spread)[STAGE_OF_STATE], rtol=0.15)
 
 
 def test_difficulty_multiplies_the_differences_between_subjects() -> None:
     equal, varied = draw(Population(difficulty=0.0), n=20), draw(Population(difficulty=2.0))
-    assert all(one.hf_ms == tuple(HF_MS) for one in equal)
-    spread = np.log(np.array([one.hf_ms for one in varied])).std(axis=0)[2]
+    assert all(one.hf == tuple(np.array(EFFECTS[HEALTHY].hf)[STAGE_OF_STATE]) for one in equal)
+    spread = np.log(np.array([one.hf for one in varied])).std(axis=0)[2]
     assert spread == pytest.approx(2 * Population().stage_hf, rel=0.15)
 
 
@@ -40,7 +41,7 @@ def test_prevalence_rises_with_age_and_beta_blockers_damp_heart_rate() -> None:
     for trait in ("beta_blocker", "atrial_fibrillation"):
         assert np.mean([getattr(one, trait) for one in old]) > np.mean([getattr(one, trait) for one in young]) > 0
     blocked = [one for one in old if one.beta_blocker]
-    assert np.std([one.heart_rate for one in blocked]) < np.std([one.heart_rate for one in young])
+    assert np.median([one.gain[2] for one in blocked]) < 0.7 * np.median([one.gain[2] for one in young])
 
 
 @pytest.mark.parametrize(("share", "low", "high"), [(0.0, 0.0, 0.0), (0.25, 0.12, 0.4), (1.0, 0.6, 1.0)])

@@ -34,7 +34,8 @@ def test_subjects_differ_and_have_the_ages_of_their_subset():
     subjects = {name: [simulate_night(0, k, name, 0.3).subject for k in range(40)] for name in ("SS1", "SS2")}
     assert min(s.age for s in subjects["SS1"]) >= 55 and max(s.age for s in subjects["SS2"]) <= 33
     for trait in ("resting_heart_rate", "hrv_gain", "alpha_frequency", "spindle_frequency", "eeg_gain"):
-        assert len({getattr(s, trait) for s in subjects["SS1"]}) == 40
+        clipped = trait in ("resting_heart_rate", "alpha_frequency")  # two subjects may share an extreme value
+        assert len({getattr(s, trait) for s in subjects["SS1"]}) >= 40 - clipped
     assert {s.ecg_polarity for s in subjects["SS1"]} == {-1, 1} and {s.sex for s in subjects["SS1"]} == {"F", "M"}
     assert np.mean([s.slow_wave_gain for s in subjects["SS1"]]) < np.mean([s.slow_wave_gain for s in subjects["SS2"]])
 
@@ -42,7 +43,7 @@ def test_subjects_differ_and_have_the_ages_of_their_subset():
 def test_apneas_occur_in_subjects_with_apnea_and_in_sleep_only():
     rates = {True: [], False: []}
     for number in range(40):
-        one = night(number, 4.0)
+        one = night(number, 4.0, apnea_share=0.5)
         asleep = (one.states != W).sum() * STATE_SECONDS / 3600
         rates[one.subject.apnea_index > 5].append(len(one.apneas) / asleep)
         onsets = one.apneas[:, 0] if len(one.apneas) else np.array([])

@@ -10,9 +10,11 @@ from sleepkd.simulation.subject import draw_subject
 
 SUBJECT = draw_subject(0, 0, "SS3", Population())
 
+TYPICAL = {"cycle_minutes": 95.0, "wake_gain": 1.0}
+
 
 def simulate(hours, count=20, **traits):
-    subject = replace(SUBJECT, age=40.0, deep_gain=1.0, rem_gain=1.0, fragmentation=1.0, **traits)
+    subject = replace(SUBJECT, age=40.0, deep_gain=1.0, rem_gain=1.0, fragmentation=1.0, **(TYPICAL | traits))
     return [simulate_states(generator(1, k, "hypnogram"), subject, hours) for k in range(count)]
 
 
