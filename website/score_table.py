@@ -62,8 +62,8 @@ def _cell(scores: Sequence[CardScore], classes: int) -> str:
     score = next((score for score in scores if score.classes == classes), None)
     if score is None:
         return "–"
-    interval = "" if score.low is None or score.high is None else f" ({score.low:.2f} to {score.high:.2f})"
-    return f"{score.kappa:.2f}{interval}"
+    interval = "" if score.low is None or score.high is None else f" ({score.low:z.2f} to {score.high:z.2f})"
+    return f"{score.kappa:z.2f}{interval}"
 
 
 if __name__ == "__main__":
