@@ -30,7 +30,7 @@ from sleepkd.study.jobs import RunGroup, TrainingJob, build_job
 from sleepkd.study.runner import Runner
 
 CLASSES, FOLDS, FOLD_SEED = 4, 5, 0
-NETWORK = ("model.width=48", "train.precision=fp32", "data.augment.averaged=0.3")
+NETWORK = ("model.width=48", "train.precision=fp32", "data.augment.averaged=0.3", "data.augment.sinus_arrhythmia=0.5")
 WHOLE_NIGHT = (
     "model.night_ranks=true", "data.segment_minutes=0", "train.batch_size=3", "data.augment.averaged=0.5",
 )  # fmt: skip

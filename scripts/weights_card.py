@@ -20,10 +20,12 @@ from sleepkd.data.hypnogram import CLASS_NAMES, UNSCORED, merged_classes
 from sleepkd.data.pseudo_labels import merge_probabilities
 from sleepkd.data.recording_info import BeatsInfo
 from sleepkd.data.store import Night, Store
+from sleepkd.evaluation.scores.bootstrap import bootstrap_intervals
+from sleepkd.evaluation.scores.groups import BANDS
 from sleepkd.evaluation.scores.metrics import batch_scores
 from sleepkd.evaluation.scores.night_predictions import NightPredictions
 from sleepkd.evaluation.scores.night_scores import night_scores
-from sleepkd.evaluation.scores.summary import json_safe
+from sleepkd.evaluation.scores.summary import confusions_of, json_safe
 from sleepkd.prediction.card import AVERAGED, HEARTBEATS, CardScore, ModelCard, TrainingNights, write_card
 from sleepkd.study.ensemble_distillation import (
     EnsembleDistillation,
@@ -51,6 +53,8 @@ APNEA_ECG = (
     "T. Penzel, G. B. Moody, R. G. Mark, A. L. Goldberger, J. H. Peter: The Apnea-ECG Database. Computers in "
     "Cardiology 2000; PhysioNet apnea-ecg 1.0.0, doi 10.13026/C23W2R"
 )
+AGE_GROUPS = (*(f"age {name}" for name in BANDS["age"].names), "age unknown")
+SEX_GROUPS = ("women", "men", "sex unknown")
 SIMULATED = "simulated_beats"
 SOURCES = {
     "sleep_accel": ("ODC-By 1.0", SLEEP_ACCEL),
@@ -78,18 +82,33 @@ NOT_FOR = (
 class StudentResults:
     """The nights that students never saw, by the averaging of their input in s (None: as recorded), of all seeds.
 
-    calibration: for the network that ships, fitted on all of them as recorded.
+    calibrations: for the network that ships, fitted on all of them, by averaging too.
     """
 
     nights: Mapping[float | None, Sequence[NightPredictions]]
     cadences: Mapping[str, float]
-    calibration: Calibration
+    calibrations: Mapping[float | None, Calibration]
+
+    @property
+    def cadence_bias(self) -> dict[str, list[float]]:
+        """`Checkpoint.cadence_bias` of the network that ships, relative to the bias within its weights.
+
+        It is 0 at the cadence of nights that were recorded as an averaged heart rate.
+        """
+        recorded = self.calibrations[None].bias
+        recorded_s = [cadence for cadence in self.cadences.values() if cadence]
+        given = {cadence: np.zeros_like(recorded) for cadence in sorted(recorded_s)[:1]} | {
+            average: calibration.bias - recorded for average, calibration in self.calibrations.items() if average
+        }
+        return {f"{cadence:g}": [round(float(x), 4) for x in bias] for cadence, bias in given.items()}
 
 
 def evaluate_students(
     plan: EnsembleDistillation, students: Mapping[tuple[Excluded, int], Sequence[TrainedNetwork]], seeds: Sequence[int]
 ) -> StudentResults:
     """Predict every labelled night by the student that excludes it, calibrated on the nights of the other folds.
+
+    Each averaging has its own calibration: slow averages show less of a sleep stage, which shifts the prior.
 
     students: by the folds that they exclude and their seed; of several networks, the geometric mean of probabilities.
     """
@@ -107,11 +126,14 @@ def evaluate_students(
                 raw[fold, seed, average] = geometric_mean([predicted[x.path] for x in students[(fold,), seed]])
     found: dict[float | None, list[NightPredictions]] = {average: [] for average in (None, *AVERAGES_S)}
     for (fold, seed, average), nights_of_fold in raw.items():
-        others = [night for key, some in raw.items() if key[0] != fold and key[1:] == (seed, None) for night in some]
+        others = [night for key, some in raw.items() if key[0] != fold and key[1:] == (seed, average) for night in some]
         calibration = calibration_of(others)
         found[average] += [calibrated(night, calibration) for night in nights_of_fold]
-    everything = [night for key, some in raw.items() if key[2] is None for night in some]
-    return StudentResults(found, cadences, calibration_of(everything))
+    of_everything = {
+        average: calibration_of([night for key, some in raw.items() if key[2] == average for night in some])
+        for average in found
+    }
+    return StudentResults(found, cadences, of_everything)
 
 
 def calibration_of(nights: Sequence[NightPredictions]) -> Calibration:
@@ -158,7 +180,6 @@ def typical_night(results: StudentResults, cohort: str) -> NightPredictions:
 def scores_of(results: StudentResults, seeds: Sequence[int]) -> tuple[list[CardScore], dict[str, Any]]:
     """The scores of the card, and the calibration by cohort."""
     scores, calibration = [], {}
-    method = f"cross-validation by subject, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
     for average, nights in results.nights.items():
         for cohort in sorted({night.cohort for night in nights}):
             of_cohort = [night for night in nights if night.cohort == cohort]
@@ -169,12 +190,52 @@ def scores_of(results: StudentResults, seeds: Sequence[int]) -> tuple[list[CardS
                 scores.append(
                     CardScore(
                         cohort, AVERAGED if cadence else HEARTBEATS, classes, count, round(kappa["value"], 4), cadence,
-                        round(kappa["low"], 4), round(kappa["high"], 4), method,
+                        round(kappa["low"], 4), round(kappa["high"], 4), method_of(seeds),
                     )
                 )  # fmt: skip
                 if average is None and classes == 4:
                     calibration[cohort] = _calibration(found)
     return scores, calibration
+
+
+def scores_by_sleeper(results: StudentResults, seeds: Sequence[int]) -> list[CardScore]:
+    """Kappa of the nights as recorded, by cohort and group of age or sex; unknown ages and sexes are groups, too.
+
+    Groups without any defined kappa are left out. The interval is None for nights of a single person.
+    """
+    scores = []
+    nights = results.nights[None]
+    for cohort in sorted({night.cohort for night in nights}):
+        of_cohort = [night for night in nights if night.cohort == cohort]
+        cadence = float(round(results.cadences[cohort])) or None
+        for group in (*AGE_GROUPS, *SEX_GROUPS):
+            chosen = [night for night in of_cohort if group in sleeper_groups(night)]
+            for classes in (4, 3) if chosen else ():
+                found = bootstrap_intervals(
+                    confusions_of([merged(night, classes) for night in chosen], classes),
+                    [night.subject for night in chosen],
+                )["mean"]["kappa"]
+                if not np.isfinite(found["value"]):
+                    continue
+                low, high = (round(end, 4) if np.isfinite(end) else None for end in (found["low"], found["high"]))
+                scores.append(
+                    CardScore(
+                        cohort, AVERAGED if cadence else HEARTBEATS, classes, len({x.recording for x in chosen}),
+                        round(found["value"], 4), cadence, low, high, method_of(seeds), group=group,
+                    )
+                )  # fmt: skip
+    return scores
+
+
+def sleeper_groups(night: NightPredictions) -> tuple[str, str]:
+    """The group of age and the group of sex of a night."""
+    by_age = "age unknown" if night.age is None else f"age {BANDS['age'].of(str(night.age))}"
+    return by_age, {"F": "women", "M": "men", None: "sex unknown"}[night.sex]
+
+
+def method_of(seeds: Sequence[int]) -> str:
+    """How nights were held out, in words."""
+    return f"cross-validation by subject, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
 
 
 def _calibration(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -199,9 +260,12 @@ def store_network(
     """
     path = shipped_checkpoint()
     trained = ensemble_checkpoint(checkpoints) if len(checkpoints) > 1 else read_checkpoint(checkpoints[0])
-    weights = calibrated_weights(trained.model, results.calibration)
+    weights = calibrated_weights(trained.model, results.calibrations[None])
     config = without_paths(trained.config)
-    shipped = Checkpoint(config, trained.inputs, weights, trained.position, trained_on=trained.trained_on)
+    shipped = Checkpoint(
+        config, trained.inputs, weights, trained.position, trained_on=trained.trained_on,
+        cadence_bias=results.cadence_bias,
+    )  # fmt: skip
     save_checkpoint(path, shipped)
     temperature_path(path).unlink(missing_ok=True)  # of an earlier network; this one is calibrated
     scores, calibration = scores_of(results, seeds)
@@ -222,7 +286,7 @@ def store_network(
             TrainingNights(cohort, count, roles[cohort], *SOURCES[cohort]) for cohort, count in seen.items()
         ),
         not_for=NOT_FOR,
-        scores=tuple(scores),
+        scores=(*scores, *scores_by_sleeper(results, seeds)),
         calibration=calibration,
         made_by=made_by,
     )

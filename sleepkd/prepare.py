@@ -74,6 +74,7 @@ def _prepare(args: argparse.Namespace, cohort: Cohort) -> int:
         return code
     code = _report(args.out / SUMMARY, outcomes, args.fail_on_warning)
     if any(outcome.status not in FAILED for outcome in outcomes):
+        print(_known_sleepers(args.out))
         _split(args.out, tuple(args.split), args.split_seed)
     return code
 
@@ -110,6 +111,15 @@ def _report(path: Path, outcomes: list[Outcome], fail_on_warning: bool) -> int:
     if any(outcome.status in FAILED for outcome in outcomes):
         return EXIT_USER_ERROR
     return EXIT_WARNED if fail_on_warning and any(warnings_of(outcome.note) for outcome in outcomes) else 0
+
+
+def _known_sleepers(path: Path) -> str:
+    """Of how many recordings of a store age, sex and the time of day are known, in words."""
+    store = Store(path)
+    infos = [store.info(recording) for recording in store.recordings]
+    age, sex = sum(info.age is not None for info in infos), sum(info.sex is not None for info in infos)
+    start = sum(bool(info.start_time) for info in infos)
+    return f"{path}: of {len(infos)} recordings, the age of {age}, the sex of {sex}, the time of day of {start} known"
 
 
 def _split(path: Path, shares: tuple[float, float, float], seed: int) -> None:

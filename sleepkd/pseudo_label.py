@@ -103,10 +103,10 @@ def predictions(model: str, night: Night, classes: int) -> NightPredictions:
 
 def score_lines(metrics: Mapping[str, Any], nights: Sequence[NightPredictions], names: Sequence[str]) -> list[str]:
     """The scores in a few lines: overall, F1 by class, and accuracy above each confidence."""
-    overall, calibration = metrics["overall"], metrics["calibration"]
+    overall, calibration, by_night = metrics["overall"], metrics["calibration"], metrics["over_recordings"]
     lines = [
         f"{len(nights)} labelled nights, {overall['n']} sleep epochs: kappa {_score(overall['kappa'])} "
-        f"(median night {_score(metrics['over_recordings']['median']['kappa'])}), "
+        f"(by night {_score(by_night['mean']['kappa'])} on average, median {_score(by_night['median']['kappa'])}), "
         f"accuracy {overall['accuracy']:.3f}, calibration error {calibration['ece']:.3f}, "
         f"fitted temperature {metrics['temperature']['temperature']:.2f}"
     ]

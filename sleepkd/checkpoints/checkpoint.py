@@ -43,6 +43,7 @@ class Checkpoint:
     training: optimizer, scaler, losses, moving average, random states; {} in best.pt.
     trained_on: {cohort/recording: digests of its signals} of every night that this network, its teachers or the
     networks it started from were trained on. None in checkpoints of version 0.1, which did not record it.
+    cadence_bias: {cadence of an averaged heart rate, s: bias of each class's logit}, see `cadence_bias`; {} without.
     """
 
     config: dict[str, Any]
@@ -52,6 +53,7 @@ class Checkpoint:
     scores: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     trained_on: dict[str, list[str]] | None = None
+    cadence_bias: dict[str, list[float]] = field(default_factory=dict)
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint, keep: Path | None = None) -> None:

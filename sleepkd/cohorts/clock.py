@@ -38,6 +38,17 @@ def moment_of(start: Start | None) -> datetime | None:
     return datetime.combine(start.date, start.time) + timedelta(milliseconds=round(1000 * start.offset_s))
 
 
+def time_of_day(start: Start | None) -> str:
+    """The time of day of the first sample at the place, "22:30:05"; "" if it is unknown.
+
+    Exactly midnight is unknown, too: programs that remove dates write it. So is a clock in UTC.
+    """
+    if start is None or start.time is None or start.zone:
+        return ""
+    moment = datetime.combine(date(2000, 1, 1), start.time) + timedelta(seconds=start.offset_s)
+    return "" if moment.time() == time() else f"{moment:%H:%M:%S}"
+
+
 def start_later(start: Start | None, seconds: float) -> Start | None:
     """The start of what begins so many whole seconds later; the date or the time stays unknown."""
     if start is None or start.time is None:

@@ -22,7 +22,8 @@ class RecordingFiles:
 
     path: the file that names it, of signals unless the cohort has heartbeats alone. raw: the folder of the cohort.
     scoring_names, beat_names, other_names (of further scorers): shell patterns. sensor_names: the same, by kind
-    and by entry of `Cohort.sensor_files`. derivations: of signals, by kind.
+    and by entry of `Cohort.sensor_files`. derivations: of signals, by kind. subject_names: shell patterns of the table
+    of subjects. subject_texts: {column: text} of the recording's row in it.
     """
 
     recording: str
@@ -37,6 +38,8 @@ class RecordingFiles:
     epoch_seconds: float
     derivations: dict[str, tuple[Derivation, ...]]
     sensor_names: dict[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+    subject_names: tuple[str, ...] = ()
+    subject_texts: dict[str, str] = field(default_factory=dict)
 
     def scoring_file(self) -> Path | None:
         """The scoring file beside the recording, or in the raw folder; None without one."""
@@ -50,6 +53,10 @@ class RecordingFiles:
         """The first entry of a kind's `sensor_files` with a file beside the recording or in the raw folder, and it."""
         found = (self._find(names) for names in self.sensor_names.get(kind, ()))
         return next(((entry, path) for entry, path in enumerate(found) if path), None)
+
+    def subject_table(self) -> Path | None:
+        """The table of subjects in the raw folder, or beside the recording; None without one."""
+        return self._find(self.subject_names)
 
     def other_scoring_files(self) -> list[Path]:
         """The files of further scorers beside the recording, or else in the raw folder, in order of their names."""
@@ -175,6 +182,7 @@ def _recording_files(cohort: Cohort, raw: Path, path: Path, groups: dict[str, An
         return tuple(name.format(**escaped) for name in names)
 
     subset = cohort.subset.format(**groups)
+    match = cohort.subjects.match if cohort.subjects else {}
     special = cohort.subsets.get(subset, SubsetLayout())
     return RecordingFiles(
         recording=re.sub(r"[^\w.-]", "_", cohort.recording.format(**groups)),  # it names a folder
@@ -191,4 +199,6 @@ def _recording_files(cohort: Cohort, raw: Path, path: Path, groups: dict[str, An
         sensor_names={
             name: tuple(filled(layout.files) for layout in layouts) for name, layouts in cohort.sensor_files.items()
         },
+        subject_names=filled(cohort.subjects.files if cohort.subjects else ()),
+        subject_texts={column: template.format(**groups) for column, template in match.items()},
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sleepkd.cohorts.clock import time_of_day
 from sleepkd.cohorts.condition import detect_polarity, stored_signal
 from sleepkd.cohorts.ecg.detect import FoundBeats, check_beats, find_beats
 from sleepkd.cohorts.find import RecordingFiles
@@ -16,6 +17,8 @@ from sleepkd.cohorts.recording import BeatFile, LabelFile, Recording, SensorFile
 from sleepkd.cohorts.remarks import WARNING, joined
 from sleepkd.cohorts.signals import Derivation, DerivedSignal, SignalFile, open_signals
 from sleepkd.cohorts.signals.derivation import find_channels
+from sleepkd.cohorts.sleeper import Sleeper, first_known
+from sleepkd.cohorts.subject_table import PARTICIPANTS, find_sleeper, participants_layout
 from sleepkd.data.hypnogram import UNSCORED, Hypnogram, unscored_hypnogram
 from sleepkd.data.recording_info import RecordingInfo, SignalInfo
 from sleepkd.data.signal_kinds import SIGNAL_KINDS
@@ -62,7 +65,10 @@ def ingest(store: Path, options: PrepareOptions, files: RecordingFiles) -> str:
     if not infos and found.times is None and not options.cohort.beats:
         raise _nothing(files, lost)
     odd += [*lost, *_absent(options, files, infos)]
-    facts = [*_signal_names(infos), _label_count(options.cohort, recording, hypnogram), *_check_iqrs(infos)]
+    sleeper = _sleeper(options.cohort, files, recording)
+    odd += sleeper.remarks
+    facts = [*_signal_names(infos), _label_count(options.cohort, recording, hypnogram), sleeper.text]
+    facts += _check_iqrs(infos)
     ignored = sum(recording.ignored_annotations.values())
     note = joined([*facts, *found.remarks, *odd, f"{ignored} other annotations ignored" if ignored else ""])
     scoring_file = files.scoring_file()
@@ -80,6 +86,9 @@ def ingest(store: Path, options: PrepareOptions, files: RecordingFiles) -> str:
         gaps=recording.gaps,
         note=note,
         other_scorings=tuple(recording.other_scorings),
+        age=sleeper.age,
+        sex=sleeper.sex,
+        start_time=time_of_day(recording.start),
     )
     others = np.stack(list(recording.other_scorings.values())) if recording.other_scorings else None
     write_recording(store, info, signals, hypnogram, found.times, found.quality, others)
@@ -242,6 +251,31 @@ def _condition(
             continue
         signals[name], infos[name] = stored
     return signals, infos, lost
+
+
+def _sleeper(cohort: Cohort, files: RecordingFiles, recording: Recording) -> Sleeper:
+    """Age and sex by the cohort's table of subjects, else by the header of the recording."""
+    try:
+        by_table = _table_sleeper(cohort, files)
+    except UserError as error:
+        by_table = Sleeper(remarks=(f"{WARNING}age and sex are not read: {error}",))
+    return first_known(by_table, recording.sleeper, ("the table of subjects", files.path.name))
+
+
+def _table_sleeper(cohort: Cohort, files: RecordingFiles) -> Sleeper:
+    """Age and sex by the table of subjects, or by a participants.tsv in the raw folder; unknown without either.
+
+    Raises UserError for a table that cannot be read or lacks a column.
+    """
+    if cohort.subjects:
+        table = files.subject_table()
+        return find_sleeper(table, cohort.subjects, files.subject_texts) if table else Sleeper()
+    table = files.raw / PARTICIPANTS
+    layout = participants_layout(table) if table.is_file() else None
+    if layout is None:
+        return Sleeper()
+    named = {"subject": files.subject, "recording": files.recording}
+    return find_sleeper(table, layout, {column: text.format(**named) for column, text in layout.match.items()})
 
 
 def _check_spans(signals: dict[str, DerivedSignal]) -> list[str]:

@@ -11,6 +11,7 @@ from sleepkd.cohorts.beats import BEATS, BeatLayout
 from sleepkd.cohorts.labels import LABELS, LabelLayout
 from sleepkd.cohorts.sensors import SENSORS, SensorLayout
 from sleepkd.cohorts.signals import SIGNALS, Derivation
+from sleepkd.cohorts.subject_table import SubjectTableLayout
 from sleepkd.config import CONFIGS, find_config, from_dict, read_yaml, require
 from sleepkd.data.hypnogram import Standard
 from sleepkd.data.signal_kinds import SIGNAL_KINDS, sampled_kinds
@@ -95,6 +96,7 @@ class Cohort:
     pulse_beats: whether the heartbeats of recordings without an ECG are the pulse waves of their PPG.
     rate_hz: samples per second, for formats that do not state them (table).
     scoring: files of labels; none for an unlabelled cohort. beats: files of heartbeats, if there are any.
+    subjects: a table of age and sex; without this section, the cohort's participants.tsv, if it has one.
     recording, subject, subset: templates over the groups of `files`.
     ecg_polarity: "auto" detects inverted ECGs, "as_recorded" and "inverted" hold for every recording.
     """
@@ -108,6 +110,7 @@ class Cohort:
     beats: Annotated[BeatLayout | None, _section(BEATS, "wfdb")] = None
     sensor_files: Annotated[SensorLayouts, _sensor_files] = field(default_factory=dict)
     pulse_beats: bool = False
+    subjects: SubjectTableLayout | None = None
     standard: Standard = "aasm"
     epoch_seconds: float = 30.0
     recording: str = "{recording}"
@@ -187,6 +190,8 @@ def _check(cohort: Cohort) -> None:
     require(min(lengths) > 0, "epoch_seconds", f"must be positive, is {min(lengths):g}")
     if cohort.scoring:
         cohort.scoring.check(lengths)
+    if cohort.subjects:
+        cohort.subjects.check()
 
 
 def _derivations(cohort: Cohort) -> Iterator[tuple[str, str, tuple[Derivation, ...]]]:
@@ -231,6 +236,9 @@ def _check_templates(cohort: Cohort, groups: dict[str, str]) -> None:
         require(layout is None or bool(layout.files), key, "lists no file")
     named = [(key, template) for key, layout in files.items() if layout for template in layout.files]
     named += [("scoring.others", template) for template in (cohort.scoring.others if cohort.scoring else ())]
+    if cohort.subjects:
+        named += [("subjects.files", template) for template in cohort.subjects.files]
+        named += [(f"subjects.match.{column}", template) for column, template in cohort.subjects.match.items()]
     named += [(key, getattr(cohort, key)) for key in ("recording", "subject", "subset")]
     for key, template in named:
         try:

@@ -17,6 +17,8 @@ from sleepkd.cohorts.labels.foreign import foreign_scoring
 from sleepkd.cohorts.remarks import WARNING
 from sleepkd.cohorts.sensors import SENSORS, SensorLayout, SensorReading
 from sleepkd.cohorts.signals import Derivation, DerivedSignal, SignalFile
+from sleepkd.cohorts.sleeper import Sleeper
+from sleepkd.cohorts.wfdb_header import HEADER_ENDING, read_record_facts
 from sleepkd.data.hypnogram import UNSCORED, Hypnogram
 from sleepkd.data.signal_kinds import SIGNAL_KINDS
 from sleepkd.errors import UserError
@@ -72,7 +74,7 @@ class Recording:
     hypnogram: the sleep epochs within the signals; None for an unlabelled recording.
     other_scorings: labels (N,) int8 of further scorers for the sleep epochs of the hypnogram, by file name.
     ignored_annotations: texts in the scoring file that are no sleep stages, and how often each occurs.
-    start: when the recording starts, if its file states it.
+    start: when the recording starts, if its file states it. sleeper: age and sex by the file that names the recording.
     beat_report: what the columns of a table of heartbeats were taken for; None for other files.
     gaps: (start, end), s, where nothing was recorded.
     remarks: what is odd, with "WARNING: " before what a person should look at.
@@ -87,6 +89,7 @@ class Recording:
     other_scorings: dict[str, np.ndarray] = field(default_factory=dict)
     ignored_annotations: dict[str, int] = field(default_factory=dict)
     start: Start | None = None
+    sleeper: Sleeper = field(default_factory=Sleeper)
     beat_report: BeatReport | None = None
     gaps: tuple[tuple[float, float], ...] = ()
     remarks: tuple[str, ...] = ()
@@ -152,10 +155,16 @@ def read_recording(
         other_scorings=others,
         ignored_annotations=scored.ignored if scored else {},
         start=start or (read.start if read else None),
+        sleeper=signal_file.sleeper() if signal_file else _header_sleeper(path),
         beat_report=read.report if read else None,
         gaps=tuple(signal_file.gaps) if signal_file else (),
         remarks=(*remarks, *lost, *(_signal_remark(name, text) for name, x in signals.items() for text in x.remarks)),
     )
+
+
+def _header_sleeper(path: Path) -> Sleeper:
+    """Age and sex by the file that names a recording without signals: unknown, unless it is a header of WFDB."""
+    return read_record_facts(path).sleeper if path.suffix.lower() == HEADER_ENDING else Sleeper()
 
 
 @contextmanager

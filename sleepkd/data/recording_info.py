@@ -3,12 +3,14 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 MISSING = -32768
 """The stored value of a missing sample, of kinds that keep them (`SignalKind.keeps_missing`)."""
+
+Sex = Literal["F", "M"]
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,12 @@ class RecordingInfo:
         The line that `prepare` printed.
     other_scorings
         Names of the files of further scorers.
+    age
+        Of the sleeper, years; None: unknown, as in stores of version 0.1.
+    sex
+        "F" or "M"; None: unknown.
+    start_time
+        Time of day of the first sample, "22:30:05"; the date is not kept. "": unknown.
     """
 
     recording: str
@@ -125,6 +133,9 @@ class RecordingInfo:
     gaps: tuple[tuple[float, float], ...] = ()
     note: str = ""
     other_scorings: tuple[str, ...] = ()
+    age: float | None = None
+    sex: Sex | None = None
+    start_time: str = ""
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """The prepared store, read: continuous signals, heartbeats and five-class labels, a folder per recording.
 
 STORE/store.json                         format, cohort, rate, how signals were resampled
-STORE/recordings/<recording>/recording.json      `RecordingInfo`: subject, files, each signal's unit, rate, statistics
+STORE/recordings/<recording>/recording.json      `RecordingInfo`: subject, age, sex, files, each signal's unit, rate …
                              eeg.npy, ecg.npy …  int16 (samples,): physical value = scale * stored value + offset;
                                                  -32768 is a missing sample (of thorax, spo2, motion …)
                              beats.npy           float64 (beats,): times of R peaks, s from the first sample

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sleepkd.checkpoints.cadence_bias import corrected
 from sleepkd.checkpoints.trained import NETWORK, TrainedNetwork
 from sleepkd.data.batches import each_once
 from sleepkd.data.hypnogram import merge_labels
@@ -53,7 +54,8 @@ def predict_nights(
     """Predict every sleep epoch of the segments' nights. Processes share out the segments, none is padded.
 
     Returns the nights, complete, on the first process, and an empty list on the others. Sleep epochs that lie in no
-    segment (cut off by the end of the signal, for example) are left out. Nights are named by their recording, or by
+    segment (cut off by the end of the signal, for example) are left out. An averaged heart rate is corrected by the
+    class bias of its cadence, if the checkpoint has one. Nights are named by their recording, or by
     cohort/recording where several cohorts have a recording of the same name.
     """
     network = trained.network.to(processes.device)
@@ -69,7 +71,8 @@ def predict_nights(
     probabilities = np.empty((len(segments), *shape[1:]), dtype=np.float32)
     for chosen, part in gathered:
         probabilities[chosen] = part
-    return [_night(segments, index, name, probabilities) for index, name in enumerate(segments.names)]
+    cadence_bias = trained.checkpoint.cadence_bias
+    return [_night(segments, index, name, probabilities, cadence_bias) for index, name in enumerate(segments.names)]
 
 
 def probabilities_of(network: nn.Module, batch: Batch) -> Tensor:
@@ -78,13 +81,20 @@ def probabilities_of(network: nn.Module, batch: Batch) -> Tensor:
     return torch.softmax(logits.float(), dim=-1)
 
 
-def _night(segments: Segments, index: int, name: str, probabilities_WNK: np.ndarray) -> NightPredictions:
+def _night(
+    segments: Segments,
+    index: int,
+    name: str,
+    probabilities_WNK: np.ndarray,
+    cadence_bias: Mapping[str, Sequence[float]],
+) -> NightPredictions:
     night, table = segments.nights[index], segments.table
     chosen = (table.night == index)[:, None] & table.present
     inputs = segments.readers[NETWORK]
-    return predictions_of(
-        night, name, table.sleep_epoch[chosen], probabilities_WNK[chosen], segments.data.classes, inputs
-    )
+    probabilities_NK = probabilities_WNK[chosen]
+    if cadence_bias and "beats" in inputs and night.info.beats:
+        probabilities_NK = corrected(probabilities_NK, cadence_bias, night.cadence_s())
+    return predictions_of(night, name, table.sleep_epoch[chosen], probabilities_NK, segments.data.classes, inputs)
 
 
 def predictions_of(
@@ -111,6 +121,8 @@ def predictions_of(
         probabilities=probabilities_NK,
         others=merge_labels(night.other_scorings()[:, sleep_epochs], classes),
         input=input_of(night, inputs),
+        age=night.info.age,
+        sex=night.info.sex,
     )
 
 

@@ -3,11 +3,14 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 
 from sleepkd.data.hypnogram import UNSCORED, UNSCORED_NAME
+from sleepkd.data.recording_info import Sex
 from sleepkd.errors import UserError
 from sleepkd.evaluation.scores.night_predictions import NightPredictions
 from sleepkd.files import write_text_atomically
@@ -15,7 +18,8 @@ from sleepkd.files import write_text_atomically
 INDEX_NAME = "recordings.csv"
 _TIME_COLUMNS = ("onset_s", "duration_s")
 _INDEX_COLUMNS = ("recording", "subject", "subset", "standard", "cohort", "input")
-_LATER_COLUMNS = ("input",)  # earlier versions did not write them
+_SLEEPER_COLUMNS = ("age", "sex")  # empty where they are not known
+_LATER_COLUMNS = ("input", *_SLEEPER_COLUMNS)  # earlier versions did not write them
 
 
 def write_csv(night: NightPredictions, path: str | Path, class_names: Sequence[str]) -> None:
@@ -119,9 +123,9 @@ def write_predictions(
         write_csv(night, folder / f"{night.recording}.csv", class_names)
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow([*_INDEX_COLUMNS, *(["held_out"] if held_out is not None else [])])
+    rows.writerow([*_INDEX_COLUMNS, *_SLEEPER_COLUMNS, *(["held_out"] if held_out is not None else [])])
     for night in nights:
-        facts = [getattr(night, column) for column in _INDEX_COLUMNS]
+        facts = [getattr(night, column) for column in (*_INDEX_COLUMNS, *_SLEEPER_COLUMNS)]
         rows.writerow([*facts, *([held_out.get(night.recording, "unknown")] if held_out is not None else [])])
     write_text_atomically(folder / INDEX_NAME, text.getvalue())
 
@@ -157,8 +161,19 @@ def read_predictions(folder: str | Path) -> tuple[list[NightPredictions], tuple[
     for entry in entries:
         path = index.parent / f"{entry['recording']}.csv"
         night, class_names = read_csv(path, **{column: entry.get(column, "") for column in _INDEX_COLUMNS})
-        nights.append(night)
+        nights.append(replace(night, **_sleeper(index, entry)))
         schemes.setdefault(class_names, path)
     if len(schemes) > 1:
         raise UserError(" and ".join(f"{path} has classes {', '.join(names)}" for names, path in schemes.items()))
     return nights, next(iter(schemes))
+
+
+def _sleeper(index: Path, entry: Mapping[str, str | None]) -> dict[str, Any]:
+    """Age and sex of a line of the index; None where they are empty or the column is missing."""
+    age, sex = entry.get("age") or None, entry.get("sex") or None
+    try:
+        if sex not in (None, *get_args(Sex)):
+            raise ValueError
+        return {"age": None if age is None else float(age), "sex": sex}
+    except ValueError:
+        raise UserError(f"{index}: {entry['recording']}: age {age!r} or sex {sex!r} is none") from None

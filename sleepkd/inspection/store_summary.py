@@ -22,7 +22,8 @@ class RecordingSummary:
     """One recording of a store.
 
     labels: the number of sleep epochs of each label. bad_ecg: the share of sleep epochs with bad ECG; heart_rate: the
-    median, per minute; None without heartbeats. warnings: those of `prepare`.
+    median, per minute; None without heartbeats. warnings: those of `prepare`. age: of the sleeper, years; None where it
+    is not known, as of sex.
     """
 
     recording: str
@@ -35,6 +36,8 @@ class RecordingSummary:
     bad_ecg: float | None
     heart_rate: float | None
     warnings: tuple[str, ...]
+    age: float | None = None
+    sex: str | None = None
 
 
 def summarise_recording(night: Night) -> RecordingSummary:
@@ -60,6 +63,8 @@ def summarise_recording(night: Night) -> RecordingSummary:
         bad_ecg=None if beats is None or not len(labels) else float(np.mean(night.beat_quality() < MIN_ECG_QUALITY)),
         heart_rate=None if beats is None else 60 / beats.median_s,
         warnings=tuple(warnings_of(info.note)),
+        age=info.age,
+        sex=info.sex,
     )
 
 
@@ -75,12 +80,15 @@ def summarise_store(store: Store) -> tuple[list[RecordingSummary], list[str]]:
 
 
 def summary_table(summaries: Sequence[RecordingSummary]) -> list[list[str]]:
-    """A header and one row of texts per recording."""
-    header = ["recording", "subject", "std", "hours", *SLEEP_STAGES, "uns", "bad ECG", "bpm", "!"]
+    """A header and one row of texts per recording; age and sex are columns if they are known of any."""
+    has_sleepers = any(one.age is not None or one.sex for one in summaries)
+    sleeper = ["age", "sex"] if has_sleepers else []
+    header = ["recording", "subject", *sleeper, "std", "hours", *SLEEP_STAGES, "uns", "bad ECG", "bpm", "!"]
     rows = [
         [
             one.recording,
             one.subject,
+            *(["-" if one.age is None else f"{one.age:g}", one.sex or "-"] if has_sleepers else []),
             one.standard,
             f"{one.hours:.1f}",
             *(str(one.labels[name]) for name in LABEL_COLUMNS),

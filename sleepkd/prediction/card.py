@@ -232,8 +232,11 @@ def card_page(card: ModelCard) -> str:
     ]
     if card.not_for:
         parts += ["## Must not be used for", "\n".join(f"- {use}" for use in card.not_for)]
-    if card.scores:
-        parts += ["## Scores", "Cohen's kappa, mean over nights, with its 95 % interval.", _score_table(card.scores)]
+    if whole := [score for score in card.scores if not score.group]:
+        parts += ["## Scores", "Cohen's kappa, mean over nights, with its 95 % interval.", _score_table(whole)]
+    if grouped := [score for score in card.scores if score.group]:
+        note = "Of few nights and fewer people, intervals are wide; of one person, there is none."
+        parts += ["## Scores by age and sex", note, _group_table(grouped)]
     if card.calibration:
         parts += ["## Calibration", "\n".join(f"- {name}: {_value(x)}" for name, x in card.calibration.items())]
     if card.training_nights:
@@ -245,17 +248,36 @@ def card_page(card: ModelCard) -> str:
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
+def _group_table(scores: Sequence[CardScore]) -> str:
+    """Groups of people, in their order, with kappa of 4 and of 3 classes side by side."""
+    rows: dict[tuple[str, str, str], list[str]] = {}
+    classes = sorted({score.classes for score in scores}, reverse=True)
+    for score in scores:
+        row = rows.setdefault(
+            (score.cohort, score.group, score.input_text),
+            [score.cohort, score.group, score.input_text, str(score.nights), *["–"] * len(classes)],
+        )
+        row[4 + classes.index(score.classes)] = _with_interval(score)
+    header = ["cohort", "people", "input", "nights", *(f"kappa, {number} classes" for number in classes)]
+    return _markdown_table(header, list(rows.values()), numbers=(3,))
+
+
+def _with_interval(score: CardScore) -> str:
+    """For example "0.360 (0.250 to 0.470)"."""
+    interval = "" if score.low is None or score.high is None else f" ({score.low:.3f} to {score.high:.3f})"
+    return f"{score.kappa:.3f}{interval}"
+
+
 def _score_table(scores: Sequence[CardScore]) -> str:
     def order(score: CardScore) -> tuple[Any, ...]:
-        return not score.real, score.cohort, score.group, score.input, score.every_s or 0.0, -score.classes
+        return not score.real, score.cohort, score.input, score.every_s or 0.0, -score.classes
 
     rows = []
     for score in sorted(scores, key=order):
         interval = "–" if score.low is None or score.high is None else f"{score.low:.3f} to {score.high:.3f}"
-        cohort = f"{score.cohort}, {score.group}" if score.group else score.cohort
         nights = f"{score.nights}" if score.real else f"{score.nights} simulated"
         rows.append(
-            [cohort, score.input_text, str(score.classes), nights, f"{score.kappa:.3f}", interval, score.method]
+            [score.cohort, score.input_text, str(score.classes), nights, f"{score.kappa:.3f}", interval, score.method]
         )
     header = ["cohort", "input", "classes", "nights", "kappa", "95 % interval", "method"]
     return _markdown_table(header, rows, numbers=(2, 3, 4))

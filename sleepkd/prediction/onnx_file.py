@@ -42,7 +42,8 @@ class PositionalInputs(nn.Module):
 
 
 def onnx_metadata(model: Model, version: str) -> dict[str, str]:
-    """The metadata of an ONNX file: classes and inputs (JSON), temperature, seconds of a token, about, version."""
+    """The metadata of an ONNX file: classes, inputs and class bias by cadence (JSON), temperature,
+    seconds of a token, about, version."""
     trained, inputs = model.trained, {}
     for name, item in trained.inputs.items():
         channels, samples = (1, *item.shape(TOKEN_SECONDS))[-2:]
@@ -51,6 +52,7 @@ def onnx_metadata(model: Model, version: str) -> dict[str, str]:
         "classes": json.dumps(CLASS_NAMES[trained.config.data.classes]),
         "inputs": json.dumps(inputs),
         "temperature": f"{model.temperature:.6g}",
+        "cadence_bias": json.dumps(trained.checkpoint.cadence_bias),
         "token_seconds": f"{TOKEN_SECONDS:g}",
         "about": " ".join(model.about),
         "sleepkd": version,

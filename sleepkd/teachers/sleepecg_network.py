@@ -39,6 +39,11 @@ class SleepEcgNetwork(nn.Module):
         """Means (36,) of the features over the training nights, from the batch normalisation."""
         return self.norm.get_buffer("running_mean").numpy()
 
+    @property
+    def training_sds(self) -> np.ndarray:
+        """Standard deviations (36,) of the features over the training nights."""
+        return np.sqrt(self.norm.get_buffer("running_var").numpy())
+
     def forward(self, features_NF: Tensor) -> Tensor:
         """Logits (N, 4)."""
         states, _ = self.recurrent(torch.relu(self.dense(self.norm(features_NF))))

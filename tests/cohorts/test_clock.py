@@ -4,7 +4,7 @@ from datetime import date, time
 
 import pytest
 
-from sleepkd.cohorts.clock import Start, seconds_between
+from sleepkd.cohorts.clock import Start, seconds_between, time_of_day
 from sleepkd.cohorts.edf.header import start_date, start_time
 from sleepkd.errors import UserError
 
@@ -87,3 +87,19 @@ def test_a_missing_time_of_day_is_warned_of():
 
 def test_formats_that_count_from_the_first_sample_are_not_shifted():
     assert seconds_between(Start(NIGHT, time(22), 9.0), None, "date_and_time", "") == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("start", "expected"),
+    [
+        (Start(NIGHT, time(22, 30, 5)), "22:30:05"),
+        (Start(None, time(1, 6)), "01:06:00"),
+        (Start(NIGHT, time(23, 59, 30), 40.5), "00:00:10"),
+        (Start(NIGHT, time(0, 0)), ""),  # as programs that remove dates write it
+        (Start(NIGHT, time(22, 30), zone="UTC"), ""),
+        (Start(NIGHT, None), ""),
+        (None, ""),
+    ],
+)
+def test_the_time_of_day_of_the_first_sample(start: Start | None, expected: str) -> None:
+    assert time_of_day(start) == expected

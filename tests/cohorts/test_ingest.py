@@ -321,3 +321,66 @@ def test_an_ecg_with_an_implausible_span_is_warned_of(tmp_path, factor):
     found = notes(run(tmp_path))
     assert "WARNING: ECG spans " in found["s1"] and "check its unit" in found["s1"]
     assert "WARNING: ECG spans " not in found["s2"]
+
+
+# --- age and sex
+
+
+def patient(path: Path, text: str) -> None:
+    """Replace the patient field of an EDF."""
+    content = path.read_bytes()
+    path.write_bytes(content[:8] + text.encode().ljust(80) + content[88:])
+
+
+def test_age_sex_and_time_of_day_by_the_header(tmp_path, capsys):
+    for name in ("s1", "s2"):
+        night(tmp_path / "raw", name)
+    patient(tmp_path / "raw" / "s1.edf", "1 F 18-NOV-1960 X")
+    store = run(tmp_path)
+    first, second = (store.info(name) for name in ("s1", "s2"))
+    assert (first.age, first.sex, first.start_time) == (42.0, "F", "22:30:00")
+    assert (second.age, second.sex, second.start_time) == (None, None, "22:30:00")
+    assert "42 years, F" in notes(store)["s1"] and "years" not in notes(store)["s2"]
+    printed = capsys.readouterr().out
+    assert "of 2 recordings, the age of 1, the sex of 1, the time of day of 2 known" in printed
+
+
+def test_a_table_of_subjects_comes_before_the_header(tmp_path):
+    night(tmp_path / "raw")
+    patient(tmp_path / "raw" / "s1.edf", "1 F 18-NOV-1960 X")
+    (tmp_path / "raw" / "t.csv").write_text("id,years,gender\n1,70,n/a\n")
+    subjects = {"files": ["t.csv"], "match": {"id": "{number}"}, "age": "years", "sex": "gender"}
+    store = run(tmp_path, files=r"(?P<recording>s(?P<number>\d+))\.edf", subjects=subjects)
+    assert (store.info("s1").age, store.info("s1").sex) == (70.0, "F")
+    assert "WARNING: age 70 by the table of subjects, 42 by s1.edf: the first is taken" in notes(store)["s1"]
+
+
+def test_participants_are_read_without_a_section(tmp_path):
+    for name in ("s1", "s2"):
+        night(tmp_path / "raw", name)
+    (tmp_path / "raw" / "participants.tsv").write_text("participant_id\tage\tsex\nsub-s1\t31\tF\ns2\t999\tX\n")
+    store = run(tmp_path)
+    assert (store.info("s1").age, store.info("s1").sex) == (31.0, "F")
+    assert (store.info("s2").age, store.info("s2").sex) == (None, None)
+    assert "WARNING: participants.tsv: '999' is no plausible age, so the age is unknown" in notes(store)["s2"]
+
+
+def test_a_table_without_its_column_costs_age_and_sex_alone(tmp_path):
+    night(tmp_path / "raw")
+    (tmp_path / "raw" / "t.csv").write_text("id\n1\n")
+    store = run(tmp_path, subjects={"files": ["t.csv"], "match": {"id": "{recording}"}})
+    assert (store.info("s1").age, store.info("s1").sex) == (None, None)
+    assert "WARNING: age and sex are not read: " in notes(store)["s1"] and "has no column age" in notes(store)["s1"]
+
+
+@pytest.mark.skipif(not SLPDB.is_dir(), reason="the Polysomnographic Database (shared/data/slpdb) is not here")
+def test_the_sleepers_of_slpdb(tmp_path):
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    for name in ("slp67x", "slp66"):
+        for path in SLPDB.glob(f"{name}.*"):
+            (raw / path.name).symlink_to(path.resolve())
+    assert prepare.main(["--dataset", "slpdb_beats", "--raw", str(raw), "--out", str(tmp_path / "store")]) == 0
+    store = Store(tmp_path / "store")
+    found = [(info.age, info.sex, info.start_time) for info in map(store.info, store.recordings)]
+    assert found == [(33.0, "M", "00:23:30"), (None, "M", "01:06:00")]

@@ -222,3 +222,15 @@ def test_heartbeats_of_an_older_store_have_an_unknown_cadence(small):
     del content["beats"]["cadence_s"]
     assert from_json(content) == replace(info, beats=BeatsInfo("sleepecg", 3, 1.0))
     assert from_json(content).beats.cadence_s is None
+
+
+def test_age_sex_and_time_of_day_are_unknown_in_an_older_store(small):
+    path = small.path / "recordings" / small.recordings[0] / "recording.json"
+    about = json.loads(path.read_text())
+    assert [about.pop(key) for key in ("age", "sex", "start_time")] == [None, None, ""]
+    path.write_text(json.dumps(about))
+    info = small.info(small.recordings[0])
+    assert (info.age, info.sex, info.start_time) == (None, None, "")
+    path.write_text(json.dumps(about | {"age": 44.0, "sex": "M", "start_time": "22:30:05"}))
+    info = small.info(small.recordings[0])
+    assert (info.age, info.sex, info.start_time) == (44.0, "M", "22:30:05")

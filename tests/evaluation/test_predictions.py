@@ -58,7 +58,7 @@ def test_the_index_keeps_the_input_and_those_of_earlier_versions_have_none(tmp_p
     write_predictions(nights, tmp_path, NAMES)
     assert [night.input for night in read_predictions(tmp_path)[0]] == ["ECG + heartbeats", ""]
     index = tmp_path / "recordings.csv"
-    index.write_text(re.sub(r",[^,\n]*$", "", index.read_text(), flags=re.MULTILINE))
+    index.write_text(re.sub(r"(,[^,\n]*){3}$", "", index.read_text(), flags=re.MULTILINE))
     assert "input" not in index.read_text()
     assert [night.input for night in read_predictions(tmp_path)[0]] == ["", ""]
 
@@ -113,3 +113,18 @@ def test_arrays_that_do_not_fit_are_refused():
         dataclasses.replace(night, labels=night.labels[:9])
     with pytest.raises(ValueError, match="class names"):
         write_csv(night, "never.csv", NAMES[:3])
+
+
+def test_the_index_keeps_age_and_sex_and_those_of_earlier_versions_have_none(tmp_path):
+    nights = [dataclasses.replace(made_up_night("a"), age=39.5, sex="F"), made_up_night("b")]
+    write_predictions(nights, tmp_path, NAMES, held_out={"a": "yes", "b": "no"})
+    assert [(night.age, night.sex) for night in read_predictions(tmp_path)[0]] == [(39.5, "F"), (None, None)]
+    index = tmp_path / "recordings.csv"
+    text = index.read_text()
+    index.write_text(re.sub(r",[^,]*,[^,]*,([^,]*)$", r",\1", text, flags=re.MULTILINE))
+    assert "age" not in index.read_text()
+    assert [(night.age, night.sex) for night in read_predictions(tmp_path)[0]] == [(None, None)] * 2
+    for wrong in (("39.5,F", "old,F"), ("39.5,F", "39.5,X")):
+        index.write_text(text.replace(*wrong))
+        with pytest.raises(UserError, match=r"recordings\.csv: a: age .* or sex .* is none"):
+            read_predictions(tmp_path)

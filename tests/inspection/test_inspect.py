@@ -12,7 +12,7 @@ from sleepkd.data.recording_info import BeatsInfo, RecordingInfo
 from sleepkd.data.store import Store, StoreSettings
 from sleepkd.data.store_writing import create_store, write_recording
 from sleepkd.errors import UserError
-from sleepkd.inspection.store_summary import summarise_recording
+from sleepkd.inspection.store_summary import summarise_recording, summary_table
 from tests.cohorts.mass import night, sleep_epochs
 from tests.data.stored import signal_info
 
@@ -106,3 +106,14 @@ def test_page_without_matplotlib_is_refused_before_the_table_is_printed(store, t
 def test_no_figures_at_all_is_refused(store):
     with pytest.raises(UserError, match="--max-figures"):
         inspect.main([str(store.path), "--max-figures", "0"])
+
+
+def test_age_and_sex_are_columns_where_they_are_known(tmp_path, capsys):
+    store = synthetic_store(tmp_path, [1.0] * 4)
+    path = tmp_path / "recordings" / "n<1>" / "recording.json"
+    assert summary_table([summarise_recording(store.open("n<1>"))])[0][2] == "std"
+    path.write_text(path.read_text().replace('"age": null', '"age": 44.0'))
+    assert inspect.main([str(tmp_path)]) == 0
+    header, row, *_ = capsys.readouterr().out.splitlines()
+    assert header.split()[:5] == ["recording", "subject", "age", "sex", "std"]
+    assert row.split()[:5] == ["n<1>", "s&1", "44", "-", "aasm"]

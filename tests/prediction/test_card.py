@@ -24,6 +24,8 @@ WATCH = CardScore("sleep_accel", AVERAGED, 4, 23, 0.46, 5.0, 0.42, 0.5, "nested 
 MINUTES = replace(WATCH, every_s=60.0, kappa=0.25)
 THREE = replace(WATCH, classes=3, kappa=0.55)
 WOMEN = replace(WATCH, group="women", kappa=0.9)
+WOMEN_3 = replace(THREE, group="women", nights=1, kappa=0.7, low=None, high=None)
+MEN = replace(WATCH, group="men", kappa=0.3)
 STRAP = CardScore("slpdb", HEARTBEATS, 4, 12, 0.36)
 SIMULATED = CardScore("simulated", HEARTBEATS, 4, 40, 0.5, real=False)
 SIMULATED_ECG = CardScore("simulated", ECG, 4, 40, 0.5, real=False)
@@ -35,7 +37,7 @@ CARD = ModelCard(
     "Trained on real nights.",
     (TrainingNights("slpdb", 12, "labels", "ODC-By 1.0", "Y. Ichimaru, G. B. Moody"),),
     ("children",),
-    (WATCH, MINUTES, THREE, WOMEN, STRAP, SIMULATED, SIMULATED_ECG),
+    (WATCH, MINUTES, THREE, WOMEN, WOMEN_3, MEN, STRAP, SIMULATED, SIMULATED_ECG),
     {"expected calibration error": 0.0412, "share": {"W": 0.1}},
     "python -m scripts.weights",
 )
@@ -55,7 +57,13 @@ def test_the_page_states_nights_licences_scores_and_limits(tmp_path: Path) -> No
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line[:1] == "|"]
     watch = ["sleep_accel", "heart rate averaged every 5 s", "4", "23", "0.460", "0.420 to 0.500", WATCH.method]
     assert watch in rows and ["slpdb", "heartbeats", "4", "12", "0.360", "–", ""] in rows
-    assert ["sleep_accel, women", *watch[1:4], "0.900", *watch[5:]] in rows
+    assert [row[0] for row in rows].count("sleep_accel") == 5  # three of all nights, two of groups
+    people = [row for row in rows if row[1:2] in (["women"], ["men"])]
+    assert people == [
+        ["sleep_accel", "women", watch[1], "23", "0.900 (0.420 to 0.500)", "0.700"],
+        ["sleep_accel", "men", watch[1], "23", "0.300 (0.420 to 0.500)", "–"],
+    ]
+    assert "| people | input | nights | kappa, 4 classes | kappa, 3 classes |" in page
     assert ["simulated", "ECG", "4", "40 simulated", "0.500", "–", ""] in rows
     assert ["slpdb", "12", "labels", "ODC-By 1.0", "Y. Ichimaru, G. B. Moody"] in rows
     assert "481,028 parameters" in page and "- children" in page and "python -m scripts.weights" in page

@@ -1,21 +1,29 @@
 """SleepECG as a teacher: its network against Keras and against numpy, and the nights that it knows nothing of."""
 
 import io
+import warnings
+from dataclasses import replace
+from datetime import time
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
+import sleepecg
 import torch
+from sklearn.metrics import cohen_kappa_score
+from sleepecg.io.sleep_readers import Gender, SubjectData
 
-from sleepkd import pseudo_label
+from launch import REPOSITORY
+from sleepkd import prepare, pseudo_label
 from sleepkd.data.beats import median_interval
-from sleepkd.data.hypnogram import UNSCORED, Hypnogram
+from sleepkd.data.hypnogram import UNSCORED, Hypnogram, merge_labels
 from sleepkd.data.pseudo_labels import read_pseudo_labels
 from sleepkd.data.recording_info import BeatsInfo, RecordingInfo
 from sleepkd.data.store import Night, Store, StoreSettings
 from sleepkd.data.store_writing import create_store, write_recording
-from sleepkd.teachers.sleepecg import SleepEcgTeacher
+from sleepkd.teachers.sleepecg import CLASSIFIER, SleepEcgTeacher, night_features, subject_features
 from sleepkd.teachers.sleepecg_network import SleepEcgNetwork, keras_weights, load_sleepecg
 
 N = 20
@@ -41,7 +49,23 @@ KERAS = {
 """
 
 
-def stored(path: Path, beats: np.ndarray | None, cadence_s: float | None = 0.0, seconds: float = 30.0) -> Night:
+OWN: dict[str, Any] = {"age": 61.0, "sex": "F", "start_time": "22:30:05"}
+KERAS_WITH_OWN = {
+    0: (0.777840, 0.193053, 0.029106),
+    5: (0.870827, 0.120214, 0.008959),
+    10: (0.878607, 0.113750, 0.007642),
+    15: (0.865778, 0.126342, 0.007880),
+    19: (0.667128, 0.301090, 0.031782),
+}
+"""The same by Keras for a woman of 61 years from 22:30:05 on, without the line of x[:, 33:], the record with:
+
+    recording_start_time=datetime.time(22, 30, 5), subject_data=SubjectData(gender=0, age=61)
+"""
+
+
+def stored(
+    path: Path, beats: np.ndarray | None, cadence_s: float | None = 0.0, seconds: float = 30.0, **facts: Any
+) -> Night:
     """A night of ten minutes from 60 s on with these heartbeats, in a store of its own."""
     create_store(path, StoreSettings("made up", 100.0))
     count = round(N * 30 / seconds)
@@ -53,7 +77,7 @@ def stored(path: Path, beats: np.ndarray | None, cadence_s: float | None = 0.0, 
         quality = np.array([np.any((beats >= t) & (beats < t + seconds)) for t in onsets], dtype=np.float32)
     info = RecordingInfo(
         recording="a", subject="a", subset="all", standard="aasm", source="a.edf", scoring="", seconds=900.0,
-        signals={}, ignored_annotations={}, beats=of_beats,
+        signals={}, ignored_annotations={}, beats=of_beats, **facts,
     )  # fmt: skip
     write_recording(path, info, {}, hypnogram, beats, quality)
     return Store(path).open("a")
@@ -64,6 +88,79 @@ def test_probabilities_are_those_of_keras(tmp_path: Path) -> None:
     assert found.shape == (N, 3) and found.dtype == np.float32
     np.testing.assert_allclose(found[list(KERAS)], list(KERAS.values()), atol=1e-4)
     np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-6)
+
+
+def test_probabilities_with_age_sex_and_time_of_day_are_those_of_keras(tmp_path: Path) -> None:
+    found = SleepEcgTeacher.stage_night(stored(tmp_path / "store", BEATS, **OWN))
+    np.testing.assert_allclose(found[list(KERAS_WITH_OWN)], list(KERAS_WITH_OWN.values()), atol=1e-4)
+
+
+def test_features_are_those_of_the_library(tmp_path: Path) -> None:
+    night = stored(tmp_path / "store", BEATS, **OWN)
+    network, parameters = load_sleepecg(CLASSIFIER)
+    record = sleepecg.SleepRecord(
+        sleep_stages=np.zeros(N), sleep_stage_duration=30, heartbeat_times=night.beats() - ONSET,
+        recording_start_time=time(22, 30, 5), subject_data=SubjectData(gender=Gender.FEMALE, age=61),
+    )  # fmt: skip
+    with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):
+        expected = sleepecg.extract_features([record], **parameters)[0][0]
+    expected[~np.isfinite(expected)] = -1
+    found = night_features(night, parameters, network.training_means, network.training_sds)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert found[0, -3:].tolist() == [81005.0, 61.0, 0.0]
+
+
+MEANS, SDS = np.array([77000.0, 69.0, 0.45]), np.array([5700.0, 9.0, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({}, (77000, 69, 0.45)),
+        ({"age": 70.0}, (77000, 70, 0.45)),
+        ({"sex": "M"}, (77000, 69, 1)),
+        ({"age": 30.0, "sex": "F"}, (77000, 51, 0)),  # two standard deviations below the mean
+        ({"start_time": "18:30:00"}, (66600, 69, 0.45)),
+        ({"start_time": "00:05:30"}, (86730, 69, 0.45)),  # 24:05:30
+        ({"start_time": "03:00:00"}, (88400, 69, 0.45)),  # 27:00:00 is limited, too
+        ({"start_time": "12:00:00"}, (65600, 69, 0.45)),
+    ],
+)
+def test_unknown_facts_are_means_and_others_are_limited(facts: dict[str, Any], expected: tuple[float, ...]) -> None:
+    info = RecordingInfo("a", "a", "all", "aasm", "a.edf", "", 900.0, {}, {}, **facts)
+    np.testing.assert_allclose(subject_features(info, MEANS, SDS), expected)
+
+
+def test_means_and_standard_deviations_are_those_of_the_weights() -> None:
+    """Of 1,971 people of 54 and more years, about half of them men, whose nights began at 21:21 on average."""
+    network, _ = load_sleepecg(CLASSIFIER)
+    np.testing.assert_allclose(network.training_means[-3:], [76865.984, 69.148514, 0.457838], rtol=1e-6)
+    np.testing.assert_allclose(network.training_sds[-3:], [5730, 8.8717, 0.49022], rtol=1e-4)
+
+
+SLPDB = REPOSITORY.parent / "shared" / "data" / "slpdb"
+
+
+@pytest.mark.skipif(not SLPDB.is_dir(), reason="the real nights (shared/data) are not here")
+@pytest.mark.filterwarnings("ignore:The inplace keyword")  # of wfdb
+def test_a_night_of_slpdb(tmp_path: Path) -> None:
+    """A man of 49 from eleven minutes past midnight on: the library's own features would be far from all others."""
+    (tmp_path / "raw").mkdir()
+    for path in SLPDB.glob("slp60.*"):
+        (tmp_path / "raw" / path.name).symlink_to(path.resolve())
+    arguments = ["--dataset", "slpdb_beats", "--raw", str(tmp_path / "raw"), "--out", str(tmp_path / "store")]
+    assert prepare.main(arguments) == 0
+    night = Store(tmp_path / "store").open("slp60")
+    without = replace(night, info=replace(night.info, age=None, sex=None, start_time=""), _maps={})
+    kappas = [kappa_of(SleepEcgTeacher.stage_night(one), night) for one in (night, without)]
+    assert kappas == [pytest.approx(0.084, abs=0.02), pytest.approx(-0.019, abs=0.02)]
+
+
+def kappa_of(probabilities: np.ndarray, night: Night) -> float:
+    """Cohen's kappa of W, NREM and REM, over the sleep epochs that the classifier knows."""
+    known = np.isfinite(probabilities).all(axis=1)
+    labels = merge_labels(night.hypnogram.labels, 3)[known]
+    return float(cohen_kappa_score(labels[labels >= 0], probabilities[known].argmax(axis=1)[labels >= 0]))
 
 
 def test_a_sleep_epoch_of_20_s_gets_the_mean_over_the_30_s_that_it_overlaps(tmp_path: Path) -> None:

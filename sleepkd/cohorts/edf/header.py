@@ -61,6 +61,7 @@ class Header:
 
     sample_bytes: 2, or 3 (BDF). records: as stated; -1 was never filled in. record_seconds: None: no valid duration.
     interrupted: whether the file is marked so (EDF+D). date, time: None: blank, invalid, or removed for anonymity.
+    patient: the local patient identification, see patient.py.
     """
 
     sample_bytes: int
@@ -70,6 +71,7 @@ class Header:
     interrupted: bool
     date: date | None
     time: time | None
+    patient: str
     channels: tuple[Channel, ...]
 
     @property
@@ -101,6 +103,7 @@ def read_header(path: Path) -> Header:
         interrupted=_text(fixed[192:236]).startswith(("EDF+D", "BDF+D")),
         date=start_date(_text(fixed[168:176]), _text(fixed[88:168])),
         time=start_time(_text(fixed[176:184])),
+        patient=_text(fixed[8:88]),
         channels=_channels(path, rest, count),
     )
 
@@ -111,15 +114,22 @@ def start_date(field: str, recording: str) -> date | None:
     if words[:1] == ["Startdate"] and len(words) > 1:
         if words[1] == "X":
             return None
-        day, _, rest = words[1].partition("-")
-        month, _, year = rest.partition("-")
-        if month.upper() in MONTHS and day.isdigit() and year.isdigit():
-            return _date(int(year), MONTHS.index(month.upper()) + 1, int(day))
+        if day := written_date(words[1]):
+            return day
     numbers = _three_numbers(field)
     if numbers is None:
         return None
     day_number, month_number, two_digits = numbers
     return _date(two_digits + (1900 if two_digits >= FIRST_YEAR else 2000), month_number, day_number)
+
+
+def written_date(text: str) -> date | None:
+    """The date of EDF+'s `05-JUN-2012`; None for another text, and for a day that does not exist."""
+    day, _, rest = text.partition("-")
+    month, _, year = rest.partition("-")
+    if month.upper() not in MONTHS or not (day.isdigit() and year.isdigit()):
+        return None
+    return _date(int(year), MONTHS.index(month.upper()) + 1, int(day))
 
 
 def start_time(field: str) -> time | None:

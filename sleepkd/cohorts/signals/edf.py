@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 
 from sleepkd.cohorts.clock import Start
+from sleepkd.cohorts.edf.patient import patient_sleeper
 from sleepkd.cohorts.edf.records import EdfRecords
 from sleepkd.cohorts.remarks import WARNING
 from sleepkd.cohorts.signals.signal_file import ChannelSamples, SignalFile
+from sleepkd.cohorts.sleeper import Sleeper
 from sleepkd.errors import UserError
 
 # MNE 1.13 (mne/io/edf/edf.py) converts units that it knows to volts. `channel` does so too, and back, so that the
@@ -44,6 +46,11 @@ class EdfFile(SignalFile):
     def start(self) -> Start:
         """When the recording starts, to the fraction of a second that EDF+ adds to the time of the header."""
         return self._records.start
+
+    def sleeper(self) -> Sleeper:
+        """Age and sex by the patient field of EDF+ and BDF+."""
+        header = self._records.header
+        return patient_sleeper(header.patient, header.date, self.path.name)
 
     def _in_time(self, samples: np.ndarray, rate: float) -> np.ndarray:
         """Samples at the times of their records, with a straight line over each gap, which readers mask."""

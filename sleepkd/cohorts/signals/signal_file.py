@@ -18,6 +18,7 @@ from sleepkd.cohorts.signals.derivation import (
     is_spelling,
     plain_unit,
 )
+from sleepkd.cohorts.sleeper import Sleeper
 from sleepkd.errors import UserError
 
 
@@ -59,6 +60,10 @@ class SignalFile:
     def start(self) -> Start | None:
         """When the recording starts, to the fraction of a second. None: the format does not state it."""
         return None
+
+    def sleeper(self) -> Sleeper:
+        """Age and sex of the sleeper by the file; unknown where the format does not state them."""
+        return Sleeper()
 
     def derive(self, choices: Sequence[Derivation], target_unit: str) -> DerivedSignal:
         """The signal by the first derivation whose channels this file has, in the unit of its kind.

@@ -9,7 +9,9 @@ import numpy as np
 from sleepkd.cohorts.clock import Start
 from sleepkd.cohorts.remarks import WARNING
 from sleepkd.cohorts.signals.signal_file import ChannelSamples, SignalFile, fill_missing
+from sleepkd.cohorts.sleeper import Sleeper
 from sleepkd.cohorts.text import read_lines
+from sleepkd.cohorts.wfdb_header import base_start, comments_sleeper
 from sleepkd.errors import UserError
 from sleepkd.extras import require_extra
 
@@ -37,13 +39,16 @@ class WfdbRecord(SignalFile):
         frames = first.samps_per_frame or [1] * len(self.labels)
         self.rates = [float(header.fs * count) for count in frames]
         self.seconds = header.sig_len / header.fs
-        self._date, self._time = header.base_date, header.base_time
+        self._start = base_start(header)
+        self._comments = [*header.comments, *(first.comments if first is not header else ())]
 
     def start(self) -> Start | None:
         """The header's base date and time."""
-        if self._time is None:
-            return None
-        return Start(self._date, self._time.replace(microsecond=0), self._time.microsecond / 1e6)
+        return self._start
+
+    def sleeper(self) -> Sleeper:
+        """Age and sex by the comments of the header."""
+        return comments_sleeper(self._comments, self.path.name)
 
     def channel(self, index: int) -> ChannelSamples:
         """One channel; missing samples are straight lines, which the remark mentions."""

@@ -1,4 +1,4 @@
-"""Scores by group of recordings: cohort, standard, subset, input, and columns of a participants.tsv (age, AHI, …)."""
+"""Scores by group of recordings: cohort, standard, subset, input, age, sex, and columns of a participants.tsv."""
 
 import csv
 from bisect import bisect_right
@@ -15,6 +15,8 @@ NOT_AVAILABLE = "n/a"
 NIGHT_COLUMNS = ("cohort", "standard", "subset", "input")
 """Fields of `NightPredictions` to group by."""
 _MAX_GROUPS = 12
+SLEEPER_COLUMNS = {"age": ("age",), "sex": ("sex", "gender")}
+"""Fields of `NightPredictions`, and the names, in any capitals, of columns of a participants.tsv that replace them."""
 _NAME_COLUMNS = ("participant_id", "recording")
 
 
@@ -74,17 +76,20 @@ def participants_of(path: Path | None, stores: Sequence[str | Path]) -> dict[str
 def grouping(
     nights: Sequence[NightPredictions], participants: Mapping[str, Mapping[str, str]] | None = None
 ) -> dict[str, list[str]]:
-    """{column: the group of each night}: cohort, standard, subset, input, then categorical columns of the participants.
+    """{column: the group of each night}: cohort, standard, subset, input, age, sex, then columns of the participants.
 
+    Age and sex are those of the nights, from their store, unless the participants have such a column.
     Ages are split at 40 and 60 years, apnea indices (`ahi`, `apnea_index`, per hour) at 5, 15 and 30. Other columns of
     text with at most 12 distinct values are used as they are; columns of numbers are left out. A subject that is not
     among the participants, or whose value is missing, is in the group n/a.
     """
     columns = {name: [getattr(night, name) for night in nights] for name in NIGHT_COLUMNS}
-    rows = [_row_of(night, participants or {}) for night in nights]
+    rows = _rows_of(nights, participants or {})
     for column in dict.fromkeys(column for row in rows for column in row if column not in columns):
         values = [row.get(column, NOT_AVAILABLE) for row in rows]
         known = [value for value in values if value != NOT_AVAILABLE]
+        if not known:
+            continue
         bands = BANDS.get(column.lower())
         if bands and all(_is_number(value) for value in known):
             values = [value if value == NOT_AVAILABLE else bands.of(value) for value in values]
@@ -114,6 +119,22 @@ def by_group(
             subjects = [nights[r].subject for r in chosen]
             found[column][group] = bootstrap_intervals(matrices[chosen], subjects, draws=draws, seed=seed)
     return found
+
+
+def _rows_of(
+    nights: Sequence[NightPredictions], participants: Mapping[str, Mapping[str, str]]
+) -> list[Mapping[str, str]]:
+    """The columns of each night: age and sex of its store where no row of the participants has them, then its row."""
+    rows = [_row_of(night, participants) for night in nights]
+    given = {column.lower() for row in rows for column in row}
+    own = [field for field, names in SLEEPER_COLUMNS.items() if not given & set(names)]
+    known = [{field: _text(getattr(night, field)) for field in own} for night in nights]
+    return [{**mine, **row} for mine, row in zip(known, rows, strict=True)]
+
+
+def _text(value: float | str | None) -> str:
+    """Age or sex as a participants.tsv has it."""
+    return NOT_AVAILABLE if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _row_of(night: NightPredictions, participants: Mapping[str, Mapping[str, str]]) -> Mapping[str, str]:

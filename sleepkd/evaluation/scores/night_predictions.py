@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from sleepkd.data.hypnogram import UNSCORED
+from sleepkd.data.recording_info import Sex
 from sleepkd.evaluation.scores.metrics import confusion_matrix
 
 
@@ -28,6 +29,8 @@ class NightPredictions:
         (S, N) int8, the labels of further scorers, which only `inter_rater_scores` uses.
     input
         What the network read, in words, see `inference.input_of`; "" where it is not known.
+    age, sex
+        Of the sleeper, years, and "F" or "M"; None where they are not known.
     """
 
     recording: str
@@ -41,6 +44,8 @@ class NightPredictions:
     cohort: str = ""
     others: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int8))
     input: str = ""
+    age: float | None = None
+    sex: Sex | None = None
 
     def __post_init__(self) -> None:
         n = len(self.labels)

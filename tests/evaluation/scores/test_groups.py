@@ -60,3 +60,27 @@ def test_an_invalid_participants_file_is_named(tmp_path, content):
         path.write_text(content)
     with pytest.raises(UserError, match=r"participants\.tsv"):
         read_participants(path)
+
+
+def sleepers() -> list:
+    nights = [made_up_night(name, n=50, seed=i) for i, name in enumerate("abcd")]
+    facts = [(39.0, "F"), (40.0, "M"), (71.5, "M"), (None, None)]
+    return [dataclasses.replace(night, age=age, sex=sex) for night, (age, sex) in zip(nights, facts, strict=True)]
+
+
+def test_age_and_sex_of_the_store_are_groups():
+    nights = sleepers()
+    table = by_group(nights, NAMES, draws=50)
+    assert {name: [found["recordings"] for found in groups.values()] for name, groups in table.items()} == {
+        "age": [1, 1, 1, 1],
+        "sex": [1, 2, 1],
+    }
+    assert list(table["age"]) == ["under 40", "40 to 59", "60 and over", "n/a"]
+    assert list(table["sex"]) == ["F", "M", "n/a"]
+    assert by_group([nights[3], made_up_night("e")], NAMES, draws=50) == {}
+
+
+def test_a_column_of_the_participants_replaces_that_of_the_store():
+    columns = grouping(sleepers(), {"a": {"Age": "61"}, "b": {"Age": "20"}})
+    assert columns["Age"] == ["60 and over", "under 40", "n/a", "n/a"] and "age" not in columns
+    assert columns["sex"] == ["F", "M", "M", "n/a"]  # which they lack
