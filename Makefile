@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --no-deps
 
-.PHONY: demo test test-slow lint wheel lock clean
+.PHONY: demo test test-slow lint wheel docs notebooks gallery lock clean
 
 # The lock files hold every dependency, so pip resolves none (--no-deps), and `pip check` finds what is missing.
 # torch is a CPU build if pip finds one (an index or a folder of wheels in its configuration), else the build from PyPI.
@@ -34,10 +34,22 @@ lint: .venv/.built
 wheel: .venv/.built
 	.ci/wheel
 
+# The documentation site, in site/: no network, and a broken link is an error.
+docs: .venv/.built
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+# Execute the notebooks and keep their outputs. After a change of the network that ships, and of notebooks.
+notebooks: .venv/.built
+	$(BIN)/python -m website.notebooks
+
+# Draw the pictures of docs/gallery.md, of the networks that `make notebooks` trained.
+gallery: .venv/.built
+	$(BIN)/python -m website.gallery
+
 # After a change of requirements.txt.
 lock: .venv/.built
 	$(BIN)/pip install --quiet uv
 	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python -m scripts.lock
 
 clean:
-	rm -rf runs/demo
+	rm -rf runs/demo site

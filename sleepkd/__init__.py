@@ -10,12 +10,26 @@ __version__ = "0.2.0.dev0"
 
 
 def load(checkpoint: str | Path | None = None) -> "Model":
-    """A network that stages nights: `load().predict(recording)`, `.predict_beats(times)`; see `prediction.model.Model`.
+    """Load a network that stages nights: `load().predict(recording)`, `load().predict_beats(times)`.
 
-    checkpoint: the path of a trained network (best.pt); a folder with one; the name of one that ships ("night");
-    "hf://owner/name" on the Hugging Face Hub. None: of those that ship, the one that fits the recording best.
-    Raises UserError: no such checkpoint, or huggingface_hub is not installed.
+    Parameters
+    ----------
+    checkpoint
+        The path of a trained network (best.pt); a folder with one; the name of one that ships ("night");
+        "hf://owner/name" on the Hugging Face Hub. None: of those that ship, the one that fits the recording best.
 
+    Returns
+    -------
+    sleepkd.prediction.model.Model
+        The network, with the temperature of its probabilities and its model card.
+
+    Raises
+    ------
+    UserError
+        No such checkpoint, or huggingface_hub is not installed.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> beats = np.cumsum(np.random.default_rng(0).normal(0.9, 0.05, 2450))  # times of heartbeats, s
     >>> night = load("night").predict_beats(beats)

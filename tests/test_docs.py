@@ -17,6 +17,7 @@ from sleepkd.cohorts.layout import load_cohort
 from sleepkd.config import find_config
 from sleepkd.errors import UserError
 from sleepkd.settings import config_of, load_config
+from website import score_table
 
 PAGES = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md"), *REPOSITORY.glob("examples/*/*.md")])
 NAMED_FILE = r"`((?:sleepkd|tests|benchmarks|scripts|configs|examples)/[\w./-]+\.(?:py|yaml|sh))`"
@@ -149,6 +150,17 @@ def test_files_named_in_backticks_exist() -> None:
 
 def test_the_table_of_settings_is_made_from_the_code() -> None:
     assert settings_table.PAGE.read_text(encoding="utf-8") == settings_table.page(), "python -m scripts.settings_table"
+
+
+@pytest.mark.parametrize("page", [score_table.README, score_table.NETWORK_PAGE], ids=lambda page: page.name)
+def test_the_tables_of_scores_are_those_of_the_model_card(page: Path) -> None:
+    assert page.read_text(encoding="utf-8") == score_table.with_scores(page), "python -m website.score_table"
+
+
+def test_readme_is_short_and_has_the_picture_with_its_attribution() -> None:
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 80
+    assert "docs/figures/real_night.png" in text and "ODC-By 1.0" in text and "Walch" in text
 
 
 def test_every_setting_has_a_meaning() -> None:

@@ -40,10 +40,25 @@ def merged_classes(classes: int, fewer: int) -> tuple[int, ...]:
 class Hypnogram:
     """The sleep epochs of one night in time order; all are unscored in an unlabelled recording.
 
-    onset_s: (N,) float64, seconds from the first sample of the recording, fractions kept.
-    duration_s: (N,) float64, 30 for AASM and 20 for most R&K nights.
-    labels: (N,) int8, index into `SLEEP_STAGES`, or `UNSCORED`.
-    Raises ValueError: columns of different lengths, sleep epochs out of order.
+    Attributes
+    ----------
+    onset_s
+        (N,) float64, seconds from the first sample of the recording, fractions kept.
+    duration_s
+        (N,) float64, 30 for AASM and 20 for most R&K nights.
+    labels
+        (N,) int8, index into `SLEEP_STAGES`, or `UNSCORED`.
+
+    Raises
+    ------
+    ValueError
+        Columns of different lengths, sleep epochs out of order.
+
+    Examples
+    --------
+    >>> night = Hypnogram(np.array([0.0, 30.0]), np.array([30.0, 30.0]), np.array([0, UNSCORED], dtype=np.int8))
+    >>> [SLEEP_STAGES[label] for label in night.labels if label != UNSCORED]
+    ['W']
     """
 
     onset_s: np.ndarray

@@ -12,10 +12,31 @@ ALL = "all"
 
 
 def open_nights(sources: Sequence[Source], part: str) -> tuple[Night, ...]:
-    """The nights of a part ("train", "validation", "test") of the split of every source; "all" opens whole stores.
+    """Open the nights of one part of a split, from one store or several.
 
-    Raises UserError: a missing store or split, a part without recordings in all sources, two nights of one cohort with
-    the same name, a subject of one cohort in two parts, a night in two stores.
+    Parameters
+    ----------
+    sources
+        Stores with their splits: `Source(store="store", split="default")`.
+    part
+        "train", "validation" or "test" of the split of every source; "all" opens whole stores.
+
+    Returns
+    -------
+    tuple of Night
+        Their signals stay on disk.
+
+    Raises
+    ------
+    UserError
+        A missing store or split, a part without recordings in all sources, two nights of one cohort with the same name,
+        a subject of one cohort in two parts, a night in two stores.
+
+    Examples
+    --------
+    >>> nights = open_nights([Source(store=path)], "all")
+    >>> nights[0].has_labels
+    True
     """
     nights: dict[str, Night] = {}
     part_of: dict[tuple[str, str], tuple[str, str]] = {}

@@ -28,7 +28,25 @@ def pseudo_label_path(model: str, night: Night) -> Path:
 
 
 def read_pseudo_labels(model: str, night: Night) -> np.ndarray:
-    """Probabilities (N, K) float32. Raises UserError where the file cannot be read or does not fit the hypnogram."""
+    """Read a model's pseudo-labels of a night.
+
+    Parameters
+    ----------
+    model
+        Its name.
+    night
+        An opened recording.
+
+    Returns
+    -------
+    numpy.ndarray
+        Probabilities (N, K) float32; NaN for sleep epochs of which the model knows nothing.
+
+    Raises
+    ------
+    UserError
+        The file cannot be read or does not fit the hypnogram.
+    """
     path = pseudo_label_path(model, night)
     try:
         found = np.load(path)
@@ -44,8 +62,29 @@ def read_pseudo_labels(model: str, night: Night) -> np.ndarray:
 def write_pseudo_labels(model: str, night: Night, probabilities_NK: np.ndarray) -> None:
     """Write a model's pseudo-labels of a night into its store, atomically.
 
-    model: any name of a file. probabilities_NK: of 3, 4 or 5 classes; NaN for sleep epochs that it does not know.
-    Raises ValueError for another shape, and for a row that is neither NaN nor sums to 1.
+    Parameters
+    ----------
+    model
+        Any name of a file.
+    night
+        An opened recording.
+    probabilities_NK
+        Of 3, 4 or 5 classes; NaN for sleep epochs that the model does not know.
+
+    Raises
+    ------
+    ValueError
+        For another shape, and for a row that is neither NaN nor sums to 1.
+
+    Examples
+    --------
+    >>> from sleepkd.data.store import Store
+    >>> store = Store(path)
+    >>> night = store.open(store.recordings[0])
+    >>> uniform = np.full((len(night.hypnogram), 4), 0.25)
+    >>> write_pseudo_labels("uniform", night, uniform)
+    >>> bool((read_pseudo_labels("uniform", night) == uniform).all())
+    True
     """
     _check_probabilities(probabilities_NK, len(night.hypnogram))
     path = pseudo_label_path(model, night)

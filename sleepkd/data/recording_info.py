@@ -17,13 +17,30 @@ Sex = Literal["F", "M"]
 class SignalInfo:
     """One stored signal: physical value = scale * stored value + offset, in `unit`; `MISSING` is no value.
 
-    derivation: the channels that it was computed from.
-    recorded_hz, rate_hz: samples per second in the file and in the store. samples: stored ones.
-    median, iqr: median and interquartile range of the physical signal over the night; no label enters them.
-    scored_median, scored_iqr: the same over the scored part of the night; None for a night without labels.
-    polarity: -1 where the recorded signal is inverted; applied when the signal is read.
-    digest: of the recorded samples; recordings that share one are the same night. "" in older stores.
-    missing_s: seconds whose samples are missing. mean: over the night, of counts of movement; None for other signals.
+    Attributes
+    ----------
+    derivation
+        The channels that it was computed from.
+    unit
+        Of the physical values.
+    recorded_hz, rate_hz
+        Samples per second in the file and in the store.
+    samples
+        Number of stored ones.
+    scale, offset
+        Of the physical values.
+    median, iqr
+        Median and interquartile range of the physical signal over the night; no label enters them.
+    scored_median, scored_iqr
+        The same over the scored part of the night; None for a night without labels.
+    polarity
+        -1 where the recorded signal is inverted; applied when the signal is read.
+    digest
+        Of the recorded samples; recordings that share one are the same night. "" in older stores.
+    missing_s
+        Seconds whose samples are missing.
+    mean
+        Over the night, of counts of movement; None for other signals.
     """
 
     derivation: str
@@ -47,9 +64,19 @@ class SignalInfo:
 class BeatsInfo:
     """The heartbeats of a recording: source, count, and the median plausible RR interval of the night, s.
 
-    source: the file of the heartbeats, or the name of the R-peak detector. digest: as in `SignalInfo`.
-    cadence_s: time between two values of the averaged heart rate that the heartbeats were made from, s; 0 for measured
-    heartbeats; None in older stores.
+    Attributes
+    ----------
+    source
+        The file of the heartbeats, or the name of the R-peak detector.
+    count
+        Number of heartbeats.
+    median_s
+        The median plausible RR interval of the night, s.
+    digest
+        As in `SignalInfo`.
+    cadence_s
+        Time between two values of the averaged heart rate that the heartbeats were made from, s; 0 for measured
+        heartbeats; None in older stores.
     """
 
     source: str
@@ -63,14 +90,34 @@ class BeatsInfo:
 class RecordingInfo:
     """One recording: its subject, its files, how it was scored, its signals by name, its heartbeats.
 
-    recording, subject, subset: names. standard: scoring standard, "aasm" or "rk".
-    source, scoring: names of the files of signals and of labels; scoring is "" for a night without labels.
-    seconds: from the first sample to the last.
-    ignored_annotations: {text: count} of annotations of the scoring file that are no sleep stage.
-    gaps: (start, end), s, of interruptions; nothing that overlaps one is read.
-    note: the line that `prepare` printed. other_scorings: names of the files of further scorers.
-    age: of the sleeper, years. sex: "F" or "M". start_time: time of day of the first sample, "22:30:05"; the date is
-    not kept. None and "": unknown, as in stores of version 0.1.
+    Attributes
+    ----------
+    recording, subject, subset
+        Names.
+    standard
+        Scoring standard, "aasm" or "rk".
+    source, scoring
+        Names of the files of signals and of labels; scoring is "" for a night without labels.
+    seconds
+        From the first sample to the last.
+    signals
+        By kind, such as "ecg".
+    ignored_annotations
+        {text: count} of annotations of the scoring file that are no sleep stage.
+    beats
+        The heartbeats; None without.
+    gaps
+        (start, end), s, of interruptions; nothing that overlaps one is read.
+    note
+        The line that `prepare` printed.
+    other_scorings
+        Names of the files of further scorers.
+    age
+        Of the sleeper, years; None: unknown, as in stores of version 0.1.
+    sex
+        "F" or "M"; None: unknown.
+    start_time
+        Time of day of the first sample, "22:30:05"; the date is not kept. "": unknown.
     """
 
     recording: str

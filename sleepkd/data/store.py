@@ -52,7 +52,18 @@ class StoreSettings:
 class Night:
     """An opened recording: its `RecordingInfo` and hypnogram; signals and heartbeats are memory-mapped on demand.
 
-    rate_hz: of the store. source: index of its entry in `data.nights`.
+    Attributes
+    ----------
+    folder
+        Of the recording in its store.
+    info
+        What the store knows of it without its signals.
+    hypnogram
+        Its sleep epochs and labels.
+    cohort, rate_hz
+        Of the store.
+    source
+        Index of its entry in `data.nights`.
     """
 
     folder: Path
@@ -138,7 +149,31 @@ class Night:
 
 
 class Store:
-    """A prepared store, opened for reading. Raises UserError: no store at this path, no recordings, another format."""
+    """A prepared store, opened for reading.
+
+    Parameters
+    ----------
+    path
+        Of the folder that `sleepkd prepare` wrote.
+
+    Raises
+    ------
+    UserError
+        No store at this path, no recordings, another format.
+
+    Examples
+    --------
+    >>> store = Store(path)
+    >>> night = store.open(store.recordings[0])
+    >>> night.info.kinds
+    ('eeg', 'ecg', 'beats')
+    >>> signal = night.info.signals["ecg"]
+    >>> ecg = signal.scale * night.signal("ecg") + signal.offset  # in signal.unit
+    >>> len(ecg) == signal.samples
+    True
+    >>> len(night.beats()) == night.info.beats.count
+    True
+    """
 
     def __init__(self, path: Path | str):
         self.path = Path(path)

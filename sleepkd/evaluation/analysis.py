@@ -28,12 +28,38 @@ def analyse(
 ) -> Analysis:
     """Compute all scores of a model on a set of nights.
 
-    participants: {participant: {column: text}}, to group by. draws, seed: of the bootstrap.
-    metrics: those of `metrics_of`, and intervals (`bootstrap_intervals`), groups (`by_group`), calibration
-    (`calibration_of`), night_scores (see there), scorers (`inter_rater_scores`), and sleep_medicine
-    (`sleep_medicine_of`, with the sleep statistics of each recording under by_recording). sleep_medicine is
-    {"missing": why} where YASA is not installed, or one night has no sleep statistics: the other scores do not depend
-    on it.
+    Parameters
+    ----------
+    name
+        Of the model.
+    nights
+        Predictions beside labels, see `read_predictions`.
+    class_names
+        The K classes.
+    participants
+        {participant: {column: text}}, to group by.
+    draws, seed
+        Of the bootstrap.
+
+    Returns
+    -------
+    Analysis
+        Its metrics: those of `metrics_of`, and intervals (`bootstrap_intervals`), groups (`by_group`), calibration
+        (`calibration_of`), night_scores (see there), scorers (`inter_rater_scores`), and sleep_medicine
+        (`sleep_medicine_of`, with the sleep statistics of each recording under by_recording). sleep_medicine is
+        {"missing": why} where YASA is not installed, or one night has no sleep statistics: the other scores do not
+        depend on it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> labels = np.array([0] * 20 + [1] * 60 + [2] * 20, dtype=np.int8)
+    >>> onset_s = 30.0 * np.arange(100)
+    >>> predicted = np.eye(3, dtype=np.float32)[np.where(np.arange(100) < 50, labels, 1)]
+    >>> night = NightPredictions("r1", "s1", "", "aasm", onset_s, np.full(100, 30.0), labels, predicted)
+    >>> found = analyse("half", [night], ("W", "NREM", "REM"), draws=100)
+    >>> found.metrics["overall"]["accuracy"]
+    0.8
     """
     metrics = metrics_of(nights, class_names)
     subjects = [night.subject for night in nights]

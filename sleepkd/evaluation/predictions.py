@@ -107,7 +107,16 @@ def write_predictions(
 ) -> None:
     """Write <folder>/<recording>.csv per night, and the index <folder>/recordings.csv with the subject of each.
 
-    held_out: {recording: yes, no (a training night), validation or unknown}, a column of the index where given.
+    Parameters
+    ----------
+    nights
+        Predictions beside labels.
+    folder
+        Is made if it does not exist.
+    class_names
+        The K classes, for the columns p_<class>.
+    held_out
+        {recording: yes, no (a training night), validation or unknown}, a column of the index where given.
     """
     folder = Path(folder)
     for night in nights:
@@ -122,9 +131,22 @@ def write_predictions(
 
 
 def read_predictions(folder: str | Path) -> tuple[list[NightPredictions], tuple[str, ...]]:
-    """Read a folder that `write_predictions` wrote: its nights in the order of the index, and their class names.
+    """Read a folder that `write_predictions` wrote.
 
-    Raises UserError where the index or a night is missing, or nights have different classes.
+    Parameters
+    ----------
+    folder
+        For example "results/predictions" of `evaluate.py --out results`.
+
+    Returns
+    -------
+    tuple
+        The nights in the order of the index, and their class names.
+
+    Raises
+    ------
+    UserError
+        The index or a night is missing, or nights have different classes.
     """
     index = Path(folder) / INDEX_NAME
     try:

@@ -19,9 +19,15 @@ from sleepkd.errors import UserError
 class NetworkOutput(NamedTuple):
     """What a network computed for a batch.
 
-    logits: (B, n, K), per sleep epoch. features: by tap, (sequences, C, L) from a convolution. Sequences are the B * n
-    sleep epochs of view `epochs`, or the B segments of view `night`.
-    known: bool (B, n), the sleep epochs that a teacher knows; None: all.
+    Attributes
+    ----------
+    logits
+        (B, n, K), per sleep epoch.
+    features
+        By tap, (sequences, C, L) from a convolution. Sequences are the B * n sleep epochs of view `epochs`, or the B
+        segments of view `night`.
+    known
+        Bool (B, n), the sleep epochs that a teacher knows; None: all.
     """
 
     logits: Tensor
@@ -32,7 +38,14 @@ class NetworkOutput(NamedTuple):
 class FeatureShapes(NamedTuple):
     """Number of classes, and the shapes of the tapped features by tap, without their first dimension.
 
-    teacher_classes: of the teacher; None: as many as the student's.
+    Attributes
+    ----------
+    classes
+        Of the student.
+    student, teacher
+        Shapes of the tapped features, by the path of the module.
+    teacher_classes
+        Of the teacher; None: as many as the student's.
     """
 
     classes: int
@@ -163,6 +176,28 @@ class Loss(nn.Module):
 
     The value is `sum` over the segments of one process, divided by `normalizer` over the whole update: it does not
     depend on how a batch is shared out over processes and micro-batches. Losses compute in float32 or float64.
+
+    Parameters
+    ----------
+    settings
+        The section `loss.NAME` of a config, an instance of `Settings`.
+    shapes
+        Number of classes, and the shapes of the features that the settings tap.
+
+    Examples
+    --------
+    The Kullback-Leibler divergence of softened probabilities is 0 where student and teacher agree:
+
+    >>> from sleepkd.losses import LOSSES
+    >>> kd = LOSSES["kd"](LOSSES["kd"].Settings(weight=1.0), FeatureShapes(4, {}, {}))
+    >>> teacher = NetworkOutput(torch.tensor([[[2.0, 0.0, 0.0, 0.0]]]), {})  # a segment of one sleep epoch
+    >>> student = NetworkOutput(torch.zeros(1, 1, 4), {})
+    >>> labels, spans = torch.zeros(1, 1, dtype=torch.long), torch.zeros(1, 1, 0, dtype=torch.long)
+    >>> batch = Batch({}, labels, torch.ones(1, 1, dtype=torch.bool), spans, torch.ones(1, 0, dtype=torch.bool), {})
+    >>> float(kd.sum(teacher, kd.targets(teacher), batch))
+    0.0
+    >>> float(kd.sum(student, kd.targets(teacher), batch)) > 0
+    True
     """
 
     Settings: ClassVar[type[LossSettings]]
@@ -183,18 +218,61 @@ class Loss(nn.Module):
         return ()
 
     def fit(self, labels_SN: np.ndarray) -> None:
-        """Compute statistics of the training labels (S, n), -1 unscored, once before training. Optional."""
+        """Compute statistics of the training labels, once before training. Optional.
+
+        Parameters
+        ----------
+        labels_SN
+            Class indices (S, n) of all training segments, -1 unscored.
+        """
 
     def targets(self, teacher: NetworkOutput) -> dict[str, Tensor]:
-        """What `sum` reads of the teacher's output, and what a cache keeps. First dimension: B, or sequences."""
+        """Choose what `sum` reads of the teacher's output, and what a cache keeps.
+
+        Parameters
+        ----------
+        teacher
+            What the teacher computed for a batch.
+
+        Returns
+        -------
+        dict of Tensor
+            First dimension: B, or sequences.
+        """
         return {}
 
     def sum(self, student: NetworkOutput, targets: dict[str, Tensor], batch: Batch) -> Tensor:
-        """The loss summed over a batch, a scalar. targets: what `targets` returned for this batch."""
+        """Sum the loss over a batch.
+
+        Parameters
+        ----------
+        student
+            What the student computed for the batch.
+        targets
+            What `targets` returned for the batch.
+        batch
+            Inputs and labels.
+
+        Returns
+        -------
+        Tensor
+            A scalar, with a gradient.
+        """
         raise NotImplementedError
 
     def normalizer(self, table: SegmentTable) -> float:
-        """What the sum over these segments is divided by."""
+        """Compute what the sum over segments is divided by.
+
+        Parameters
+        ----------
+        table
+            The segments of an update.
+
+        Returns
+        -------
+        float
+            For example the number of sleep epochs.
+        """
         raise NotImplementedError
 
 

@@ -43,9 +43,22 @@ class TrainingNights:
 class CardScore:
     """Cohen's kappa of a network on the nights of one cohort, given as one kind of input: the mean over nights.
 
-    every_s: cadence of an averaged heart rate, s; None for heartbeats and ECG.
-    low, high: 95 % interval of kappa; None if not computed. method: how nights were held out, and how often trained.
-    real: false for simulated nights. group: the part of the cohort, for example "women"; "" for all nights.
+    Attributes
+    ----------
+    cohort, input, classes, nights
+        What was scored.
+    kappa
+        The mean over nights.
+    every_s
+        Cadence of an averaged heart rate, s; None for heartbeats and ECG.
+    low, high
+        95 % interval of kappa; None if not computed.
+    method
+        How nights were held out, and how often the network was trained.
+    real
+        False for simulated nights.
+    group
+        The part of the cohort, for example "women"; "" for all nights.
     """
 
     cohort: str
@@ -89,10 +102,28 @@ def _mapping(value: Any, key: str) -> dict[str, Any]:
 class ModelCard:
     """What is known of a trained network; empty for a checkpoint without a card.
 
-    network: its name. classes: sleep stages. parameters: their number. inputs: kinds of signals that it reads.
-    trained_on: one sentence. not_for: what it must not be used for.
-    scores: every output states the first one of each real cohort.
-    calibration: measured values by name. made_by: the command that trained it.
+    Attributes
+    ----------
+    network
+        Its name.
+    classes
+        Sleep stages.
+    parameters
+        Their number.
+    inputs
+        Kinds of signals that it reads.
+    trained_on
+        One sentence.
+    training_nights
+        By cohort, with licence and attribution.
+    not_for
+        What it must not be used for.
+    scores
+        Every output states the first one of each real cohort.
+    calibration
+        Measured values by name.
+    made_by
+        The command that trained it.
     """
 
     network: str = ""
@@ -116,10 +147,16 @@ class ModelCard:
         return list(first.values())
 
     def scores_on(self, kind: str, every_s: float | None = None) -> tuple[CardScore, ...]:
-        """The scores that hold for an input, () if the network was never evaluated on such input.
+        """Find the scores that hold for an input, () if the network was never evaluated on such input.
 
-        kind: an `InputKind`, or another kind of signal, which has no scores. every_s: cadence of an averaged rate, s.
         Of these, the scores of real nights, of 4 classes and of the nearest cadence (by its logarithm) are preferred.
+
+        Parameters
+        ----------
+        kind
+            An `InputKind`, or another kind of signal, which has no scores.
+        every_s
+            Cadence of an averaged rate, s.
         """
         found = [score for score in self.scores if score.input == kind and not score.group]
         found = [score for score in found if _cadence_ratio(score, every_s) <= FARTHEST_CADENCE]

@@ -30,10 +30,18 @@ UNKNOWN = "Its performance on real recordings is unknown."
 
 @dataclass(frozen=True)
 class Model:
-    """A trained network, the temperature of its probabilities, and its model card.
+    """A trained network, the temperature of its probabilities, and its model card; `sleepkd.load` returns one.
 
-    card: `card.json` beside the checkpoint (`scripts/weights.py` writes one), empty without.
-    others: the other networks that ship, one of which may have a higher kappa on an input.
+    Attributes
+    ----------
+    trained
+        The network, its settings, its inputs and the nights that it was trained on.
+    temperature
+        Divides the logits; 1 leaves them as they are.
+    card
+        `card.json` beside the checkpoint (`scripts/weights.py` writes one), empty without.
+    others
+        The other networks that ship, one of which may have a higher kappa on an input.
     """
 
     trained: TrainedNetwork
@@ -54,45 +62,103 @@ class Model:
         return stage_night(self.trained, night, self.temperature, abstain_below)
 
     def predict(self, signal: GivenSignal, fs: float | None = None, channel: str = "") -> PredictedNight:
-        """Sleep stages (N,) and probabilities (N, K) of every 30 s of a recording.
-
-        signal: one of
-        - samples (samples,) or (samples, 1) of an ECG, in mV; in any unit if the network normalises by the night, as
-          the shipped one does. For a network of another signal: that one, in the unit of its kind (EEG: µV). NaN is
-          missing: a second of it or more is a gap.
-        - an mne.io.Raw. Samples within annotations "BAD…" are missing, and channels marked bad are not chosen.
-        - a wfdb.Record.
-        - a frame or series of pandas. A column named like RR intervals or a heart rate is read as such, with the times
-          of the index; other columns are samples at the times of the index (dates, durations, or seconds).
-        - the path of a file that `sleepkd predict` reads.
-        fs: samples per second, of arrays, and of frames without times; others state it.
-        channel: of several, as `sleepkd predict --channel` takes it; "" takes the ECG with the best heartbeats. Of
-        other signals, several that fit are an error.
+        """Stage a recording: sleep stages (N,) and probabilities (N, K) of every 30 s.
 
         The recording is staged whole; see `predict_nights` for days. A sleep epoch without usable heartbeats is
         "unscored"; so is one of an EEG in a gap, its probabilities NaN. Warns of a low or unknown kappa on such input.
-        Raises UserError for a signal that is not an ECG, is shorter than ten minutes or longer than 14 days, or has
-        another shape or dtype; for a rate that is no number, too low, or not that of the recording; for a channel that
-        does not exist.
+
+        Parameters
+        ----------
+        signal
+            One of
+
+            - samples (samples,) or (samples, 1) of an ECG, in mV; in any unit if the network normalises by the night,
+              as the shipped one does. For a network of another signal: that one, in the unit of its kind (EEG: µV).
+              NaN is missing: a second of it or more is a gap.
+            - an mne.io.Raw. Samples within annotations "BAD…" are missing, and channels marked bad are not chosen.
+            - a wfdb.Record.
+            - a frame or series of pandas. A column named like RR intervals or a heart rate is read as such, with the
+              times of the index; other columns are samples at the times of the index (dates, durations, or seconds).
+            - the path of a file that `sleepkd predict` reads.
+        fs
+            Samples per second, of arrays, and of frames without times; others state it.
+        channel
+            One of several channels, as `sleepkd predict --channel` takes it; "" takes the ECG with the best
+            heartbeats. Of other signals, several that fit are an error.
+
+        Returns
+        -------
+        PredictedNight
+            Also the pair of stages and probabilities: `stages, probabilities = model.predict(raw)`.
+
+        Raises
+        ------
+        UserError
+            For a signal that is not an ECG, is shorter than ten minutes or longer than 14 days, or has another shape or
+            dtype; for a rate that is no number, too low, or not that of the recording; for a channel that does not
+            exist.
+
+        Examples
+        --------
+        >>> import pandas as pd, sleepkd
+        >>> seconds = pd.Index(range(0, 3600, 5), name="seconds")  # a heart rate every 5 s
+        >>> night = sleepkd.load().predict(pd.Series(58 + seconds % 7, seconds, name="heart rate"))
+        >>> len(night.stages), night.probabilities.shape
+        (119, (119, 4))
         """
         return self._staged(recording_in_memory(signal, self.trained.inputs, fs, channel))
 
     def predict_beats(self, times: np.ndarray | Sequence[float]) -> PredictedNight:
-        """Sleep stages (N,) and probabilities (N, K) of every 30 s from heartbeats.
+        """Stage heartbeats: sleep stages (N,) and probabilities (N, K) of every 30 s.
 
-        times: (beats,), s from the start of the recording, in any order. Beats that were made from an averaged heart
-        rate are recognised, if its values are 4 s apart or more. Warns of a low or unknown kappa on such input.
-        Raises UserError for beats without plausible intervals, of less than ten minutes or more than 14 days (as times
-        since 1970), before 0 s, NaN, in ms, or RR intervals.
+        Beats that were made from an averaged heart rate are recognised, if its values are 4 s apart or more. Warns of
+        a low or unknown kappa on such input.
+
+        Parameters
+        ----------
+        times
+            Times of the heartbeats (beats,), s from the start of the recording, in any order.
+
+        Returns
+        -------
+        PredictedNight
+            The staged night.
+
+        Raises
+        ------
+        UserError
+            For beats without plausible intervals, of less than ten minutes or more than 14 days (as times since 1970),
+            before 0 s, NaN, in ms, or RR intervals.
+
+        Examples
+        --------
+        >>> import numpy as np, sleepkd
+        >>> times = np.cumsum(np.random.default_rng(0).normal(0.9, 0.05, 2450))
+        >>> sleepkd.load().predict_beats(times).onset_s[:3].tolist()
+        [0.0, 30.0, 60.0]
         """
         return self._staged(recording_of_beats(Path("the beats"), checked_beats(times)))
 
     def predict_nights(self, signal: GivenSignal, fs: float | None = None, channel: str = "") -> list[PredictedNight]:
-        """The nights of a recording of days, each staged as `predict` does, in order of time; for `sleep_regularity`.
+        """Find the nights of a recording of days and stage each; in order of time, for `sleep_regularity`.
 
         Nights are found in more than 16 h of heartbeats, heart rate or ECG, as `sleepkd predict --nights all` finds
         them; a shorter recording is one night. Warns of a night that cannot be staged, and leaves it out.
-        Raises UserError as `predict` does, and if there is no night.
+
+        Parameters
+        ----------
+        signal, fs, channel
+            As `predict` takes them.
+
+        Returns
+        -------
+        list of PredictedNight
+            One for each night that was found.
+
+        Raises
+        ------
+        UserError
+            As `predict`, and if there is no night.
         """
         staged, problems = [], []
         for recording in nights_in_memory(signal, self.trained.inputs, fs, channel):

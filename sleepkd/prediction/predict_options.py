@@ -104,7 +104,7 @@ def _add_staging(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_many(parser: argparse.ArgumentParser) -> None:
-    many = parser.add_argument_group("many recordings (docs/cluster.md)")
+    many = parser.add_argument_group("many recordings (docs/many_nights.md)")
     many.add_argument(
         "--format",
         choices=(FOLDERS, *FORMATS),

@@ -53,11 +53,23 @@ class PredictedNight(tuple[list[str], np.ndarray]):
     """A staged night: the pair of its sleep stages (N,) and probabilities (N, K), and what other libraries read of it.
 
     `stages, probabilities = night` takes it apart. Sleep epochs are 30 s long and run from the start of the recording;
-    those without a stage are "unscored", and the probabilities of those in a gap are NaN.
+    those without a stage are "unscored", and the probabilities of those in a gap are NaN. `Model.predict` returns one.
 
-    staged: the stages as numbers, and the signal quality. recording: the opened recording, with its heartbeats.
-    judged: what the recording was taken for, and the kappa on such input. about: sentences on the network.
+    Attributes
+    ----------
+    staged
+        The stages as numbers, and the signal quality.
+    recording
+        The opened recording, with its heartbeats.
+    judged
+        What the recording was taken for, and the kappa on such input.
+    about
+        Sentences on the network: what it was trained on, and how well it works.
+    table
+        Onset, duration, stage and probabilities of every sleep epoch, as the files hold them.
 
+    Examples
+    --------
     >>> import numpy as np, pandas as pd, sleepkd
     >>> times = pd.date_range("2026-01-31 23:00", periods=720, freq="5s")
     >>> heart_rate = pd.Series(60 + 5 * np.sin(np.arange(720) / 9), times, name="heart rate")
@@ -134,7 +146,11 @@ class PredictedNight(tuple[list[str], np.ndarray]):
         """YASA's hypnogram of the whole recording, with probabilities, and with times if the start is known.
 
         Unscored sleep epochs are UNS. Those in gaps have the probability 1 for UNS.
-        Raises UserError if YASA is not installed.
+
+        Raises
+        ------
+        UserError
+            YASA is not installed.
         """
         require_extra("yasa", "evaluate", "hypnogram")
         import pandas as pd
@@ -171,10 +187,19 @@ class PredictedNight(tuple[list[str], np.ndarray]):
         return SleepTimes(start and start + timedelta(seconds=float(self.onset_s[0])), asleep)
 
     def to_annotations(self) -> "mne.Annotations":
-        """MNE's annotations "Sleep stage W" …, "Sleep stage ?" for unscored: `raw.set_annotations` takes them.
+        """Make MNE's annotations "Sleep stage W" …, "Sleep stage ?" for unscored: `raw.set_annotations` takes them.
 
-        orig_time is the date and time of the recording, None if they are unknown. "light" is stage 2, "deep" stage 3,
-        NREM stage 2, as in EDF+. Raises UserError if MNE is not installed.
+        "light" is stage 2, "deep" stage 3, NREM stage 2, as in EDF+.
+
+        Returns
+        -------
+        mne.Annotations
+            One for each sleep epoch. orig_time is the date and time of the recording, None if they are unknown.
+
+        Raises
+        ------
+        UserError
+            MNE is not installed.
         """
         require_extra("mne", "teachers", "MNE annotations")
         import mne
@@ -189,8 +214,20 @@ class PredictedNight(tuple[list[str], np.ndarray]):
     def to_bids(self, path: str | Path) -> Path:
         """Write BIDS events: *_events.tsv with onset, duration, trial_type and probabilities, and its JSON sidecar.
 
-        path: "sub-01/eeg/sub-01_task-sleep_events.tsv", or the same without "_events.tsv". Returns the path of the TSV.
-        Raises UserError for another ending.
+        Parameters
+        ----------
+        path
+            "sub-01/eeg/sub-01_task-sleep_events.tsv", or the same without "_events.tsv".
+
+        Returns
+        -------
+        pathlib.Path
+            The path of the TSV.
+
+        Raises
+        ------
+        UserError
+            For another ending.
         """
         path = Path(path)
         if path.suffix and not path.name.endswith(BIDS_ENDING):
@@ -202,11 +239,23 @@ class PredictedNight(tuple[list[str], np.ndarray]):
         return path
 
     def to_csv(self, path: str | Path) -> Path:
-        """Write the stages as text. Returns the path.
+        """Write the stages as text: CSV, or a file for Luna or U-Sleep.
 
-        path: ends with .csv for onset, duration, stage, probabilities and signal quality (of each sensor too), as
-        `sleepkd predict` writes them; .annot or .eannot for Luna, .ids for U-Sleep.
-        Raises UserError for another ending.
+        Parameters
+        ----------
+        path
+            Ends with .csv for onset, duration, stage, probabilities and signal quality (of each sensor, too), as
+            `sleepkd predict` writes them; .annot or .eannot for Luna, .ids for U-Sleep.
+
+        Returns
+        -------
+        pathlib.Path
+            The same path.
+
+        Raises
+        ------
+        UserError
+            For another ending.
         """
         path = Path(path)
         if path.suffix == ".csv":
@@ -219,9 +268,22 @@ class PredictedNight(tuple[list[str], np.ndarray]):
         return path
 
     def to_edf(self, path: str | Path) -> Path:
-        """Write an EDF+ file of annotations "Sleep stage W" …, with date and time. Returns the path.
+        """Write an EDF+ file of annotations "Sleep stage W" …, with date and time.
 
-        Raises UserError if edfio is not installed.
+        Parameters
+        ----------
+        path
+            Of the file to write.
+
+        Returns
+        -------
+        pathlib.Path
+            The same path.
+
+        Raises
+        ------
+        UserError
+            edfio is not installed.
         """
         write_bytes_atomically(path, hypnogram_edf(self.staged, self.recording.start))
         return Path(path)
@@ -243,13 +305,22 @@ class PredictedNight(tuple[list[str], np.ndarray]):
     def plot(self) -> "Figure":
         """Draw hypnogram, stage probabilities and heart rate, with the input and the kappa on it, by pyplot.
 
-        Returns the figure: `.savefig("night.png")`. Raises UserError if matplotlib is not installed.
+        Returns
+        -------
+        matplotlib.figure.Figure
+            `.savefig("night.png")` writes it.
+
+        Raises
+        ------
+        UserError
+            matplotlib is not installed.
         """
         require_figures()
         from matplotlib import pyplot, rc_context
 
+        # Outside of rc_context, which would undo that the backend of a notebook becomes interactive.
+        figure = pyplot.figure(figsize=figure_size(self.beats), layout="constrained", facecolor="white")
         with rc_context(STYLE):
-            figure = pyplot.figure(figsize=figure_size(self.beats), layout="constrained")
             when = f"{self.start:%Y-%m-%d %H:%M}" if self.start else ""
             draw_night(figure, self.staged, self.beats, self.judged, when)
         return figure

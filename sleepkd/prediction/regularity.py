@@ -34,8 +34,14 @@ class SleepRecord(Protocol):
 class SleepRegularity(NamedTuple):
     """The Sleep Regularity Index of some nights.
 
-    sri: 100 if sleep and wake are the same at every time of day, 0 if they are alike by chance, at least -100.
-    nights: their number. hours: how many hours were compared with those a day later.
+    Attributes
+    ----------
+    sri
+        100 if sleep and wake are the same at every time of day, 0 if they are alike by chance, at least -100.
+    nights
+        Their number.
+    hours
+        How many hours were compared with those a day later.
     """
 
     sri: float
@@ -44,13 +50,38 @@ class SleepRegularity(NamedTuple):
 
 
 def sleep_regularity(nights: Sequence[SleepRecord]) -> SleepRegularity:
-    """Sleep Regularity Index (SRI) of several nights of one person, in any order.
+    """Compute the Sleep Regularity Index (SRI) of several nights of one person.
 
     It is 200 p - 100, where p is the share of times at which sleep or wake is the same as 24 h later (Phillips et al.
     2017, Scientific Reports 7:3216). They recorded whole days. Here, the time between two nights counts as wake if it
     is shorter than a day: naps are not seen. A missing night, and what is unscored, is not compared. Published values
     rest on a week or more; of fewer nights, the index is of little use.
-    Raises UserError for nights without a date and time, that overlap, or of which no two follow each other.
+
+    Parameters
+    ----------
+    nights
+        Nights with dates, in any order, as `Model.predict_nights` returns them.
+
+    Returns
+    -------
+    SleepRegularity
+        The index, and what it rests on.
+
+    Raises
+    ------
+    UserError
+        For nights without a date and time, that overlap, or of which no two follow each other.
+
+    Examples
+    --------
+    Two nights of 8 h, asleep throughout, the second an hour later: of the 9 h that can be compared, 7 are the same.
+
+    >>> from types import SimpleNamespace
+    >>> first = SleepTimes(datetime(2026, 1, 30, 23, 0), np.ones(8 * 120))
+    >>> second = SleepTimes(datetime(2026, 2, 1, 0, 0), np.ones(8 * 120))
+    >>> found = sleep_regularity([SimpleNamespace(sleep_times=night) for night in (first, second)])
+    >>> round(found.sri), found.nights
+    (56, 2)
     """
     dated = [(night.start, night.asleep) for night in (x.sleep_times for x in nights) if night.start is not None]
     if len(dated) < len(nights):

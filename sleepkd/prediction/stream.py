@@ -18,7 +18,17 @@ from sleepkd.prediction.recorded import LONGEST_SECONDS, too_long
 
 
 class StagedSleepEpoch(NamedTuple):
-    """A sleep epoch that has ended: onset in s, stage ("unscored" without usable heartbeats), probabilities (K,)."""
+    """A sleep epoch that has ended.
+
+    Attributes
+    ----------
+    onset_s
+        When it began, s from the start of the night.
+    stage
+        Its sleep stage, "unscored" without usable heartbeats.
+    probabilities
+        (K,) float32.
+    """
 
     onset_s: float
     stage: str
@@ -30,7 +40,16 @@ class BeatStream:
 
     The stages are those of `Model.predict_beats`. With `model.lookahead_minutes` they arrive that much later.
     Only the beats in the network's receptive field are kept, about two hours, for a night of any length.
-    Raises UserError for a network that is not causal, or has no input `beats`.
+
+    Parameters
+    ----------
+    model
+        A causal network (`model.causal`) with the input `beats`.
+
+    Raises
+    ------
+    UserError
+        For a network that is not causal, or has no input `beats`.
     """
 
     def __init__(self, model: Model):
@@ -53,9 +72,23 @@ class BeatStream:
     def feed(self, times: Sequence[float] | np.ndarray, until_s: float | None = None) -> list[StagedSleepEpoch]:
         """Add heartbeats, and return the sleep epochs that have ended since the last call.
 
-        times: (beats,), s from the start of the night, in any order; each counts once. until_s: the time up to which
-        all beats are known, by default that of the last one. Raises UserError for a beat that comes after the sleep
-        epoch which it belongs to was staged, before 0 s, or after 14 days (as times since 1970).
+        Parameters
+        ----------
+        times
+            Times of the heartbeats (beats,), s from the start of the night, in any order; each counts once.
+        until_s
+            The time up to which all beats are known, by default that of the last one.
+
+        Returns
+        -------
+        list of StagedSleepEpoch
+            In order of time; empty if none has ended.
+
+        Raises
+        ------
+        UserError
+            For a beat that comes after the sleep epoch which it belongs to was staged, before 0 s, or after 14 days (as
+            times since 1970).
         """
         times = checked_beats(times)
         until = float(times[-1]) if len(times) else 0.0
@@ -108,10 +141,21 @@ class EcgStream:
 
     The stages are those of `Model.predict`. R peaks are detected in blocks of five minutes with a margin of ten
     seconds, so stages arrive ten at a time, up to five minutes late, and six minutes of ECG are kept. If a device
-    reports its heartbeats, feed those to `BeatStream` instead, without that delay.
-    fs: samples per second. polarity: 1 for R waves that point up, -1 for down; it is not detected while recording.
-    NaN is missing. Raises UserError for an ECG too slow for R peaks, another polarity, or a network that `BeatStream`
-    rejects.
+    reports its heartbeats, feed those to `BeatStream` instead, without that delay. NaN is missing.
+
+    Parameters
+    ----------
+    model
+        A causal network with the input `beats`.
+    fs
+        Samples per second.
+    polarity
+        1 for R waves that point up, -1 for down; it is not detected while recording.
+
+    Raises
+    ------
+    UserError
+        For an ECG too slow for R peaks, another polarity, or a network that `BeatStream` rejects.
     """
 
     def __init__(self, model: Model, fs: float, polarity: int = 1):

@@ -63,21 +63,36 @@ def compare(
 ) -> dict:
     """Paired differences in score, B minus A, with bootstrap intervals and Wilcoxon signed-rank tests.
 
-    runs_a, runs_b: the nights of each run by training seed (one run: {0: nights}); A and B are paired by seed,
-    then by recording. Seeds and recordings that only one side has are left out and counted.
+    Parameters
+    ----------
+    runs_a, runs_b
+        The nights of each run by training seed (one run: {0: nights}); A and B are paired by seed, then by recording.
+        Seeds and recordings that only one side has are left out and counted.
+    class_names
+        The K classes.
+    draws, seed
+        Of the bootstrap.
 
-    Returns seeds, recordings, subjects, left_out; and
-    - difference: {mean | median | pooled: {score: {value, low, high}}}, each computed within a seed and averaged over
-      seeds: mean and median of the recordings' differences, difference of the pooled scores. The intervals are over
-      subjects and, with several seeds, over seeds (`paired_intervals`); with one seed they do not cover other seeds.
-    - tests: {score: {wilcoxon_p, better, worse, equal}}: two-sided Wilcoxon signed-rank p (scipy) over subjects, each
-      with the mean difference of its recordings and seeds; how many recordings are better and worse, by the mean over
-      seeds. NaN, and not counted, where no seed defines the score on both sides.
-    - by_seed: {seed: {score: mean difference over recordings}}; by_recording: {recording: subject, and by score a, b,
-      difference}, means over seeds.
-    - confusion_difference: (K, K) confusion matrix of B minus that of A, summed over seeds.
+    Returns
+    -------
+    dict
+        seeds, recordings, subjects, left_out; and
 
-    Raises UserError where no seed is in both, and as `match_nights` does.
+        - difference: {mean | median | pooled: {score: {value, low, high}}}, each computed within a seed and averaged
+          over seeds: mean and median of the recordings' differences, difference of the pooled scores. The intervals are
+          over subjects and, with several seeds, over seeds (`paired_intervals`); with one seed they do not cover other
+          seeds.
+        - tests: {score: {wilcoxon_p, better, worse, equal}}: two-sided Wilcoxon signed-rank p (scipy) over subjects,
+          each with the mean difference of its recordings and seeds; how many recordings are better and worse, by the
+          mean over seeds. NaN, and not counted, where no seed defines the score on both sides.
+        - by_seed: {seed: {score: mean difference over recordings}}; by_recording: {recording: subject, and by score a,
+          b, difference}, means over seeds.
+        - confusion_difference: (K, K) confusion matrix of B minus that of A, summed over seeds.
+
+    Raises
+    ------
+    UserError
+        No seed is in both; and as `match_nights`.
     """
     seeds = [key for key in runs_a if key in runs_b]
     if not seeds:

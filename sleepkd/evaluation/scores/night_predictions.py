@@ -13,10 +13,24 @@ from sleepkd.evaluation.scores.metrics import confusion_matrix
 class NightPredictions:
     """One recording's sleep epochs in time order, scored and predicted.
 
-    onset_s, duration_s: (N,) float64, seconds from the start of the recording; durations as scored (30 s, or R&K's 20).
-    labels: (N,) int8, class index or -1 (unscored). probabilities: (N, K) float32, rows sum to 1. others: (S, N) int8,
-    the labels of further scorers, which only `inter_rater_scores` uses. input: what the network read, in words, see
-    `inference.input_of`; "" where it is not known. age: of the sleeper, years; None where it is not known, as of sex.
+    Attributes
+    ----------
+    recording, subject, subset, standard
+        Names; the standard is "aasm" or "rk".
+    onset_s, duration_s
+        (N,) float64, seconds from the start of the recording; durations as scored (30 s, or R&K's 20).
+    labels
+        (N,) int8, class index or -1 (unscored).
+    probabilities
+        (N, K) float32, rows sum to 1.
+    cohort
+        Of the recording.
+    others
+        (S, N) int8, the labels of further scorers, which only `inter_rater_scores` uses.
+    input
+        What the network read, in words, see `inference.input_of`; "" where it is not known.
+    age, sex
+        Of the sleeper, years, and "F" or "M"; None where they are not known.
     """
 
     recording: str

@@ -28,17 +28,40 @@ def night_scores(
 ) -> dict[str, Any]:
     """Kappa, calibration error, share of each sleep stage and REM latency error of a set of nights, with intervals.
 
-    Every score is {value, low, high}; low and high are the 95 % bootstrap interval over subjects. Undefined values are
-    NaN. Only scored sleep epochs count. Returns recordings, subjects, and
-    - kappa: mean of the nights' kappas;
-    - ece_by_night: mean of the nights' expected calibration errors; it also has `floor`, the mean over nights of
-      `calibration_floor`, which a perfectly calibrated model would reach;
-    - ece_pooled: expected calibration error of all sleep epochs together, where errors of different nights cancel;
-    - stage_share_difference: {class: share predicted minus share scored, mean over nights};
-    - largest_stage_share_difference: {class, value}, the largest of these in absolute value;
-    - rem_latency_error_min: median and mean of the absolute error of REM latency, min, over the nights with REM on both
-      sides; both, only_scored and only_predicted count the nights with REM on both sides or on one alone.
-    draws, seed: of the bootstrap and of the simulated scorings.
+    Only scored sleep epochs count.
+
+    Parameters
+    ----------
+    nights
+        Predictions beside labels, see `read_predictions`.
+    class_names
+        The K classes.
+    draws, seed
+        Of the bootstrap and of the simulated scorings.
+
+    Returns
+    -------
+    dict
+        recordings, subjects, and scores, each {value, low, high}; low and high are the 95 % bootstrap interval over
+        subjects. Undefined values are NaN.
+
+        - kappa: mean of the nights' kappas;
+        - ece_by_night: mean of the nights' expected calibration errors; it also has `floor`, the mean over nights of
+          `calibration_floor`, which a perfectly calibrated model would reach;
+        - ece_pooled: expected calibration error of all sleep epochs together, where errors of different nights cancel;
+        - stage_share_difference: {class: share predicted minus share scored, mean over nights};
+        - largest_stage_share_difference: {class, value}, the largest of these in absolute value;
+        - rem_latency_error_min: median and mean of the absolute error of REM latency, min, over the nights with REM on
+          both sides; both, only_scored and only_predicted count the nights with REM on both sides or on one alone.
+
+    Examples
+    --------
+    >>> labels = np.array([0] * 20 + [1] * 60 + [2] * 20, dtype=np.int8)
+    >>> onset_s = 30.0 * np.arange(100)
+    >>> perfect = np.eye(3, dtype=np.float32)[labels]
+    >>> night = NightPredictions("r1", "s1", "", "aasm", onset_s, np.full(100, 30.0), labels, perfect)
+    >>> night_scores([night], ("W", "NREM", "REM"), draws=100)["kappa"]["value"]
+    1.0
     """
     subjects = [night.subject for night in nights]
     weights = np.concatenate([np.ones((1, len(nights))), resample_subjects(subjects, draws, seed)])
