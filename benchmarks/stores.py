@@ -72,8 +72,8 @@ def make_stores(folder: Path, nights: int) -> str:
     (name,) = first.recordings
     night, info = folder / "template" / "recordings" / name, first.info(name)
     info = replace(info, signals={"ecg": info.signals["ecg"]})
-    with (night / "ecg.npy").open("rb") as file:
-        header = file.read(128)
+    with (night / "ecg.npy").open("rb") as recorded:
+        header = recorded.read(128)
     size = (night / "ecg.npy").stat().st_size
     for disk in range(DISKS):
         store = folder / f"disk{disk}" / "store"

@@ -2,20 +2,17 @@
 
     sleepkd prepare --dataset sleep_accel --raw sleep_accel --out stores/sleep_accel
     sleepkd prepare --dataset slpdb_beats --raw slpdb --out stores/slpdb
-    sleepkd prepare --dataset apnea_ecg --raw apnea_ecg --out stores/apnea_ecg
-    sleepkd simulate --out simulated --nights 80 --hours 8 --seed 22 --channels beats
-    sleepkd prepare --dataset simulated_beats --raw simulated --out stores/simulated --split 0.9 0.1 0
-    python -m scripts.weights --labelled stores/sleep_accel stores/slpdb --unlabelled stores/apnea_ecg \\
-        --simulated stores/simulated --jobs 2
+    python -m scripts.weights --labelled stores/sleep_accel stores/slpdb --jobs 2
 
-What ships is an ensemble: networks trained on the labelled nights, from scratch, with the ranks of the night, and after
-the simulated nights, of two seeds each. Cross-validation by subject evaluates it. With --network student, one network
-is distilled on labelled and unlabelled nights from SleepECG and from an ensemble; nested cross-validation by subject
-evaluates it. OUT/COHORT.png is the held-out night of median kappa. Splits and pseudo-labels are written into the
-stores. The same command resumes.
+What ships is an ensemble: networks trained on the labelled nights, from scratch and with the ranks of the night, of two
+seeds each. Cross-validation by subject evaluates it. With --simulated, networks that start from one of simulated nights
+are members too. With --network student, one network is distilled on labelled and unlabelled nights from SleepECG and
+from an ensemble; nested cross-validation by subject evaluates it. OUT/COHORT.png is the held-out night of median kappa.
+Splits and pseudo-labels are written into the stores. The same command resumes.
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.weights_card import cohort_of, evaluate_students, store_network, typical_night
@@ -59,7 +56,7 @@ MEMBER_UPDATES, WHOLE_NIGHT_UPDATES, SIMULATED_UPDATES = 550, 450, 700
 def main(arguments: list[str] | None = None) -> int:
     """Train the networks that are missing, evaluate them, and store the network and its model card."""
     args = _parse(arguments)
-    simulated = simulated_job(args.simulated, args.out)
+    simulated = [simulated_job(store, args.out) for store in args.simulated]
     plan = EnsembleDistillation(
         [Store(store) for store in args.labelled], [Store(store) for store in args.unlabelled], members(simulated),
         STUDENT, CLASSES, FOLDS, FOLD_SEED, args.out,
@@ -67,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
     plan.write_splits()
     runner = Runner(args.out, 1, args.jobs)
     if args.network not in (SCRATCH, RANKS):
-        train(runner, [simulated])
+        train(runner, simulated)
     excluded_sets = plan.excluded_sets()
     if args.network == STUDENT_NAME:
         teach(plan, runner, args)
@@ -89,11 +86,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 def command_of(args: argparse.Namespace) -> str:
     """The command that made the network, with stores by their names."""
-    labelled, unlabelled = (" ".join(f"stores/{x.name}" for x in stores) for stores in (args.labelled, args.unlabelled))
-    return (
-        f"python -m scripts.weights --labelled {labelled} --unlabelled {unlabelled} --simulated "
-        f"stores/{args.simulated.name} --network {args.network} --seeds {' '.join(map(str, args.seeds))}"
+    stores = "".join(
+        f" --{option} {' '.join(f'stores/{store.name}' for store in given)}"
+        for option, given in (
+            ("labelled", args.labelled),
+            ("unlabelled", args.unlabelled),
+            ("simulated", args.simulated),
+        )
+        if given
     )
+    seeds = " ".join(map(str, args.seeds))
+    return f"python -m scripts.weights{stores} --network {args.network} --seeds {seeds}"
 
 
 def teach(plan: EnsembleDistillation, runner: Runner, args: argparse.Namespace) -> None:
@@ -135,15 +138,17 @@ def simulated_job(store: Path, out: Path) -> TrainingJob:
     return build_job("simulated", group, MEMBER_FILES, overrides)
 
 
-def members(simulated: TrainingJob) -> dict[str, Row]:
-    """The networks of an ensemble: from scratch, with the ranks of the night, and from the simulated nights."""
-    started = simulated.config.run_directory / "last.pt"
+def members(simulated: Sequence[TrainingJob]) -> dict[str, Row]:
+    """The networks of an ensemble: from scratch, with the ranks of the night, from one of simulated nights."""
     common = (*NETWORK, "model.repeats=1")
-    return {
+    rows = {
         SCRATCH: Row(MEMBER_FILES, common, MEMBER_UPDATES),
         RANKS: Row(MEMBER_FILES, (*common, *WHOLE_NIGHT), WHOLE_NIGHT_UPDATES),
-        PRETRAINED: Row(MEMBER_FILES, (*common, f"stage.start_from={started}"), MEMBER_UPDATES),
     }
+    for job in simulated:
+        start = f"stage.start_from={job.config.run_directory / 'last.pt'}"
+        rows[PRETRAINED] = Row(MEMBER_FILES, (*common, start), MEMBER_UPDATES)
+    return rows
 
 
 def train(runner: Runner, jobs: list[TrainingJob]) -> None:
@@ -169,9 +174,16 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "--labelled", required=True, nargs="+", type=Path, metavar="FOLDER", help="stores of labelled nights"
     )
     parser.add_argument(
-        "--unlabelled", required=True, nargs="+", type=Path, metavar="FOLDER", help="stores of unlabelled nights"
+        "--unlabelled",
+        default=[],
+        nargs="+",
+        type=Path,
+        metavar="FOLDER",
+        help="stores of unlabelled nights, for --network student",
     )
-    parser.add_argument("--simulated", required=True, type=Path, metavar="FOLDER", help="store of simulated heartbeats")
+    parser.add_argument(
+        "--simulated", default=[], nargs=1, type=Path, metavar="FOLDER", help="store of simulated heartbeats"
+    )
     parser.add_argument(
         "--network",
         default=ENSEMBLE,
@@ -192,7 +204,10 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         metavar="FOLDER",
         help="training runs and results; default: runs/weights",
     )
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    if args.network == PRETRAINED and not args.simulated:
+        parser.error("--network pretrained needs --simulated FOLDER, a store of simulated heartbeats")
+    return args
 
 
 if __name__ == "__main__":

