@@ -117,7 +117,7 @@ Row = tuple[int, list[str]]
 def read_table(text: str) -> tuple[list[str], list[Row]]:
     """Names of columns (small letters; [] without), and rows with their line numbers."""
     if "\0" in text:
-        raise ValueError("is no text in UTF-8")
+        raise ValueError("is not text in UTF-8")
     lines = [(k, line.strip()) for k, line in enumerate(re.split(r"\r\n|\n|\r", text), 1)]
     lines = [(k, line) for k, line in lines if line and not line.startswith("#")]
     stated = re.fullmatch(r'"?sep=(.)"?', lines[0][1], re.IGNORECASE) if lines else None
@@ -208,7 +208,7 @@ def read_ecg(path: Path) -> tuple[np.ndarray, float]:
     low, high, least, most = (np.array(field(start, 8), dtype=float) for start in (104, 112, 120, 128))
     rates = in_record / float(raw[244:252])
     named = [i for i, label in enumerate(labels) if re.search("ECG|EKG", label, re.IGNORECASE)]
-    k = next((i for i in named if rates[i] >= SLOWEST_HZ), -1)  # "ECG HR" at 1 Hz is no ECG
+    k = next((i for i in named if rates[i] >= SLOWEST_HZ), -1)  # "ECG HR" at 1 Hz is not an ECG
     if k < 0:
         sys.exit(f"error: {path}: no channel named ECG or EKG of {SLOWEST_HZ} Hz or more: {', '.join(labels)}")
     data = np.frombuffer(raw[int(raw[184:192]) :], dtype="<i2")

@@ -228,7 +228,7 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
 def _shard(text: str) -> tuple[int, int]:
     share, _, of = text.partition("/")
     if not (share.isdigit() and of.isdigit() and 1 <= int(share) <= int(of)):
-        raise argparse.ArgumentTypeError(f"{text!r} is no share: 1/4 is the first of four")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share: 1/4 is the first of four")
     return int(share), int(of)
 
 

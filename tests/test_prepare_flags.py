@@ -63,7 +63,7 @@ def test_fail_on_warning_and_warnings_of_recordings_prepared_before(tmp_path):
     )  # kept from before, and still to be looked at
     row = summary(tmp_path / "other")["01-03-0001"]
     assert row["status"] == "kept"
-    assert "WARNING: 15 s of 1 sleep stages, whose duration is no multiple of 30 s, are left out" in row["note"]
+    assert "WARNING: 15 s of 1 sleep stages, whose duration is not a multiple of 30 s, are left out" in row["note"]
 
 
 def test_progress_in_a_file_has_no_carriage_return(tmp_path, capsys):

@@ -75,14 +75,14 @@ FLAT = np.full(SECONDS * 256, 3.0)
 PSG, BASE = r"01-01-0009 PSG\.edf: ", r"01-01-0009 Base\.edf: "
 BAD = {
     "no scoring file": (no_scoring, PSG + r"has no scoring file beside it \(01-01-0009 Base\.edf or"),
-    "empty file": (cut("PSG", 0), PSG + "is no EDF: it is empty"),
+    "empty file": (cut("PSG", 0), PSG + "is not an EDF: it is empty"),
     "cut in the fixed header": (cut("PSG", 200), PSG + "is cut off within its header"),
     "cut in the signals' header": (cut("PSG", 700), PSG + "is cut off within its header"),
     "cut after the header": (cut("PSG", 768), PSG + "is cut off"),
     "cut in the signals": (cut("PSG", 100_001), PSG + "is cut off: its header says 240 data records, it holds"),
     "a byte short": (cut("PSG", -1), PSG + "is cut off"),
     "scoring cut off": (cut("Base", -40), BASE + "is cut off"),
-    "scoring empty": (cut("Base", 0), BASE + "is no EDF: it is empty"),
+    "scoring empty": (cut("Base", 0), BASE + "is not an EDF: it is empty"),
     "no EEG that fits": (signals(EEG9O1_LER=GOOD, ECG9ECGI=GOOD), PSG + "no channel fits .*C3-LER; it has EEG O1-LER"),
     "no ECG that fits": (signals(EEG9C3_LER=GOOD, EMG=GOOD), PSG + "no channel fits .*I; it has EEG C3-LER, EMG"),
     "no sleep stage": (

@@ -11,13 +11,13 @@ def ensemble_checkpoint(paths: Sequence[Path]) -> Checkpoint:
     """The checkpoint of an `Ensemble` of the night networks in these checkpoints.
 
     Its settings are those of the first, but for `model`; it was trained on the nights of all.
-    Raises UserError: a damaged checkpoint, a network that is no night network, other inputs or classes than the first.
+    Raises UserError: a damaged checkpoint, another kind of network, other inputs or classes than the first.
     """
     members = [read_checkpoint(path) for path in paths]
     first = members[0]
     for path, member in zip(paths, members, strict=True):
         if member.config["model"].get("name") != "night":
-            raise UserError(f"{path}: is no night network; an ensemble is of night networks")
+            raise UserError(f"{path}: is not a night network; an ensemble is of night networks")
         if member.inputs != first.inputs:
             raise UserError(f"{path}: has other inputs than {paths[0]}; the members of an ensemble share their inputs")
         if member.config["data"]["classes"] != first.config["data"]["classes"]:

@@ -49,7 +49,7 @@ def _sensor_files(value: Any, key: str) -> SensorLayouts:
     found = {}
     for name, entries in value.items():
         where = f"{key}.{name}"
-        require(name in counts, where, f"is no kind that files of their own hold; there are {', '.join(counts)}")
+        require(name in counts, where, f"is not a kind that files of their own hold; there are {', '.join(counts)}")
         layouts = []
         for section in entries if isinstance(entries, list) else [entries]:
             require(isinstance(section, dict), where, f"expected a section of keys, got {section!r}")
@@ -174,14 +174,14 @@ def _check(cohort: Cohort) -> None:
     """Raise UserError, naming the key, for impossible values."""
     patterns = [("files", cohort.files)]
     for key, name, choices in _derivations(cohort):
-        require(name in sampled_kinds(), key, f"is no kind of signal; there are {', '.join(sampled_kinds())}")
+        require(name in sampled_kinds(), key, f"is not a kind of signal; there are {', '.join(sampled_kinds())}")
         require(bool(choices), key, "lists no derivation")
         patterns += [(key, pattern) for choice in choices for pattern in (choice.plus, choice.minus)]
     for key, pattern in patterns:
         try:
             re.compile(pattern)
         except re.error as error:
-            raise UserError(f"{key}: {pattern!r} is no regular expression: {error}") from None
+            raise UserError(f"{key}: {pattern!r} is not a regular expression: {error}") from None
     groups = re.compile(cohort.files).groupindex
     require("recording" in groups, "files", "needs a group (?P<recording>…) that names the recording")
     _check_templates(cohort, dict.fromkeys(groups, ""))

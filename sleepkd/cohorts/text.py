@@ -23,7 +23,7 @@ def read_lines(path: Path, first_bytes: int | None = None) -> list[str]:
     content, is_cut = _content(path, first_bytes)
     text = decoded(content)
     if "\0" in text:
-        raise UserError(f"{path}: is no text")
+        raise UserError(f"{path}: is not text")
     lines = re.split(r"\r*\n|\r", text) if "\r" in text else text.split("\n")
     if is_cut and len(lines) > 1:
         lines.pop()

@@ -138,7 +138,7 @@ def read_split(store: Store, name: str) -> Split:
     if not folder.is_dir():
         folder = Path(name)
     if not folder.is_dir():
-        raise UserError(f"data.split: {name} is no folder and no split of {store.path}")
+        raise UserError(f"data.split: {name} is neither a folder nor a split of {store.path}")
     parts: dict[str, tuple[str, ...]] = {}
     part_of: dict[str, str] = {}
     night_of: dict[str, tuple[str, str]] = {}

@@ -76,7 +76,7 @@ def describe_inputs(names: Iterable[str]) -> str:
 def _by_name(values: Any, key: str) -> Mapping[str, Any]:
     require(isinstance(values, Mapping), key, f"expected signals by name, got {values!r}")
     for name in values:
-        require(name in SIGNAL_KINDS, f"{key}.{name}", f"is no known signal; known are {', '.join(SIGNAL_KINDS)}")
+        require(name in SIGNAL_KINDS, f"{key}.{name}", f"is not a known signal; known are {', '.join(SIGNAL_KINDS)}")
     return values
 
 

@@ -44,7 +44,7 @@ def loss_settings(values: Mapping[str, Any], key: str = "loss") -> dict[str, Los
     """The settings of the losses in a YAML section, in the order of `LOSSES`. Raises UserError naming a wrong key."""
     require(isinstance(values, Mapping), key, f"expected a section of keys, got {values!r}")
     for name, value in values.items():
-        require(name in LOSSES, f"{key}.{name}", f"is no loss; choose from {', '.join(LOSSES)}")
+        require(name in LOSSES, f"{key}.{name}", f"is not a loss; choose from {', '.join(LOSSES)}")
         require(
             isinstance(value, Mapping), f"{key}.{name}", f"expected keys, for example {{weight: 1.0}}, got {value!r}"
         )

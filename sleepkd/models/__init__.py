@@ -39,7 +39,7 @@ def network_settings(values: Mapping[str, Any], key: str = "model") -> Any:
     """The settings of the network that a YAML section names. Raises UserError naming a wrong key."""
     require(isinstance(values, Mapping), key, f"expected a section of keys, got {values!r}")
     name = values.get("name", "utime")
-    require(name in NETWORKS, f"{key}.name", f"{name!r} is no network; choose from {', '.join(NETWORKS)}")
+    require(name in NETWORKS, f"{key}.name", f"{name!r} is not a network; choose from {', '.join(NETWORKS)}")
     return from_dict(NETWORKS[name].settings, dict(values), f"{key}.")
 
 

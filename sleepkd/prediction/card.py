@@ -183,7 +183,7 @@ def mean_kappa(scores: Sequence[CardScore]) -> float:
 def read_card(path: Path) -> ModelCard:
     """The model card in a JSON file, an empty one where there is no file; cards of version 0.1 are read too.
 
-    Raises UserError naming the file and the key for content that is no card.
+    Raises UserError naming the file and the key for content that is not a card.
     """
     if not path.is_file():
         return ModelCard()
@@ -191,7 +191,7 @@ def read_card(path: Path) -> ModelCard:
         content = json.loads(path.read_text(encoding="utf-8"))
         return from_dict(ModelCard, _current(_mapping(content, "the file")))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: is no model card: {error}") from None
+        raise UserError(f"{path}: is not a model card: {error}") from None
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
 

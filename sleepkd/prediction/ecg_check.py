@@ -47,21 +47,21 @@ def ecg_beats(ecg: np.ndarray, rate_hz: float, where: str) -> EcgBeats:
     if not np.ptp(ecg) > 0:
         raise UserError(f"{where}: is constant: no electrode was on")
     if _at_ends(ecg, rate_hz) > AT_ENDS:
-        raise UserError(f"{where}: is no ECG: it jumps between few values")
+        raise UserError(f"{where}: is not an ECG: it jumps between few values")
     polarity = detect_polarity(ecg, rate_hz)
     candidates = candidate_beats(ecg, rate_hz, polarity)
     times = candidates.kept
     share = plausible_share(times, len(ecg) / rate_hz) if len(times) > 2 else 0.0
     if share < LEAST_SHARE:
-        raise UserError(f"{where}: is no ECG, or a poor one: plausible beats in {share:.0%} of it only")
+        raise UserError(f"{where}: is not an ECG, or a poor one: plausible beats in {share:.0%} of it only")
     intervals = np.diff(times)[plausible_intervals(times)]
     if np.std(intervals) < LEAST_VARIATION * np.median(intervals):
-        raise UserError(f"{where}: is no ECG: its beats are as regular as a clock's")
+        raise UserError(f"{where}: is not an ECG: its beats are as regular as a clock's")
     alike, crest = likeness(ecg, rate_hz, candidates.times)
     if crest < LEAST_CREST:
-        raise UserError(f"{where}: is no ECG: nothing in it stands out as a beat does")
+        raise UserError(f"{where}: is not an ECG: nothing in it stands out as a beat does")
     if alike < LEAST_LIKENESS:
-        raise UserError(f"{where}: is no ECG: what looks like beats has no common shape (likeness {alike:.2f})")
+        raise UserError(f"{where}: is not an ECG: what looks like beats has no common shape (likeness {alike:.2f})")
     return EcgBeats(times, polarity, alike)
 
 

@@ -95,7 +95,7 @@ class Model:
         ------
         UserError
             For a signal that is not an ECG, is shorter than ten minutes or longer than 14 days, or has another shape or
-            dtype; for a rate that is no number, too low, or not that of the recording; for a channel that does not
+            dtype; for a rate that is not a number, too low, or not that of the recording; for a channel that does not
             exist.
 
         Examples

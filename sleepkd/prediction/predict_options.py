@@ -140,7 +140,7 @@ def shard_option(text: str) -> tuple[int, int]:
     """The share "i/n" of an array job. Raises ArgumentTypeError for another text."""
     share, _, of = text.partition("/")
     if not (share.isdigit() and of.isdigit() and 1 <= int(share) <= int(of)):
-        raise argparse.ArgumentTypeError(f"{text!r} is no share: 1/4 is the first of four")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share: 1/4 is the first of four")
     return int(share), int(of)
 
 

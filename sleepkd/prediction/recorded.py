@@ -182,7 +182,7 @@ def opened_night(
 
     Signals are stored at the rates of the inputs. Heartbeats are those of the recording, or are detected in its ECG.
     notes: takes a line for each sensor that is left out because it holds nothing. The other signals are needed.
-    Raises UserError: a signal that is no ECG, no plausible heartbeats, a recording of less than ten minutes.
+    Raises UserError: a signal that is not an ECG, no plausible heartbeats, a recording of less than ten minutes.
     """
     path, seconds = recording.path, recording.seconds
     if not seconds - start_s >= LEAST_SECONDS:

@@ -95,7 +95,7 @@ class BeatStream:
         if until_s is not None:
             until = float(until_s)
             if not until <= LONGEST_SECONDS:
-                raise UserError(f"until_s: {too_long(until)}" if until > 0 else "until_s: is no number")
+                raise UserError(f"until_s: {too_long(until)}" if until > 0 else "until_s: is not a number")
         times = times[~np.isin(times, self._beats)]
         if len(times) and times[0] <= self._staged_until:
             raise UserError(

@@ -112,13 +112,13 @@ def test_times_of_heart_rates_in_s_or_ms(tmp_path: Path, names: list[str], caden
 @pytest.mark.parametrize(
     ("file", "lines", "message"),
     [
-        ("a.csv", ["rr", "5", "6", "7"], "which is no RR interval in s or in ms"),
+        ("a.csv", ["rr", "5", "6", "7"], "which is not an RR interval in s or in ms"),
         ("b.csv", ["hr", "60", "61"], "has a heart rate but no column of times"),
         ("c.csv", ["rr,note", "0.9,a", ",b", "0.8,c"], "has a blank interval and no times"),
         ("d.csv", ["colour", "1", "2"], "none of its columns is one of beats: colour"),
-        ("e.csv", ["rr", "0.9", "fast"], "line 3: 'fast' is no number"),
+        ("e.csv", ["rr", "0.9", "fast"], "line 3: 'fast' is not a number"),
         ("h.csv", [], "is empty"),
-        ("i.csv", ["time", "yesterday", "today"], "is no time"),
+        ("i.csv", ["time", "yesterday", "today"], "is not a time"),
     ],
 )
 def test_files_without_beats_are_rejected_with_one_line(

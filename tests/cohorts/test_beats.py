@@ -55,13 +55,13 @@ def test_beat_times_in_a_column(tmp_path, delimiter):
 @pytest.mark.parametrize(
     ("text", "column", "message"),
     [
-        ("0.5\nnoon\n", "", "line 2: 'noon' is no number"),
-        ("s\n0.5\nnoon\n", "s", "line 3: 'noon' is no number"),
+        ("0.5\nnoon\n", "", "line 2: 'noon' is not a number"),
+        ("s\n0.5\nnoon\n", "s", "line 3: 'noon' is not a number"),
         ("s,t\n0.5,1\n", "seconds", "has no column seconds; it has s, t"),
         ("", "s", "is empty"),
         ("# nothing\n", "", "holds no beat"),
-        ("0.5\ninf\n", "", "line 2: 'inf' is no number"),
-        (b"0\x00\x01", "", "is no text"),
+        ("0.5\ninf\n", "", "line 2: 'inf' is not a number"),
+        (b"0\x00\x01", "", "is not text"),
         (None, "", "cannot be read: No such file"),
     ],
 )

@@ -49,7 +49,7 @@ def test_epochs_of_20_s_special_characters_and_a_damaged_file(tmp_path):
     assert r"    - {plus: 'C3 \(left\)', minus: 'M2'}" in text
     assert "    - {plus: 'ekg'}" in text
     assert "scoring: none" in text
-    assert "a+2.edf: is no EDF: a web page" in text
+    assert "a+2.edf: is not an EDF: a web page" in text
     night(tmp_path / "b", annotations=sleep_epochs(0.5, 10, 20.0))
     assert "epoch_seconds: 20" in describe(tmp_path / "b")
 

@@ -135,11 +135,11 @@ def test_a_wrong_number_of_records_in_the_header(tmp_path, stated, tail, remark)
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is no EDF: it is empty, 0 bytes"),
-        (b"<!DOCTYPE html><html>", "is no EDF: a web page"),
-        (b"  <?xml version='1.0'?>", "is no EDF: XML"),
-        (b"version https://git-lfs.github.com/spec/v1\n", "is no EDF: a git-lfs pointer; fetch the file that it"),
-        (b"PK\x03\x04" * 100, "is no EDF: it begins with 'PK"),
+        (b"", "is not an EDF: it is empty, 0 bytes"),
+        (b"<!DOCTYPE html><html>", "is not an EDF: a web page"),
+        (b"  <?xml version='1.0'?>", "is not an EDF: XML"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is not an EDF: a git-lfs pointer; fetch the file that it"),
+        (b"PK\x03\x04" * 100, "is not an EDF: it begins with 'PK"),
         (b"0".ljust(8) + b" " * 100, "is cut off within its header"),
     ],
 )

@@ -123,13 +123,13 @@ def test_a_scoring_file_that_is_cut_off_is_rejected(tmp_path, kept):
     path = write_scoring(tmp_path / "Base.edf", [(30.0 * i, 30.0, "Sleep stage 2") for i in range(100)])
     whole = path.read_bytes()
     path.write_bytes(whole[: int(kept * len(whole))])
-    with pytest.raises(UserError, match=r"Base\.edf: is (cut off|no EDF)"):
+    with pytest.raises(UserError, match=r"Base\.edf: is (cut off|not an EDF)"):
         read_edf_annotations(path, MASS, 30.0)
 
 
 def test_a_scoring_file_of_text_is_rejected(tmp_path):
     (tmp_path / "Base.edf").write_text("Sleep stage W\n" * 100)
-    with pytest.raises(UserError, match=r"Base\.edf: is no EDF: it begins with 'Sleep stage "):
+    with pytest.raises(UserError, match=r"Base\.edf: is not an EDF: it begins with 'Sleep stage "):
         read_edf_annotations(tmp_path / "Base.edf", MASS, 30.0)
 
 

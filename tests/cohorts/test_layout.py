@@ -205,11 +205,11 @@ VALUES = {"files": ["x"], "labels": {"0": "W"}, "format": "values"}
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"files": r"(?P<recording>.*"}, r"lab\.yaml: files: '\(\?P<recording>\.\*' is no regular expression"),
-        ({"signals": {"eeg": [{"plus": "C3["}]}}, r"lab\.yaml: signals\.eeg: 'C3\[' is no regular expression"),
+        ({"files": r"(?P<recording>.*"}, r"lab\.yaml: files: '\(\?P<recording>\.\*' is not a regular expression"),
+        ({"signals": {"eeg": [{"plus": "C3["}]}}, r"lab\.yaml: signals\.eeg: 'C3\[' is not a regular expression"),
         (
             {"subsets": {"a": {"signals": {"ecg": [{"plus": "E", "minus": "("}]}}}},
-            r"lab\.yaml: subsets\.a\.signals\.ecg: '\(' is no regular expression",
+            r"lab\.yaml: subsets\.a\.signals\.ecg: '\(' is not a regular expression",
         ),
         ({"files": r"\d+\.edf"}, r"lab\.yaml: files: needs a group \(\?P<recording>"),
         ({"subject": "{patient}"}, r"lab\.yaml: subject: '\{patient\}' uses a name that files has no group for"),
@@ -223,8 +223,11 @@ VALUES = {"files": ["x"], "labels": {"0": "W"}, "format": "values"}
         ({"epoch_seconds": 0}, r"lab\.yaml: epoch_seconds: must be positive, is 0"),
         ({"subsets": {"a": {"epoch_seconds": -20}}}, r"lab\.yaml: epoch_seconds: must be positive, is -20"),
         ({"signals": {"eeg": []}}, r"lab\.yaml: signals\.eeg: lists no derivation"),
-        ({"signals": {"eda": [{"plus": "P"}]}}, r"lab\.yaml: signals\.eda: is no kind of signal; there are eeg, ecg"),
-        ({"signals": {"beats": [{"plus": "P"}]}}, r"lab\.yaml: signals\.beats: is no kind of signal"),
+        (
+            {"signals": {"eda": [{"plus": "P"}]}},
+            r"lab\.yaml: signals\.eda: is not a kind of signal; there are eeg, ecg",
+        ),
+        ({"signals": {"beats": [{"plus": "P"}]}}, r"lab\.yaml: signals\.beats: is not a kind of signal"),
         ({"signals": None}, r"lab\.yaml: signals: names none of eeg, ecg; give one, or format none and beats"),
         ({"signals": {}}, r"lab\.yaml: signals: names none of eeg, ecg; give one, or format none and beats"),
         ({"signals": {"eog": [{"plus": "E"}]}}, r"lab\.yaml: signals: names none of eeg, ecg"),

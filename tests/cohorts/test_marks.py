@@ -34,7 +34,7 @@ def test_rounded_durations_are_sleep_epochs(duration):
 def test_the_rest_of_a_run_is_left_out_with_a_warning():
     onsets, letters, (remark,) = read((0, 45, "W"), (45, 30, "1"), (75, 225, "2"))
     assert (onsets, letters) == ([0, 45, *range(75, 285, 30)], "W12222222")
-    assert remark == "WARNING: 30 s of 2 sleep stages, whose duration is no multiple of 30 s, are left out"
+    assert remark == "WARNING: 30 s of 2 sleep stages, whose duration is not a multiple of 30 s, are left out"
 
 
 def test_short_marks_one_epoch_apart_are_sleep_epochs():

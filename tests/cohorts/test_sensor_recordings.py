@@ -129,7 +129,7 @@ def test_nothing_requested_and_nothing_else_is_an_error(tmp_path, capsys):
     [
         (
             {"sensor_files": {"spo2": {"format": "counts"}}},
-            "sensor_files.spo2: is no kind that files",
+            "sensor_files.spo2: is not a kind that files",
         ),
         ({"sensor_files": {"motion": {"files": ["x"]}}}, r"sensor_files.motion.format: must be one of counts, accel"),
         ({"sensor_files": {"motion": {"format": "counts", "files": ["{x}"]}}}, "sensor_files.motion.files .*no group"),

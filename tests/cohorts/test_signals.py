@@ -195,7 +195,7 @@ HEADER = 256 * 3
 def test_a_file_that_is_cut_off_is_rejected(tmp_path, size):
     path = psg(tmp_path, {"EEG C3-LER": A, "ECG ECGI": B}).path
     path.write_bytes(path.read_bytes()[:size])
-    with pytest.raises(UserError, match=r"PSG\.edf: is (cut off: .*records|cut off within its header|no EDF)"):
+    with pytest.raises(UserError, match=r"PSG\.edf: is (cut off: .*records|cut off within its header|not an EDF)"):
         EdfFile(path)
 
 

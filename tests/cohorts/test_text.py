@@ -73,7 +73,7 @@ def test_a_clock_passes_midnight(tmp_path):
     assert scored.hypnogram.onset_s.tolist() == [0, 30, 60.5]
     assert (scored.start.date, scored.start.time.isoformat()) == (None, "23:59:30")
     assert table(tmp_path, "onset,stage\n11:59:30 PM,W\n12:00:00 AM,1\n", time="clock").start.time.hour == 23
-    with pytest.raises(UserError, match=r"a\.csv: line 2: '25:00:00' is no time of day"):
+    with pytest.raises(UserError, match=r"a\.csv: line 2: '25:00:00' is not a time of day"):
         table(tmp_path, "onset,stage\n25:00:00,W\n", time="clock")
 
 
@@ -106,7 +106,7 @@ def test_sleep_epochs_lie_by_their_numbers(tmp_path):
     scored = table(tmp_path, "Epoch,stage\n2,W\n3,1\n5,2\n6,2\n7,2\n", onset="epoch", time="sleep_epochs")
     assert scored.hypnogram.onset_s.tolist() == [30, 60, 120, 150, 180]
     for wrong in ("0", "1.5"):
-        with pytest.raises(UserError, match=rf"a\.csv: line 2: '{wrong}' is no number of a sleep epoch"):
+        with pytest.raises(UserError, match=rf"a\.csv: line 2: '{wrong}' is not the number of a sleep epoch"):
             table(tmp_path, f"Epoch,stage\n{wrong},W\n", onset="epoch", time="sleep_epochs")
 
 
@@ -127,7 +127,7 @@ def test_nsrr_is_read_safely(tmp_path):
     with pytest.raises(UserError, match=r"a\.xml: declares a document type or entities"):
         read(('<?xml version="1.0" encoding="UTF-16"?><!DOCTYPE x>' + XML.format("Wake|0")).encode("utf-16"))
     for odd in ("", "nan", "soon"):
-        with pytest.raises(UserError, match=rf"a\.xml: ScoredEvent 1: its Start '{odd}' is no number of seconds"):
+        with pytest.raises(UserError, match=rf"a\.xml: ScoredEvent 1: its Start '{odd}' is not a number of seconds"):
             read(XML.format("Wake|0").replace("<Start>0", f"<Start>{odd}"))
     with pytest.raises(UserError, match=r"a\.xml: sleep stage 'Stage 9' is not in scoring\.labels"):
         read(XML.format("Stage 9"))

@@ -48,7 +48,7 @@ def test_checkpoints_of_earlier_versions_keep_their_scale_and_polarity():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"eda": {}}, "stage.inputs.eda: is no known signal; known are eeg, ecg, eog, emg, beats, motion"),
+        ({"eda": {}}, "stage.inputs.eda: is not a known signal; known are eeg, ecg, eog, emg, beats, motion"),
         ({"ecg": {"normalization": "x"}}, "stage.inputs.ecg.normalization: unknown key; did you mean .*normalisation"),
         ({"ecg": {"clip": -1}}, "stage.inputs.ecg.clip: must be positive, is -1"),
         ({"beats": {"rate": 0}}, "stage.inputs.beats.rate: must be positive, is 0"),
@@ -92,7 +92,7 @@ def test_physical_divides_by_the_scale_of_the_kind_for_any_night(tmp_path):
 
 def test_false_removes_an_input_of_an_earlier_config():
     assert list(input_settings({"ecg": False, "beats": {}}, "stage.inputs")) == ["beats"]
-    with pytest.raises(UserError, match=r"stage.inputs.eda: is no known signal"):
+    with pytest.raises(UserError, match=r"stage.inputs.eda: is not a known signal"):
         input_settings({"eda": False}, "stage.inputs")
 
 

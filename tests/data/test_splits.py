@@ -148,7 +148,7 @@ def test_a_part_may_be_empty(written):
 
 
 def test_no_such_split(written):
-    with pytest.raises(UserError, match=r"data\.split: mine is no folder and no split of .*store"):
+    with pytest.raises(UserError, match=r"data\.split: mine is neither a folder nor a split of .*store"):
         read_split(written[0], "mine")
 
 

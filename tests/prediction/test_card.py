@@ -127,11 +127,11 @@ def test_cards_of_version_0_1_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "is no model card"),
+        ("{", "is not a model card"),
         ("[]", "the file: expected keys and values"),
         ('{"colour": 1}', "colour: unknown key"),
         ('{"scores": [{"cohort": "a"}]}', r"scores\[0\]\.classes: is missing"),
-        ('{"kappa_by_night": {"real": [1]}}', "is no model card"),
+        ('{"kappa_by_night": {"real": [1]}}', "is not a model card"),
     ],
 )
 def test_a_damaged_card_is_one_line(content: str, message: str, tmp_path: Path) -> None:

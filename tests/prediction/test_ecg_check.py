@@ -46,7 +46,7 @@ def test_ecg_and_eeg_of_simulated_nights(cohort: Path, suffix: str) -> None:
                 near = np.abs(found[:, None] - truth).min(axis=1) < 0.1
                 assert near.mean() > 0.9
             else:
-                with pytest.raises(UserError, match="is no ECG"):
+                with pytest.raises(UserError, match="is not an ECG"):
                     ecg_beats(samples, file.rates[index], str(path))
 
 
@@ -61,7 +61,7 @@ def test_the_ecg_of_a_real_recording_and_its_other_channels() -> None:
             beats = ecg_beats(samples, file.rates[index], label)
             assert beats.likeness > 0.85 and 1500 < len(beats.times) < 3000
         else:
-            with pytest.raises(UserError, match="is no ECG"):
+            with pytest.raises(UserError, match="is not an ECG"):
                 ecg_beats(samples, file.rates[index], label)
 
 

@@ -254,7 +254,7 @@ def test_a_missing_package_is_named_before_a_file_is_written(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (ReadingOptions(channel="EEG C3.*"), "is no ECG"),
+        (ReadingOptions(channel="EEG C3.*"), "is not an ECG"),
         (ReadingOptions(channel="SpO2"), "has no channel SpO2; --channel names one of"),
         (ReadingOptions(start_s=1700), "too short to be staged"),
     ],

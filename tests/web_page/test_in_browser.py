@@ -165,7 +165,7 @@ def test_nothing_is_asked_of_the_network_and_the_policy_forbids_it(opened: tuple
 
 def test_a_file_that_cannot_be_staged_is_reported_with_the_reason(browser: Browser) -> None:
     for text, reason in (
-        ("rr\n800\nabc\n", "line 3: 'abc' is no number"),
+        ("rr\n800\nabc\n", "line 3: 'abc' is not a number"),
         ("rr\n" + "800\n" * 50, "lasts 0.7 min, too short: staging needs 10 min"),
         ("name\nx\n", "none of its columns is one of beats"),
         ("", "is empty"),

@@ -67,7 +67,7 @@ def read_export(path: Path, add: Callable[[str, dict[str, str]], None]) -> None:
                 parser.Parse(content)
         parser.Parse(b"", True)
     except expat.ExpatError as error:
-        problem = f"is cut off in line {error.lineno}" if error.code in CUT_OFF else f"is no valid XML: {error}"
+        problem = f"is cut off in line {error.lineno}" if error.code in CUT_OFF else f"is not valid XML: {error}"
         raise UserError(f"{path}: {problem}; export it again") from None
     except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, RuntimeError) as error:
         raise UserError(f"{path}: cannot be unpacked ({error}); export it again") from None

@@ -74,7 +74,7 @@ def reported_beats(
         raise UserError("holds no beats")
     first = float(read.times.min()) if from_first and len(read.times) else 0.0
     ordered = ordered_beats(path, read.times - first, read.cadence_s)
-    # Times that do not count from the first beat are those of the labels, whose zero is no date of this file.
+    # Times that do not count from the first beat are those of the labels, whose zero is not a date of this file.
     start = columns.times.start(first) if columns.times is not None and from_first else None
     header = f"line {table.header_line} names the columns" if table.names else "without names"
     about = f"{len(table.rows)} rows, {DELIMITER_NAMES.get(table.delimiter, table.delimiter)}, {header}"

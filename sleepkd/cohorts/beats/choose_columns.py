@@ -217,7 +217,7 @@ def _rates(chosen: ChosenColumns, found: int, numbers: np.ndarray, time: int | N
     known = numbers[numbers > 0]
     if len(known) and not low <= units.median(known) <= high:
         name = shortened(chosen.table.name(found))
-        raise UserError(f"its {name} has a median of {units.median(known):g}, which is no heart rate per minute")
+        raise UserError(f"its {name} has a median of {units.median(known):g}, which is not a heart rate per minute")
     chosen.uses[found] = "heart rate, per minute"
     if time is None and day is None:
         if not chosen.rate_hz:

@@ -73,7 +73,7 @@ class SniffedTable:
             found = np.array([number_of(text) for text in self.column(index)], dtype=np.float64)
         for k in np.flatnonzero(np.isinf(found)):
             line, cells = self.rows[k]
-            raise UserError(f"line {line}: {_short(cells[index])} is no number")
+            raise UserError(f"line {line}: {_short(cells[index])} is not a number")
         return found
 
     def number_lists(self, index: int) -> np.ndarray:
@@ -89,7 +89,7 @@ class SniffedTable:
         for row, parts in enumerate(lists):
             found[row, : len(parts)] = [number_of(part) for part in parts]
         for k in np.flatnonzero(np.isinf(found).any(axis=1)):
-            raise UserError(f"line {self.rows[k][0]}: {_short(texts[k])} is no number")
+            raise UserError(f"line {self.rows[k][0]}: {_short(texts[k])} is not a number")
         return found
 
     def name(self, index: int) -> str:
@@ -113,7 +113,7 @@ def plain_numbers(texts: Sequence[str]) -> np.ndarray | None:
 
 
 def number_of(text: str) -> float:
-    """A number with a decimal point or a decimal comma; NaN for "", infinity for a text that is no number."""
+    """A number with a decimal point or a decimal comma; NaN for "", infinity for a text that is not a number."""
     if not text:
         return float("nan")
     try:
@@ -261,7 +261,7 @@ def _drop_footer(table: SniffedTable) -> None:
         if is_value(cells[0]) or cells[0].lower() in MISSING:
             return
         del table.rows[-1]
-        table.notes.append(f"line {line} is no row: {_short(cells[0])}")
+        table.notes.append(f"line {line} is not a row: {_short(cells[0])}")
 
 
 def _check_commas(table: SniffedTable) -> None:

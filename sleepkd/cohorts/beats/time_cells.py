@@ -83,7 +83,7 @@ def numeric_times(seconds: np.ndarray, numbers: np.ndarray, unit: str) -> ClockT
 def clock_times(cells: Sequence[str], lines: Sequence[int]) -> ClockTimes:
     """A column of dates and times, or of times of day, which may pass midnight.
 
-    cells: "" for a missing one. lines: their numbers, for messages. Raises UserError for a cell that is no time, for
+    cells: "" for a missing one. lines: their numbers, for messages. Raises UserError for a cell that is not a time, for
     rows of which some state a zone and others do not, and for a column without a time.
     """
     known = [k for k, cell in enumerate(cells) if cell]
@@ -163,7 +163,9 @@ def _moment(text: str, line: int, dates: "_Dates") -> _Moment:
         of_day = 3600.0 * hour + 60 * int(found["minute"]) + float(second)
         return _Moment(day, of_day, _zone_seconds(found["zone"]), bool(found["half"]), bool(found["second"]))
     except (ValueError, KeyError):
-        raise UserError(f"line {line}: '{shortened(text)}' is no time: give seconds, or 2024-01-31T23:05:00") from None
+        raise UserError(
+            f"line {line}: '{shortened(text)}' is not a time: give seconds, or 2024-01-31T23:05:00"
+        ) from None
 
 
 def _with_date_first(text: str) -> str:
@@ -223,7 +225,7 @@ class _Dates:
         if not found:
             return
         if not fitting:
-            raise UserError(f"{sorted(found)[0]!r} is no date: give 2024-01-31")
+            raise UserError(f"{sorted(found)[0]!r} is not a date: give 2024-01-31")
 
         def days(read: dict[str, date]) -> int:
             return (max(read.values()) - min(read.values())).days

@@ -38,7 +38,7 @@ def interval_unit(values: np.ndarray, rate_hz: float = 0.0, stated: str = "") ->
     """The unit of RR intervals by their median: "s", "ms", "1/1024 s" or "samples".
 
     values: NaN for a missing one. rate_hz: samples per second, if a user gives it. stated: the unit of the header.
-    Raises UserError for a median that is no RR interval.
+    Raises UserError for a median that is not an RR interval.
     """
     typical = median(values)
     if rate_hz:
@@ -54,7 +54,7 @@ def interval_unit(values: np.ndarray, rate_hz: float = 0.0, stated: str = "") ->
     if 1000 * RR_S[0] <= typical <= 1000 * RR_S[1]:
         return stated if stated == "1/1024 s" else "ms"
     breaths = "; are they breaths per minute?" if 4 <= typical <= 60 else ""
-    raise UserError(f"its intervals have a median of {typical:g}, which is no RR interval in s or in ms{breaths}")
+    raise UserError(f"its intervals have a median of {typical:g}, which is not an RR interval in s or in ms{breaths}")
 
 
 def beat_time_unit(times: np.ndarray, rate_hz: float = 0.0, stated: str = "") -> str:
@@ -71,7 +71,7 @@ def beat_time_unit(times: np.ndarray, rate_hz: float = 0.0, stated: str = "") ->
         return "samples"
     if stated:
         if not RR_S[0] <= step * SECONDS_OF[stated] <= RR_S[1]:
-            raise UserError(f"its beats are {step:g} {stated} apart (median), which is no RR interval")
+            raise UserError(f"its beats are {step:g} {stated} apart (median), which is not an RR interval")
         return stated
     units = ("s", "ms", "us", "ns") if is_whole(times) else ("s", "ms", "us", "ns", "min")
     for unit in units:

@@ -17,7 +17,7 @@ from sleepkd.data.mask_runs import mask_runs
 QRS_HZ = (5.0, 25.0)
 """The band of QRS complexes."""
 FILLED_SECONDS = 0.25
-"""A straight line at least this long is no ECG as recorded. It is replaced by one that joins the samples around it."""
+"""A straight line at least this long is no recorded ECG. It is replaced by one that joins the samples around it."""
 LOST_SECONDS = 1.0
 """A straight line at least this long ends a stretch."""
 COARSE_SHARE, COARSE_SECONDS = 0.25, 2.0

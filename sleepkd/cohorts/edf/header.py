@@ -156,17 +156,17 @@ def _date(year: int, month: int, day: int) -> date | None:
 
 
 def _sample_bytes(path: Path, fixed: bytes) -> int:
-    """Bytes per sample, 2 or 3. Raises UserError for a file that is no EDF or BDF."""
+    """Bytes per sample, 2 or 3. Raises UserError for a file that is not an EDF or BDF."""
     magic = fixed[:8].rstrip(b" \0")
     if magic in MAGIC:
         if len(fixed) < FIXED_BYTES:
             raise UserError(f"{path}: is cut off within its header")
         return MAGIC[magic]
     if not fixed:
-        raise UserError(f"{path}: is no EDF: it is empty, 0 bytes")
+        raise UserError(f"{path}: is not an EDF: it is empty, 0 bytes")
     begin = fixed[:400].lstrip().lower()
     kind = next((what for start, what in _NO_EDF.items() if begin.startswith(start)), None)
-    raise UserError(f"{path}: is no EDF: {kind or 'it begins with ' + repr(fixed[:12].decode('latin1'))}")
+    raise UserError(f"{path}: is not an EDF: {kind or 'it begins with ' + repr(fixed[:12].decode('latin1'))}")
 
 
 def _channels(path: Path, raw: bytes, count: int) -> tuple[Channel, ...]:

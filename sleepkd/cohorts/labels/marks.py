@@ -121,7 +121,7 @@ def _check_lengths(path: Path, stages: Sequence[Mark], runs: Sequence[_Run], epo
     rests = [run.left_out_s for run in runs if run.left_out_s]
     if rests:
         remarks.append(
-            f"{WARNING}{sum(rests):.4g} s of {len(rests)} sleep stages, whose duration is no multiple of "
+            f"{WARNING}{sum(rests):.4g} s of {len(rests)} sleep stages, whose duration is not a multiple of "
             f"{epoch_seconds:g} s, are left out"
         )
     return remarks

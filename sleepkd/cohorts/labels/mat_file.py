@@ -34,7 +34,7 @@ class MatLayout(LabelLayout):
 def read_mat(path: Path, layout: MatLayout, epoch_seconds: float) -> ScoredFile:
     """The sleep stages of a MATLAB file of version 4 to 7.2.
 
-    Raises UserError: version 7.3, a missing variable, a value without a sleep stage, a start that is no date and time.
+    Raises UserError: version 7.3, a missing variable, a value without a sleep stage, a start that is no date.
     """
     from scipy.io import loadmat  # here: slow to import
 
@@ -78,11 +78,11 @@ def _start(path: Path, value: Any, layout: MatLayout) -> Start:
         except ValueError:
             continue
     else:
-        raise UserError(f"{path}: {layout.start}: {text[:40]!r} is no date and time")
+        raise UserError(f"{path}: {layout.start}: {text[:40]!r} is not a date and time")
     if layout.zone:
         try:
             moment = moment.replace(tzinfo=ZoneInfo(layout.zone)).astimezone(UTC)
         except (ZoneInfoNotFoundError, ValueError):
-            raise UserError(f"scoring.zone: {layout.zone!r} is no time zone of this system's database") from None
+            raise UserError(f"scoring.zone: {layout.zone!r} is not a time zone of this system's database") from None
     offset_s = float(f"0.{fraction}") if fraction.isdigit() else 0.0
     return Start(moment.date(), moment.time(), offset_s, "UTC" if layout.zone else "")

@@ -50,5 +50,5 @@ def _seconds(path: Path, number: int, event: ElementTree.Element, tag: str) -> f
     except ValueError:
         seconds = math.nan
     if not math.isfinite(seconds):
-        raise UserError(f"{path}: ScoredEvent {number}: its {tag} {text!r} is no number of seconds")
+        raise UserError(f"{path}: ScoredEvent {number}: its {tag} {text!r} is not a number of seconds")
     return seconds

@@ -22,7 +22,7 @@ class StageColumnLayout(LabelLayout):
 def read_stage_column(path: Path, layout: StageColumnLayout, epoch_seconds: float) -> ScoredFile:
     """The sleep stages of a table of samples, as runs of one stage from the first sample of the recording.
 
-    A blank stage is no label. Raises UserError: a missing column, a time that is no number, no sleep stage.
+    A blank stage is not a label. Raises UserError: a missing column, a time that is not a number, no sleep stage.
     """
     lines = read_lines(path)
     if len(lines) < 2:
@@ -42,7 +42,7 @@ def _runs(path: Path, lines: list[str], stage: int, time: int, delimiter: str) -
         try:
             now = float(cells[time])
         except ValueError:
-            raise UserError(f"{path}: line {number}: {cells[time]!r} is no time in s") from None
+            raise UserError(f"{path}: line {number}: {cells[time]!r} is not a time in s") from None
         zero = now if zero is None else zero
         step, last = now - zero - last, now - zero
         text = cells[stage].strip()

@@ -123,7 +123,7 @@ def _onset(
         return _finite(path, number, text, "onset in seconds")
     which = _finite(path, number, text, "number of a sleep epoch")
     if which != int(which) or which < 1:
-        raise UserError(f"{path}: line {number}: {text!r} is no number of a sleep epoch; the first is 1")
+        raise UserError(f"{path}: line {number}: {text!r} is not the number of a sleep epoch; the first is 1")
     return (which - 1) * epoch_seconds
 
 
@@ -144,7 +144,7 @@ def _time_of_day(path: Path, number: int, text: str) -> float:
     """Seconds from midnight of 22:30:05, 22.30.05 or 10:30:05 PM."""
     match = _CLOCK.fullmatch(text.strip())
     if not match or int(match[1]) > 24 or int(match[2]) > 59 or float(match[3].replace(",", ".")) >= 60:
-        raise UserError(f"{path}: line {number}: {text!r} is no time of day")
+        raise UserError(f"{path}: line {number}: {text!r} is not a time of day")
     hours = int(match[1]) % 24
     if match[4]:
         hours = hours % 12 + 12 * (match[4].lower() == "pm")

@@ -61,7 +61,7 @@ def _names(path: Path, delimiter: str, has_header: bool) -> tuple[list[str], lis
 
 
 def _numbers(path: Path, columns: Sequence[int], delimiter: str, has_header: bool) -> np.ndarray:
-    """(rows, columns) float64; NaN for what is no number."""
+    """(rows, columns) float64; NaN for what is not a number."""
     mark, used, skipped = None if delimiter == " " else delimiter, list(columns), int(has_header)
     try:
         return np.loadtxt(path, skiprows=skipped, delimiter=mark, usecols=used, ndmin=2)

@@ -72,7 +72,7 @@ def plain_unit(header: str) -> Unit:
 
 
 def is_spelling(header: str, unit: str) -> bool:
-    """Whether a header's unit is this one, which is no voltage."""
+    """Whether a header's unit is this one, which is not a voltage."""
     return header.strip().lower() in SPELLINGS.get(unit, (unit.lower(),))
 
 

@@ -118,7 +118,9 @@ def _unit_of(times: np.ndarray, rate_hz: float | None) -> str:
     if rate_hz is not None:
         fitting = [name for name in units if abs(step * SECONDS_OF[name] * rate_hz - 1) < NEAR]
         if not fitting:
-            raise UserError(f"--fs {rate_hz:g}: its times rise by {step:g}, which is no such rate in s, ms, µs or ns")
+            raise UserError(
+                f"--fs {rate_hz:g}: its times rise by {step:g}, which is not such a rate in s, ms, µs or ns"
+            )
         return fitting[0]
     if step == 1 and (times == np.rint(times)).all():
         raise UserError("its times rise by 1: are they sample numbers, s or ms? give --fs (in a dataset YAML: rate_hz)")

@@ -35,7 +35,7 @@ class SignalColumns:
 
 
 def read_signal_columns(path: Path) -> SignalColumns:
-    """The columns of a text file of samples. Raises UserError for a file that is no table of numbers."""
+    """The columns of a text file of samples. Raises UserError for a file that is not a table of numbers."""
     lines = read_lines(path)
     try:
         return _columns(lines)
@@ -100,7 +100,7 @@ def _row(number: int, line: str, table: SniffedTable, columns: Sequence[int]) ->
         text = cells[column] if column < len(cells) else ""
         value = number_of("" if text.lower() in MISSING else text)
         if np.isinf(value):
-            raise UserError(f"line {number}: {text[:40]!r} is no number")
+            raise UserError(f"line {number}: {text[:40]!r} is not a number")
         row.append(value)
     return row
 

@@ -58,7 +58,7 @@ def listed_in_manifest(manifest: Path, options: ReadingOptions) -> list[ListedRe
     """The recordings of a CSV with the columns path, id, channel, fs, beats, start, motion; all but path may miss.
 
     Relative paths count from the manifest's folder. An empty cell stands for the option of the command. A file that
-    does not exist is listed. Raises UserError: no manifest, a cell that is no number, an id or a path given twice.
+    does not exist is listed. Raises UserError: no manifest, a cell that is not a number, an id or a path given twice.
     """
     try:
         with manifest.open(newline="", encoding="utf-8-sig") as file:
@@ -69,7 +69,7 @@ def listed_in_manifest(manifest: Path, options: ReadingOptions) -> list[ListedRe
                 raise UserError(f"{manifest}: has no column path; it has {', '.join(columns) or 'no line'}")
             found = [_of_row(manifest, rows.line_num, row, options) for row in rows]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{manifest}: is no manifest: {error}") from None
+        raise UserError(f"{manifest}: is not a manifest: {error}") from None
     if unused := [name for name in columns if name not in MANIFEST_COLUMNS]:
         print_beside(f"{manifest}: columns that are not read: {', '.join(unused)}")
     if not found:

@@ -163,7 +163,7 @@ function rateColumns(table, found, numbers, time, day, notes) {
   const positive = numbers.map(([x]) => x).filter((x) => x > 0);
   if (positive.length && !within(median(positive), PLAUSIBLE_RATES)) {
     const what = `its ${shortened(table.name(found))} has a median of ${median(positive)}`;
-    throw new UserError(`${what}, which is no heart rate per minute`);
+    throw new UserError(`${what}, which is not a heart rate per minute`);
   }
   if (time === null && day === null)
     throw new UserError(`has a heart rate but no column of times (${table.namesText()})`);

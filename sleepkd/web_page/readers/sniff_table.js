@@ -41,7 +41,7 @@ export class SniffedTable {
     const wrong = found.findIndex((x) => Math.abs(x) === Infinity);
     if (wrong >= 0) {
       const { line, cells } = this.rows[wrong];
-      throw new UserError(`line ${line}: '${shortened(cells[index])}' is no number`);
+      throw new UserError(`line ${line}: '${shortened(cells[index])}' is not a number`);
     }
     return found;
   }
@@ -53,7 +53,7 @@ export class SniffedTable {
     if (lists.every((parts) => parts.length === 1)) return this.numbers(index).map((x) => [x]);
     const found = lists.map((parts) => parts.map(numberOf));
     const wrong = found.findIndex((row) => row.some((x) => Math.abs(x) === Infinity));
-    if (wrong >= 0) throw new UserError(`line ${this.rows[wrong].line}: '${shortened(texts[wrong])}' is no number`);
+    if (wrong >= 0) throw new UserError(`line ${this.rows[wrong].line}: '${shortened(texts[wrong])}' is not a number`);
     return found;
   }
 
@@ -72,7 +72,7 @@ export class SniffedTable {
   }
 }
 
-/** A number with a decimal point or a decimal comma; NaN for "", Infinity for a text that is no number. */
+/** A number with a decimal point or a decimal comma; NaN for "", Infinity for a text that is not a number. */
 export function numberOf(text) {
   if (!text) return NaN;
   const plain = text.split(",").length === 2 && !text.includes(".") ? text.replace(",", ".") : text;

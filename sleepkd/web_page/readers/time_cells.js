@@ -94,7 +94,7 @@ export function readDate(text) {
 function momentOf(text, line, dates) {
   const moment = ofIso(text.trim()) ?? ofOther(text.trim(), dates);
   if (moment) return moment;
-  throw new UserError(`line ${line}: '${shortened(text)}' is no time: give seconds, or 2024-01-31T23:05:00`);
+  throw new UserError(`line ${line}: '${shortened(text)}' is not a time: give seconds, or 2024-01-31T23:05:00`);
 }
 
 function ofIso(text) {
@@ -156,7 +156,7 @@ function datesOf(cells) {
     return days.includes(null) ? [] : [{ name, days, span: most(days) - least(days) }];
   });
   if (!found.length) return { read: new Map(), areKnown: true, notes: [] };
-  if (!fitting.length) throw new UserError(`'${[...found].sort()[0]}' is no date: give 2024-01-31`);
+  if (!fitting.length) throw new UserError(`'${[...found].sort()[0]}' is not a date: give 2024-01-31`);
   const shortest = least(fitting.map(({ span }) => span));
   const best = fitting.filter(({ span }) => span === shortest);
   const [{ name, days }] = best;

@@ -25,7 +25,7 @@ export function intervalUnit(values, stated) {
   if (within(typical / 1000, RR_S)) return stated === "1/1024 s" ? stated : "ms";
   const breaths = typical >= 4 && typical <= 60 ? "; are they breaths per minute?" : "";
   throw new UserError(
-    `its intervals have a median of ${short(typical)}, which is no RR interval in s or in ms${breaths}`,
+    `its intervals have a median of ${short(typical)}, which is not an RR interval in s or in ms${breaths}`,
   );
 }
 
@@ -34,7 +34,7 @@ export function beatTimeUnit(times, stated) {
   const step = median(steps(Array.from(Float64Array.from(known(times)).sort())).map(Math.abs));
   if (stated) {
     if (within(step * SECONDS_OF[stated], RR_S)) return stated;
-    throw new UserError(`its beats are ${short(step)} ${stated} apart (median), which is no RR interval`);
+    throw new UserError(`its beats are ${short(step)} ${stated} apart (median), which is not an RR interval`);
   }
   const isWhole = known(times).every(Number.isInteger);
   const units = isWhole ? ["s", "ms", "us", "ns"] : ["s", "ms", "us", "ns", "min"];

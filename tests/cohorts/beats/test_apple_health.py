@@ -122,7 +122,7 @@ def test_of_two_devices_the_one_that_covers_the_night_is_read(tmp_path: Path) ->
         ("c.xml", b"<HealthData></HealthData>", "holds no heart rate"),
         ("d.xml", b'<HealthData><Record type="HKQuantityTypeIdentifierHeartRate" value="60"/></HealthData>', "1 heart"),
         ("e.xml", b'<HealthData><Record type="HKQ', "is cut off"),
-        ("f.xml", b"<HealthData><Record></Note></HealthData>", "is no valid XML"),
+        ("f.xml", b"<HealthData><Record></Note></HealthData>", "is not valid XML"),
         ("g.xml.gz", gzip.compress(b"<HealthData></HealthData>" * 99, mtime=0)[:30], "cannot be unpacked"),
         ("h.xml", b"", "is no export of Apple Health"),
     ],

@@ -118,7 +118,7 @@ def test_a_named_column_is_the_one_that_is_read(tmp_path: Path) -> None:
     of_rate = read(tmp_path, content)
     np.testing.assert_array_equal(of_rate.times, read(tmp_path, content, column="hr").times)
     assert "column RR: breaths per minute, not read" in of_rate.report.lines()
-    with pytest.raises(UserError, match="median of 15, which is no RR interval"):
+    with pytest.raises(UserError, match="median of 15, which is not an RR interval"):
         read(tmp_path, content, column="RR")
     with pytest.raises(UserError, match="has no column pulse; it has time, HR, RR, SpO2"):
         read(tmp_path, content, column="pulse")
@@ -177,7 +177,7 @@ REFUSED = {
     "coarse": (rows("time,hr", 1200 * SECONDS[:60], RATES[:60]), "20 min apart .median., too far apart"),
     "a blank interval": (rows("rr", [*MS[:5], "NA", *MS]), "line 7: has a blank interval"),
     "names alone": ("time,rr\n", "has no row below the names of its columns .time, rr."),
-    "text among numbers": (rows("time,rr", ENDS[:4], [900, "late", 910, 905]), "line 3: 'late' is no number"),
+    "text among numbers": (rows("time,rr", ENDS[:4], [900, "late", 910, 905]), "line 3: 'late' is not a number"),
     "several kinds of interval": (rows("rr_left,rr_right", MS, MS * 1.3), "--column names the one to read"),
 }
 

@@ -47,7 +47,7 @@ def test_titles_above_repeated_names_and_lines_below() -> None:
     lines = ["Device: H10", "Start, 2024-01-31 23:50:00", "time,rr", "1,900", "time,rr", "2,910", "End of file"]
     table = sniff_table(lines)
     assert table.names == ["time", "rr"] and [row[0] for row in table.rows] == [4, 6]
-    assert {"line 5 repeats the names", "line 7 is no row: 'End of file'"} <= set(table.notes)
+    assert {"line 5 repeats the names", "line 7 is not a row: 'End of file'"} <= set(table.notes)
 
 
 def test_the_start_of_empatica_stands_in_the_place_of_a_name() -> None:

@@ -74,11 +74,11 @@ def test_unix_times_state_a_date_in_utc() -> None:
 @pytest.mark.parametrize(
     ("cells", "message"),
     [
-        (["2024-01-31T23:00:00", "soon"], "line 3: 'soon' is no time"),
+        (["2024-01-31T23:00:00", "soon"], "line 3: 'soon' is not a time"),
         (["2024-01-31T23:00:00", "23:00:05"], "line 3: its time states no date"),
         (["2024-01-31T23:00:00Z", "2024-01-31T23:00:05"], r"line 3: its time states no zone"),
-        (["2024-13-31 23:00:00"], "'2024-13-31' is no date"),
-        (["23:75:00"], "line 2: '23:75:00' is no time"),
+        (["2024-13-31 23:00:00"], "'2024-13-31' is not a date"),
+        (["23:75:00"], "line 2: '23:75:00' is not a time"),
         ([""], "is blank"),
     ],
 )

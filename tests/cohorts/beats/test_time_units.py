@@ -11,7 +11,7 @@ from tests.cohorts.beats.given import BEATS, ENDS, MS, UNIX
 def test_intervals() -> None:
     assert units.interval_unit(MS.astype(float)) == "ms" and units.interval_unit(MS / 1000) == "s"
     assert units.interval_unit(np.rint(MS * 0.25), rate_hz=250) == "samples"
-    with pytest.raises(UserError, match=r"median of 15, which is no RR interval in s or in ms; are they breaths"):
+    with pytest.raises(UserError, match=r"median of 15, which is not an RR interval in s or in ms; are they breaths"):
         units.interval_unit(np.full(9, 15.0))
     with pytest.raises(UserError, match=r"--fs 250: its RR intervals are in ms, not in samples; leave out --fs"):
         units.interval_unit(MS.astype(float), 250, "ms")

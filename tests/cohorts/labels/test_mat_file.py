@@ -39,7 +39,7 @@ def test_a_start_in_a_zone_becomes_utc_in_winter_and_summer(tmp_path, text, date
     [
         ({"other": np.zeros(3)}, {}, "has no variable expert"),
         ({"expert": np.array([0, 9])}, {}, "expert: value '9' has no sleep stage in scoring.labels"),
-        ({"expert": np.zeros(3), "at": "noon"}, {"start": "at"}, "at: 'noon' is no date and time"),
+        ({"expert": np.zeros(3), "at": "noon"}, {"start": "at"}, "at: 'noon' is not a date and time"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, content, settings, message):

@@ -26,5 +26,5 @@ def test_runs_of_a_stage_are_sleep_epochs(tmp_path):
 def test_what_is_wrong_is_named(tmp_path):
     with pytest.raises(UserError, match=r"s\.csv: has no column STAGE"):
         read(tmp_path, ["0,1,W"], "TIME,BVP,LABEL")
-    with pytest.raises(UserError, match=r"s\.csv: line 2: 'x' is no time in s"):
+    with pytest.raises(UserError, match=r"s\.csv: line 2: 'x' is not a time in s"):
         read(tmp_path, ["x,1,W"])

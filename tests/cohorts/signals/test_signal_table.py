@@ -99,7 +99,7 @@ def test_opensignals_with_and_without_names_in_its_header(tmp_path: Path) -> Non
         (AT[::-1], None, "do not rise"),
         (np.arange(N), None, "rise by 1: are they sample numbers"),
         (np.where(AT > 15, AT + 1e9, AT), None, "span 11574 days"),
-        (["noon"] * N, None, "'noon' is no time"),
+        (["noon"] * N, None, "'noon' is not a time"),
     ],
 )
 def test_times_that_are_refused(tmp_path: Path, times: object, fs: float | None, message: str) -> None:
