@@ -16,19 +16,19 @@ STAGE_COLOURS = {
     "deep": "#17456E",
 }
 INK = "#22303C"
-FAINT_INK = "#6B7A86"
+FAINT_INK = "#566470"
 GRID = "#D9E0E5"
 UNSCORED_FILL = "#EEF1F3"
-POSITIVE, NEGATIVE = "#1F6FA8", "#C8553D"
+POSITIVE, NEGATIVE = "#1F6FA8", "#B5452F"
 MODEL_COLOURS = (
     "#1F6FA8", "#D9822B", "#5B6770", "#B5478A", "#3B8F7B", "#8A5A2B",
-    "#6A51A3", "#C8553D", "#7FB8DE", "#8FAF3C", "#E39BC0", "#22303C",
+    "#6A51A3", "#B5452F", "#7FB8DE", "#8FAF3C", "#E39BC0", "#22303C",
 )  # fmt: skip
 """Colours of models in one figure, in the order given."""
 
 # White to dark blue: the colour ramp of all matrices.
 SEQUENTIAL = ("#FFFFFF", "#DCEAF5", "#A9CCE5", "#6AA5D0", "#33789F", "#17456E")
-DIVERGING = ("#C8553D", "#E9B3A5", "#FFFFFF", "#9CC3DF", "#1F6FA8")
+DIVERGING = ("#B5452F", "#E9B3A5", "#FFFFFF", "#9CC3DF", "#1F6FA8")
 
 
 def display_order(class_names: Sequence[str]) -> list[int]:

@@ -132,7 +132,7 @@ def index_page(nights: Sequence[NightReport], rejected: Mapping[str, str], about
         body += [page.heading("Not staged"), page.table(["file", "reason"], list(rejected.items()), (1,))]
     for night in nights:
         warning, text = night.judged.warning, "; ".join(filter(None, [night.when, night.judged.text]))
-        body += [page.heading(night.name, 3), page.paragraph(f"{text}.", "quiet")]
+        body += [page.heading(night.name), page.paragraph(f"{text}.", "quiet")]
         body += [page.paragraph(f"WARNING: {warning}.", "note")] if warning else []
         body.append(page.pictures([night.picture]))
     return page.page("Staged nights", body)

@@ -44,7 +44,7 @@ def test_members_that_do_not_fit_are_refused_by_name(store: Path, tmp_path: Path
     eeg = saved(tmp_path / "b.pt", "night_eeg", tiny_night(store, tmp_path), {})
     utime = saved(tmp_path / "c.pt", "ecg_base", tiny(store, tmp_path), {})
     other = saved(tmp_path / "d.pt", "night_ecg", tiny_night(store, tmp_path, data__classes=4), {})
-    for path, message in ((eeg, "other inputs"), (utime, "no night network"), (other, "number of classes")):
+    for path, message in ((eeg, "other inputs"), (utime, "not a night network"), (other, "number of classes")):
         with pytest.raises(UserError, match=f"{path.name}: .*{message}"):
             ensemble_checkpoint([night, path])
     assert read_checkpoint(night).trained_on == {}

@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
-from sleepkd.web import PageHandler, page_server
+from sleepkd.web import PAGE, PageHandler, page_server
 
+AXE = PAGE.parents[1] / "examples" / "web" / "node_modules" / "axe-core" / "axe.min.js"
 DRIVER = shutil.which("chromedriver")
 NO_NETWORK = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 QUIET = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync")
@@ -106,6 +107,18 @@ class Browser:
                 "params": {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600},
             },
         )
+
+    def faults(self) -> list[dict[str, Any]]:
+        """What axe-core finds wrong with the page, at the widths of a desk and of a phone."""
+        if not AXE.is_file():
+            pytest.skip("needs axe-core: npm install in examples/web")
+        found = []
+        self.run(AXE.read_text() + "; window.axe = axe;")
+        for width in (1280, 390):
+            self.size(width)
+            script = "const done = arguments[0]; axe.run().then(({ violations }) => done(JSON.stringify(violations)));"
+            found += json.loads(self.ask("/execute/async", {"script": script, "args": []}))
+        return found
 
     def picture(self, path: Path) -> None:
         """Write a picture of the whole page."""

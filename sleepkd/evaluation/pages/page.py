@@ -119,7 +119,7 @@ def _picture(item: Picture) -> str:
     few.save(file, "PNG", optimize=True)
     content = base64.b64encode(file.getvalue()).decode("ascii")
     caption = escape(item.caption)
-    kind = ' class="wide"' if width > _WIDE else ""
+    kind = ' class="wide" tabindex="0"' if width > _WIDE else ""  # what scrolls is reached by keys, too
     return (
         f'<figure{kind}><img src="data:image/png;base64,{content}" width="{width}" height="{height}" alt="{caption}">'
         f"<figcaption>{caption}</figcaption></figure>"
@@ -136,7 +136,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], text_columns: Se
         return "<tr>" + "".join(marked) + "</tr>"
 
     body = "\n".join(line("td", row) for row in rows)
-    return f'<div class="table"><table><thead>{line("th", header)}</thead>\n<tbody>\n{body}\n</tbody></table></div>'
+    head = line("th", header)
+    return f'<div class="table" tabindex="0"><table><thead>{head}</thead>\n<tbody>\n{body}\n</tbody></table></div>'
 
 
 def code(lines: Sequence[str]) -> str:

@@ -192,7 +192,7 @@ def nights_page(rows: Iterable[Mapping[str, Any]], class_names: Sequence[str], a
         _STYLE,
         '<p><label for="filter">Filter: words, and conditions such as SE&lt;80 or staged&gt;=600</label><br>'
         '<input id="filter" type="search" autocomplete="off"> <span id="count" class="quiet"></span></p>',
-        '<div class="table"><table id="nights"><thead></thead><tbody></tbody></table></div>',
+        '<div class="table" tabindex="0"><table id="nights"><thead></thead><tbody></tbody></table></div>',
         '<p><button id="more">more</button></p>',
         f'<script type="application/json" id="data">{text}</script>',
         _SCRIPT,
