@@ -6,7 +6,7 @@ from scipy.special import softmax
 
 from sleepkd.checkpoints.cadence_bias import corrected
 from sleepkd.data.beats import beat_quality, beat_series, median_interval
-from tests.web_page.javascript import run_in_node, url
+from tests.web_page.javascript import PAGE, run_in_node, url
 
 CODE = f"""
 import {{ stageBeats }} from "{url("stage.js")}";
@@ -52,3 +52,17 @@ def test_series_quality_and_probabilities(cadence: float, bias: dict[str, list[f
     assert stages == [name if share >= 0.5 else "unscored" for name, share in zip(names, quality, strict=True)]
     assert "unscored" in stages
     assert found["epochs"][0]["rate"] == pytest.approx(60 / np.diff(beats)[:33].mean(), abs=0.5)
+
+
+def test_the_module_for_pages_of_your_own_reads_the_text_of_a_file() -> None:
+    """examples/web/stage.js, outside the package."""
+    code = f"""
+import {{ beatsOf, stageBeats }} from "{(PAGE.parents[1] / "examples" / "web" / "stage.js").as_uri()}";
+let refused = "";
+try {{ beatsOf("colour\\nred\\n"); }} catch (error) {{ refused = error.message; }}
+return {{ beats: beatsOf(input), refused, staging: typeof stageBeats }};
+"""
+    found = run_in_node(code, "800\n1000\n900\n" * 20)
+    assert found["beats"][:4] == pytest.approx([0, 0.8, 1.8, 2.7])
+    assert len(found["beats"]) == 61
+    assert found["refused"] and found["staging"] == "function"

@@ -19,7 +19,12 @@ const LONGEST_SPAN_S = 14 * 86400;
 
 /** The beats of a text file (Uint8Array): as `orderedBeats`, with notes on decisions that may be wrong. */
 export async function readBeatText(bytes) {
-  const table = sniffTable(await readLines(bytes));
+  return beatsOfLines(await readLines(bytes));
+}
+
+/** The same of the lines of a text. */
+export function beatsOfLines(lines) {
+  const table = sniffTable(lines);
   checkHoldsBeats(table);
   const columns = chooseColumns(table);
   const read = { times: beatsOfTimes, intervals: beatsOfIntervals, rate: beatsOfRates }[columns.content](columns);

@@ -5,7 +5,11 @@ const LARGEST_UNZIPPED = 2 ** 28;
 
 /** The lines of a text file (Uint8Array), which may be gzipped, without the blank lines at its end. */
 export async function readLines(bytes) {
-  const text = decoded(bytes[0] === 0x1f && bytes[1] === 0x8b ? await gunzip(bytes) : bytes);
+  return linesOf(decoded(bytes[0] === 0x1f && bytes[1] === 0x8b ? await gunzip(bytes) : bytes));
+}
+
+/** The lines of a text, without the blank lines at its end. */
+export function linesOf(text) {
   if (text.includes("\0")) throw new UserError("is not text");
   const lines = text.split(/\r*\n|\r/);
   while (lines.length && !lines.at(-1).trim()) lines.pop();
