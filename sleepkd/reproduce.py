@@ -7,7 +7,7 @@ command keeps finished runs, resumes interrupted ones and retries failed ones.
     sleepkd reproduce --overlay mine.yaml --set data.store=store --nproc 4 --dry-run
     sleepkd reproduce --folds 5 --rows ecg_base feat_temp ecg_base_long --nproc 4
 
-`--study sensors` makes another table: students of each sensor, taught by EEG, EOG and EMG or not (--study sensors -h).
+`--study sensors` compares students of each sensor with and without a teacher of EEG, EOG and EMG (--study sensors -h).
 """
 
 import argparse
@@ -22,7 +22,7 @@ from sleepkd.settings import Config, load_config
 from sleepkd.study import sensor_study
 from sleepkd.study.cross_validation import SplitParts, splits_of, write_folds
 from sleepkd.study.jobs import RunGroup, TrainingJob, overlays_for
-from sleepkd.study.options import EXIT_FAILED, add_study_options, check_at_least
+from sleepkd.study.options import EXIT_FAILED, add_folds_option, add_study_options, check_at_least, check_folds
 from sleepkd.study.paper_plan import BASELINE, BASELINES, PAPER_ROWS, PROPOSED, PUBLISHED, plan_paper
 from sleepkd.study.paper_report import TableProvenance, is_simulated, write_table
 from sleepkd.study.paper_table import table_of
@@ -118,15 +118,12 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--classes", nargs="+", type=int, default=[3, 4], choices=(3, 4, 5), help="numbers of sleep stages"
     )
-    parser.add_argument(
-        "--folds", type=int, default=0, metavar="K", help="folds of a cross-validation by subject; 0: the store's split"
-    )
+    add_folds_option(parser)
     parser.add_argument("--split-seed", type=int, default=0, metavar="SEED", help="seed of the folds")
     add_study_options(parser, "runs/table")
     args = parser.parse_args(arguments)
     check_at_least(args)
-    if args.folds and args.folds < 2:
-        raise UserError("--folds: must be at least 2 (or 0: the store's own split)")
+    check_folds(args)
     return args
 
 

@@ -28,6 +28,19 @@ def add_study_options(parser: argparse.ArgumentParser, out: str) -> None:
     parser.add_argument("--dry-run", action="store_true", help="print the training commands and stop")
 
 
+def add_folds_option(parser: argparse.ArgumentParser) -> None:
+    """Add the number of folds of one store, which `check_folds` checks."""
+    parser.add_argument(
+        "--folds", type=int, default=0, metavar="K", help="folds of a cross-validation by subject; 0: the store's split"
+    )
+
+
+def check_folds(args: argparse.Namespace) -> None:
+    """Raise UserError for a single fold, or a negative number of them."""
+    if args.folds and args.folds < 2:
+        raise UserError("--folds: must be at least 2 (or 0: the store's own split)")
+
+
 def check_at_least(args: argparse.Namespace, **minima: int) -> None:
     """Raise UserError naming the option whose value, or smallest value, is below its minimum."""
     for option, minimum in {"nproc": 1, "jobs": 1, "draws": 1, "seeds": 0, **minima}.items():

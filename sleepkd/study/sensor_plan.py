@@ -1,4 +1,4 @@
-"""The training runs of the sensor study: a student of each sensor and one of all, taught by a teacher of EEG or not."""
+"""The training runs of the sensor study: students of each sensor and of all, with and without an EEG teacher."""
 
 from collections.abc import Iterable, Sequence
 

@@ -17,7 +17,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sleepkd.data.store import Store
-from sleepkd.errors import UserError
 from sleepkd.evaluation.pages import page
 from sleepkd.evaluation.pages.page import MISSING
 from sleepkd.evaluation.pages.report import report_versions
@@ -31,7 +30,7 @@ from sleepkd.provenance import launch_command, shown
 from sleepkd.settings import load_config
 from sleepkd.study.cross_validation import splits_of, write_folds
 from sleepkd.study.jobs import RunGroup, overlays_for
-from sleepkd.study.options import EXIT_FAILED, add_study_options, check_at_least
+from sleepkd.study.options import EXIT_FAILED, add_folds_option, add_study_options, check_at_least, check_folds
 from sleepkd.study.paper_plan import plan_paper
 from sleepkd.study.paper_report import ReportBlock, markdown
 from sleepkd.study.paper_table import Results
@@ -180,12 +179,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         f"default: each kind that all recordings hold, and {ALL_SENSORS}",
     )  # fmt: skip
     parser.add_argument("--classes", type=int, default=4, choices=(3, 4, 5), help="number of sleep stages")
-    parser.add_argument(
-        "--folds", type=int, default=0, metavar="K", help="folds of a cross-validation by subject; 0: the store's split"
-    )
+    add_folds_option(parser)
     add_study_options(parser, "runs/sensors")
     args = parser.parse_args(arguments)
     check_at_least(args)
-    if args.folds and args.folds < 2:
-        raise UserError("--folds: must be at least 2 (or 0: the store's own split)")
+    check_folds(args)
     return args

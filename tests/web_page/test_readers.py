@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.cohorts.beats.given import ENDS, MS, UNIX, rows, stamps
+from tests.cohorts.beats.given import CLOCKS, ENDS, MS, rows, stamps
 from tests.cohorts.beats.test_apple_health import NINTH, export, records
 from tests.cohorts.beats.test_fit_file import (
     FILE_ID,
@@ -25,17 +25,9 @@ from tests.web_page.javascript import assert_same_nights, read_in_node, read_in_
 
 DRAWN = np.random.default_rng(11)
 NAMES = ["rr", "RR-interval [ms]", "IBI", "PP interval", "nn_ms", "hr", "Heart rate (bpm)", "HR", "bpm"]
-CLOCKS = {
-    "time": lambda s: [f"{x:.3f}" for x in s],
-    "time_ms": lambda s: [f"{1000 * x:.0f}" for x in s],
-    "timestamp": lambda s: [f"{1000 * (UNIX + x):.0f}" for x in s],
-    "unix": lambda s: [f"{UNIX + x:.3f}" for x in s],
-    "ns": lambda s: [str(round(1e9 * (UNIX + x))) for x in s],
-    "datetime": lambda s: stamps(s),
+PAGE_CLOCKS = CLOCKS | {
     "Time": lambda s: [text + "+01:00" for text in stamps(s)],
-    "Phone timestamp": lambda s: stamps(s, "%d.%m.%Y %H:%M:%S.%f"),
     "date time": lambda s: stamps(s, "%m/%d/%Y %I:%M:%S %p"),
-    "clock": lambda s: stamps(s, "%H:%M:%S.%f"),
     "Date": lambda s: stamps(s, "%b %d, %Y %I:%M:%S %p"),
     "minute": lambda s: [clock(x) for x in s],
 }
@@ -45,7 +37,7 @@ def spelled(rng: np.random.Generator) -> bytes:
     """A table of a night in a random spelling, sometimes with damage."""
     first, count = rng.integers(0, 500), 300
     ends, ms = ENDS[first : first + count] - ENDS[first], MS[first : first + count]
-    name, time = rng.choice(NAMES), rng.choice([*CLOCKS, ""])
+    name, time = rng.choice(NAMES), rng.choice([*PAGE_CLOCKS, ""])
     is_rate = name.lower().startswith(("h", "b"))
     if is_rate:
         ends, ms = np.arange(count) * float(rng.choice([1, 5, 60, 300])), np.rint(60000 / ms)
@@ -53,7 +45,7 @@ def spelled(rng: np.random.Generator) -> bytes:
     values = [f"{x / 1000:.3f}" if in_seconds else f"{x:g}" for x in ms]
     columns, header = [values], [str(name)]
     if time:
-        columns, header = [CLOCKS[time](ends), values], [str(time), str(name)]
+        columns, header = [PAGE_CLOCKS[time](ends), values], [str(time), str(name)]
     if rng.random() < 0.2:
         columns[-1] = [text if k % 40 else rng.choice(["", "NA", "0", "65535"]) for k, text in enumerate(columns[-1])]
     order = np.arange(count)

@@ -36,3 +36,16 @@ def read(folder: Path, content: str | bytes, name: str = "night.csv", **options:
 
 def same_beats(found: BeatTimes, beats: np.ndarray = BEATS, atol: float = 2e-3) -> None:
     np.testing.assert_allclose(found.times, beats - beats[0], atol=atol)
+
+
+CLOCKS = {
+    "time": lambda s: [f"{x:.3f}" for x in s],
+    "time_ms": lambda s: [f"{1000 * x:.0f}" for x in s],
+    "timestamp": lambda s: [f"{1000 * (UNIX + x):.0f}" for x in s],
+    "unix": lambda s: [f"{UNIX + x:.3f}" for x in s],
+    "ns": lambda s: [str(round(1e9 * (UNIX + x))) for x in s],
+    "datetime": lambda s: stamps(s),
+    "Phone timestamp": lambda s: stamps(s, "%d.%m.%Y %H:%M:%S.%f"),
+    "clock": lambda s: stamps(s, "%H:%M:%S.%f"),
+}
+"""Columns of time by their names: from seconds to texts."""

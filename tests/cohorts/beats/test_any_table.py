@@ -11,22 +11,12 @@ from hypothesis import strategies as st
 
 from sleepkd.cohorts.beats import beat_format
 from sleepkd.errors import UserError
-from tests.cohorts.beats.given import ENDS, MS, UNIX, read, rows, same_beats, stamps
+from tests.cohorts.beats.given import CLOCKS, ENDS, MS, read, rows, same_beats, stamps
 
 QUIET = settings(
     deadline=None, max_examples=60, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 COUNT = 300
-CLOCKS = {
-    "time": lambda s: [f"{x:.3f}" for x in s],
-    "time_ms": lambda s: [f"{1000 * x:.0f}" for x in s],
-    "timestamp": lambda s: [f"{1000 * (UNIX + x):.0f}" for x in s],
-    "unix": lambda s: [f"{UNIX + x:.3f}" for x in s],
-    "ns": lambda s: [str(round(1e9 * (UNIX + x))) for x in s],
-    "datetime": lambda s: stamps(s),
-    "Phone timestamp": lambda s: stamps(s, "%d.%m.%Y %H:%M:%S.%f"),
-    "clock": lambda s: stamps(s, "%H:%M:%S.%f"),
-}
 
 
 @QUIET
