@@ -27,7 +27,7 @@ from benchmarks.measuring import anonymous_mb, core_seconds, process_tree
 from sleepkd.cohorts.ecg.detect import detect_beats
 from sleepkd.cohorts.signals import open_signals
 from sleepkd.errors import run_command
-from sleepkd.models.fast_cpu import keep_freed_memory
+from sleepkd.models.fast_cpu import keep_freed_memory, layers_of_torch
 from sleepkd.prediction.model import load_model
 from sleepkd.prediction.recorded import ReadingOptions, open_recording
 from sleepkd.simulation.cohort import write_cohort
@@ -83,7 +83,7 @@ def measure_parts(path: Path, checkpoint: Path | None) -> None:
             model.trained.network(inputs)
 
     def forward_of_torch() -> None:
-        with torch.no_grad():
+        with torch.inference_mode(), layers_of_torch():
             model.trained.network(inputs)
 
     works: dict[str, Callable[[], object]] = {

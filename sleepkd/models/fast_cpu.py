@@ -1,11 +1,13 @@
-"""Faster forms of the night network's layers on a CPU in inference mode.
+"""Faster forms of the night network's layers on a CPU.
 
-Elsewhere the layers are those of torch, so that training, CUDA and exported networks are untouched. Results differ by
+Elsewhere the layers are those of torch: on CUDA, and in compiled and exported networks. Results and gradients differ by
 rounding: about 1e-6 in float32 (`tests/models/test_fast_cpu.py`).
 """
 
 import contextlib
 import ctypes
+from collections.abc import Iterator
+from contextvars import ContextVar
 
 import torch
 import torch.nn.functional as F
@@ -32,9 +34,22 @@ def keep_freed_memory() -> None:
         malloc_options(M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
+_fast = ContextVar("fast", default=True)
+
+
+@contextlib.contextmanager
+def layers_of_torch() -> Iterator[None]:
+    """Within it, layers are those of torch on a CPU too: to compare the two forms."""
+    token = _fast.set(False)
+    try:
+        yield
+    finally:
+        _fast.reset(token)
+
+
 def is_fast(x: Tensor) -> bool:
-    """Whether x is convolved by the forms for a CPU in inference mode."""
-    return torch.is_inference_mode_enabled() and x.device.type == "cpu"
+    """Whether x is convolved by the forms for a CPU."""
+    return x.device.type == "cpu" and not torch.compiler.is_compiling() and _fast.get()
 
 
 class TokenConv(nn.Conv1d):

@@ -1,14 +1,38 @@
-"""The layers for a CPU in inference mode give what torch's convolutions and the sum over all pairs give."""
+"""The layers for a CPU give what torch's convolutions and the sum over all pairs give."""
+
+import contextlib
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from sleepkd.data.inputs import BeatsInput, InputSpec, SignalInput
 from sleepkd.models import build_network
-from sleepkd.models.fast_cpu import DENSE_SAMPLES, NightConv, TokenConv, is_fast, keep_freed_memory, soft_ranks
+from sleepkd.models.fast_cpu import (
+    DENSE_SAMPLES,
+    NightConv,
+    TokenConv,
+    is_fast,
+    keep_freed_memory,
+    layers_of_torch,
+    soft_ranks,
+)
 from sleepkd.models.night_network import NightRanks, NightSettings
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
+
+
+def compare(conv: nn.Conv1d, x: Tensor) -> None:
+    """Outputs and gradients of both forms are the same."""
+    outputs, gradients = [], []
+    for form in (contextlib.nullcontext, layers_of_torch):
+        leaf = x.clone().requires_grad_()
+        with form():
+            output = conv(leaf)
+        gradients.append(torch.autograd.grad(output.square().sum(), [leaf, *conv.parameters()]))
+        outputs.append(output.detach())
+    torch.testing.assert_close(*outputs, **EXACT)
+    torch.testing.assert_close(*gradients, **EXACT)
 
 
 @pytest.mark.parametrize(
@@ -21,20 +45,14 @@ def test_a_convolution_of_tokens_is_one_matrix_product(
 ) -> None:
     conv = TokenConv(channels, out, kernel, stride, padding=padding, bias=bias).double()
     x = torch.randn(7, channels, samples, dtype=torch.float64)
-    with torch.inference_mode():
-        assert is_fast(x)
-        found = conv(x)
-    assert not is_fast(x)
-    torch.testing.assert_close(found.clone(), conv(x).detach(), **EXACT)
+    assert is_fast(x)
+    compare(conv, x)
 
 
 @pytest.mark.parametrize("pad", [(12, 12), (24, 0)])
 def test_a_convolution_along_the_night_with_channels_last(pad: tuple[int, int]) -> None:
     conv = NightConv(8, 8, 7, 4, pad).double()
-    x = torch.randn(2, 8, 50, dtype=torch.float64)
-    with torch.inference_mode():
-        found = conv(x)
-    torch.testing.assert_close(found.clone(), conv(x).detach(), **EXACT)
+    compare(conv, torch.randn(2, 8, 50, dtype=torch.float64))
 
 
 def test_ranks_from_sorted_values_and_sums() -> None:
@@ -50,9 +68,9 @@ def test_ranks_are_those_of_all_pairs() -> None:
     ranks = NightRanks(20, 8)
     x = torch.randn(2, 3, 20 * 400, dtype=torch.float64)
     mask = torch.rand(2, 400) > 0.2
-    with torch.inference_mode():
-        found = ranks.ranks(x, mask)
-    torch.testing.assert_close(found.clone(), ranks.ranks(x, mask), **EXACT)
+    with layers_of_torch():
+        expected = ranks.ranks(x, mask)
+    torch.testing.assert_close(ranks.ranks(x, mask), expected, **EXACT)
 
 
 @pytest.mark.parametrize("settings", [NightSettings(), NightSettings(night_ranks=True), NightSettings(causal=True)])
@@ -65,9 +83,10 @@ def test_a_network_gives_the_same_logits(settings: NightSettings) -> None:
     given = {name: torch.randn(2, 1, *item.shape(2000)) for name, item in inputs.items()}
     assert given["ecg"].shape[-1] / 200 > DENSE_SAMPLES
     given["beats"][..., 500:900] = 0
-    with torch.inference_mode():
-        found = made(given)
-    torch.testing.assert_close(found.clone(), made(given), rtol=1e-4, atol=1e-5)
+    with layers_of_torch():
+        assert not is_fast(given["beats"])
+        expected = made(given)
+    torch.testing.assert_close(made(given), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_memory_is_kept_on_any_system() -> None:
