@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 from collections.abc import Iterator
 from contextvars import ContextVar
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -55,17 +56,41 @@ def is_fast(x: Tensor) -> bool:
 class TokenConv(nn.Conv1d):
     """A convolution within tokens: (tokens, C, samples) → (tokens, C_out, samples / stride)."""
 
+    _kept: tuple[tuple, "DenseForm"] | None = None
+
     def forward(self, x_BCL: Tensor) -> Tensor:
         """The convolution of each token."""
         if not is_fast(x_BCL) or x_BCL.shape[-1] > DENSE_SAMPLES:
             return super().forward(x_BCL)
-        channels, samples = x_BCL.shape[1:]
+        dense = self._dense(x_BCL)
         # Channels are the last axis in memory: the norm over them that follows is fast.
+        flat = F.linear(x_BCL.transpose(1, 2).flatten(1), dense.weight, dense.bias)
+        return flat.view(-1, *dense.shape).transpose(1, 2)
+
+    def _dense(self, x_BCL: Tensor) -> "DenseForm":
+        """The convolution of tokens like these as one matrix; kept without gradients, while weights stay the same."""
+        if torch.is_grad_enabled() or self.weight.is_inference():
+            return self._made_dense(x_BCL)
+        parameters = [(p.data_ptr(), p._version) for p in self.parameters()]
+        made_of = (x_BCL.shape[1:], x_BCL.dtype, torch.is_autocast_enabled("cpu"), parameters)
+        if self._kept is None or self._kept[0] != made_of:
+            self._kept = made_of, self._made_dense(x_BCL)
+        return self._kept[1]
+
+    def _made_dense(self, x_BCL: Tensor) -> "DenseForm":
+        channels, samples = x_BCL.shape[1:]
         each = torch.eye(samples * channels, dtype=x_BCL.dtype).view(-1, samples, channels).transpose(1, 2)
         of_each = self._conv_forward(each, self.weight, None).transpose(1, 2)
         bias = None if self.bias is None else self.bias.repeat(of_each.shape[1])
-        flat = F.linear(x_BCL.transpose(1, 2).flatten(1), of_each.flatten(1).T, bias)
-        return flat.view(-1, *of_each.shape[1:]).transpose(1, 2)
+        return DenseForm(of_each.flatten(1).T, bias, of_each.shape[1:])
+
+
+class DenseForm(NamedTuple):
+    """A convolution of tokens as a matrix (C_out * positions, C * samples). shape: (positions, C_out) of a result."""
+
+    weight: Tensor
+    bias: Tensor | None
+    shape: torch.Size
 
 
 class NightConv(nn.Conv1d):
@@ -87,6 +112,13 @@ class NightConv(nn.Conv1d):
         x_BC1T = x_BCT.unsqueeze(2).contiguous(memory_format=torch.channels_last)
         weight, dilation = self.weight.unsqueeze(2), (1, self.dilation[0])
         return F.conv2d(x_BC1T, weight, self.bias, padding=(0, before), dilation=dilation).squeeze(2)
+
+
+def rms_norm(x_BCL: Tensor, gain_C1: Tensor) -> Tensor:
+    """`ChannelNorm` in half of its passes over memory, without gradients."""
+    norm_B1L = torch.linalg.vector_norm(x_BCL, dim=1, keepdim=True)
+    scale_B1L = norm_B1L.square_().div_(x_BCL.shape[1]).add_(1e-5).rsqrt_()
+    return (x_BCL * scale_B1L).mul_(gain_C1)
 
 
 def soft_ranks(values_BFT: Tensor, others_BFR: Tensor, known_B1R: Tensor, soft: float) -> Tensor:

@@ -13,7 +13,7 @@ from sleepkd.config import require
 from sleepkd.data.inputs import InputSpec
 from sleepkd.data.views import TOKEN_SECONDS, TOKENS_PER_30_S
 from sleepkd.errors import UserError
-from sleepkd.models.fast_cpu import NightConv, TokenConv, is_fast, soft_ranks
+from sleepkd.models.fast_cpu import NightConv, TokenConv, is_fast, rms_norm, soft_ranks
 from sleepkd.models.utime import UTimeEncoder, UTimeSettings
 
 REFINING_KERNEL = 5
@@ -88,6 +88,8 @@ class ChannelNorm(nn.Module):
     def forward(self, x_BCL: Tensor) -> Tensor:
         """The normalised x (B, C, L) in the dtype of x; the mean square is computed in float32 or float64."""
         x_full_BCL = _at_least_float32(x_BCL)
+        if is_fast(x_BCL) and not torch.is_grad_enabled():
+            return rms_norm(x_full_BCL, self.gain_C1).to(x_BCL.dtype)
         scale_B1L = torch.rsqrt(x_full_BCL.square().mean(dim=1, keepdim=True) + 1e-5)
         return (x_full_BCL * scale_B1L * self.gain_C1).to(x_BCL.dtype)
 

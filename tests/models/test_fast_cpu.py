@@ -17,7 +17,7 @@ from sleepkd.models.fast_cpu import (
     layers_of_torch,
     soft_ranks,
 )
-from sleepkd.models.night_network import NightRanks, NightSettings
+from sleepkd.models.night_network import ChannelNorm, NightRanks, NightSettings
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 
@@ -49,10 +49,35 @@ def test_a_convolution_of_tokens_is_one_matrix_product(
     compare(conv, x)
 
 
+def test_a_kept_matrix_follows_its_weights() -> None:
+    conv, x = TokenConv(3, 4, 4, 2, padding=1), torch.randn(5, 3, 10)
+    with torch.no_grad():
+        exact = conv(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert conv(x).dtype == torch.bfloat16
+        assert torch.equal(conv(x), exact)
+    for change in (lambda: None, lambda: conv.weight.mul_(2), lambda: conv.bias.add_(1), lambda: conv.double()):
+        with torch.no_grad():
+            conv(x)
+            change()
+            x = x.to(conv.weight.dtype)
+            found = conv(x)
+            with layers_of_torch():
+                torch.testing.assert_close(found, conv(x))
+
+
 @pytest.mark.parametrize("pad", [(12, 12), (24, 0)])
 def test_a_convolution_along_the_night_with_channels_last(pad: tuple[int, int]) -> None:
     conv = NightConv(8, 8, 7, 4, pad).double()
     compare(conv, torch.randn(2, 8, 50, dtype=torch.float64))
+
+
+def test_the_norm_over_channels_in_fewer_passes() -> None:
+    norm, x = ChannelNorm(8), torch.randn(3, 8, 20)
+    torch.nn.init.normal_(norm.gain_C1)
+    with torch.inference_mode():
+        found = norm(x)
+    torch.testing.assert_close(found.clone(), norm(x).detach())
 
 
 def test_ranks_from_sorted_values_and_sums() -> None:

@@ -12,6 +12,8 @@ from sleepkd.errors import UserError
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "nil", "-", "--", "#n/a", "?", "missing", "undefined"})
 COMMENTS = ("#", "%", "//")
+BLANKS = " \t\xa0'"
+"""What is taken off both ends of a cell."""
 DELIMITERS = ("\t", ";", "|", ",")
 SAMPLED_LINES = 500
 ENOUGH_LINES = 0.6
@@ -32,6 +34,8 @@ _VALUE = re.compile(
     re.IGNORECASE,
 )
 _LETTER = re.compile(r"[^\W\d_]")
+_MARKS = bytes(97 if chr(code).isalpha() or code > 127 else 10 if code == 10 else 32 for code in range(256))
+"""For bytes.translate: "a" for letters of ASCII and for all bytes of other characters."""
 _COMMA_NUMBER = re.compile(r"[-+]?(\d+),(\d+)")
 
 
@@ -63,7 +67,8 @@ class SniffedTable:
         """The cells of a column, "" for a missing value or a row that is too short. The list may not be changed."""
         if index not in self._columns:  # choosing the columns reads some of them several times
             found = [cells[index] if index < len(cells) else "" for _, cells in self.rows]
-            self._columns[index] = ["" if cell.lower() in MISSING else cell for cell in found]
+            missing = {text for text in set(found) if text.lower() in MISSING}
+            self._columns[index] = ["" if text in missing else text for text in found] if missing else found
         return self._columns[index]
 
     def numbers(self, index: int) -> np.ndarray:
@@ -106,7 +111,7 @@ class SniffedTable:
 def plain_numbers(texts: Sequence[str]) -> np.ndarray | None:
     """Texts as float64 (rows,) if all are finite numbers with a decimal point; None for other texts."""
     try:
-        found = np.array([float(text) for text in texts], dtype=np.float64)
+        found = np.fromiter(map(float, texts), np.float64, len(texts))
     except ValueError:
         return None
     return found if np.isfinite(found).all() else None
@@ -144,7 +149,7 @@ def sniff_table(lines: Sequence[str], delimiter: str = "") -> SniffedTable:
     if not kept:
         raise UserError("is empty")
     delimiter = delimiter or find_delimiter([line for _, line in kept])
-    tables = _tables([(number, split_line(line, delimiter)) for number, line in kept])
+    tables = _tables(_split_lines(kept, delimiter), _lettered(kept))
     for table in tables:
         table.delimiter = delimiter
     table = max(tables, key=lambda one: len(one.rows))
@@ -181,12 +186,12 @@ def find_delimiter(lines: Sequence[str]) -> str:
 def split_line(line: str, delimiter: str) -> list[str]:
     """The cells of a line, without white space and quotes around them, and without blank cells at its end."""
     if delimiter == "\0" and '"' not in line:
-        return [line.strip(" \t\xa0'")]
+        return [line.strip(BLANKS)]
     if delimiter == " ":
         cells = [cell.strip("\"'") for cell in line.split()]
     elif '"' in line and delimiter != "\0":
         try:
-            cells = [cell.strip(" \t\xa0'") for cell in next(csv.reader([line], delimiter=delimiter))]
+            cells = [cell.strip(BLANKS) for cell in next(csv.reader([line], delimiter=delimiter))]
         except (csv.Error, StopIteration):
             raise UserError(f"has a line that cannot be split into cells: {_short(line)}") from None
     else:
@@ -194,6 +199,13 @@ def split_line(line: str, delimiter: str) -> list[str]:
     while len(cells) > 1 and not cells[-1]:
         cells.pop()
     return cells
+
+
+def _split_lines(lines: Sequence[tuple[int, str]], delimiter: str) -> list[Row]:
+    """`split_line` of every line; a column of numbers without a call for each."""
+    if delimiter == "\0" and not any('"' in line for _, line in lines):
+        return [(number, [line.strip(BLANKS)]) for number, line in lines]
+    return [(number, split_line(line, delimiter)) for number, line in lines]
 
 
 def is_value(cell: str) -> bool:
@@ -205,13 +217,22 @@ def _holds_data(line: str) -> bool:
     return bool(line.strip(" \t\r\n\x0b\x0c,;\ufeff")) and not line.lstrip().startswith(COMMENTS)
 
 
-def _tables(rows: Sequence[Row]) -> list[SniffedTable]:
-    """Rows as tables: the first names begin one, and so do later ones that name a column of heartbeats."""
+def _lettered(lines: Sequence[tuple[int, str]]) -> int:
+    """A number of lines after which none has a letter."""
+    marks = "\n".join(line for _, line in lines).encode().translate(_MARKS)
+    last = marks.rfind(b"a")
+    return marks.count(b"\n", 0, last) + 1 if last >= 0 else 0
+
+
+def _tables(rows: Sequence[Row], lettered: int) -> list[SniffedTable]:
+    """Rows as tables: the first names begin one, and so do later ones that name a column of heartbeats.
+
+    lettered: no row after so many has a letter, so none of them holds names.
+    """
     tables = [SniffedTable([], 0)]
-    for number, cells in rows:
+    for number, cells in rows[:lettered]:
         table = tables[-1]
-        has_letters = _LETTER.search("".join(cells))  # most rows have none
-        if not has_letters or not _are_names(cells, first=len(tables) == 1 and not table.rows):
+        if not _LETTER.search("".join(cells)) or not _are_names(cells, first=len(tables) == 1 and not table.rows):
             table.rows.append((number, cells))
         elif table.names and not table.rows and not table.units and is_unit_row(cells):
             table.units = cells
@@ -221,6 +242,7 @@ def _tables(rows: Sequence[Row]) -> list[SniffedTable]:
             tables.append(SniffedTable(cells, number, start_unix=_start_unix(cells)))
         else:
             table.rows.append((number, cells))
+    tables[-1].rows += rows[lettered:]
     return [table for table in tables if table.rows] or [tables[-1]]
 
 
