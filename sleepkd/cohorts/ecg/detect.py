@@ -29,6 +29,8 @@ SAME_BEAT_SECONDS = 0.02
 """Two runs of the detector found the same beat if they place it so closely."""
 LEARNING_SECONDS = 2.0
 """From which the detector takes its first thresholds."""
+CHECKED_SECONDS = 60.0
+"""Of a stretch, in which two runs of the detector are compared."""
 PIECE_SECONDS, REGULAR_SHARE, ALIKE, LEAST_BEATS = 10, 0.5, 0.7, 4
 """Pieces of about 10 s are noise if less than half of it lies between plausible beats, and their median correlation
 with the median beat is lower. White noise reaches 0.35 and 0.5, EEG 0.54 and 0.66; a real ECG has at least
@@ -139,12 +141,13 @@ def _detect_in_stretch(ecg: np.ndarray, longest: np.ndarray, rate_hz: float) -> 
     """R peaks (beats,) of a stretch of an ECG, s from its first sample.
 
     The detector learns its thresholds from the first two seconds, and an unlucky beginning spoils the minutes after it.
-    So it runs a second time after a lead-in of other seconds of the ECG. If both runs differ, it runs after several
-    lead-ins, and the run with the most regular and most similar beats counts. longest: stretch of the same minutes.
+    So it runs a second time after a lead-in of other seconds of the ECG, for a minute: its memory fades by an eighth
+    with each beat, so that runs that agree there agree later. If both runs differ, it runs after several lead-ins, and
+    the run with the most regular and most similar beats counts. longest: stretch of the same minutes.
     """
-    runs = [_detect(ecg, rate_hz), _detect(ecg, rate_hz, _lead_in(longest, 0.5, rate_hz))]
-    chosen = runs[0]
-    if not _same(*runs):
+    chosen, lead = _detect(ecg, rate_hz), _lead_in(longest, 0.5, rate_hz)
+    if not _begin_alike(chosen, _detect(ecg[: round((CHECKED_SECONDS + LEARNING_SECONDS) * rate_hz)], rate_hz, lead)):
+        runs = [chosen, _detect(ecg, rate_hz, lead)]
         leads = [_lead_in(source, at, rate_hz) for source in (ecg, longest) for at in (0.2, 0.8)]
         runs += [_detect(ecg, rate_hz, lead) for lead in leads]
         chosen = max(runs, key=lambda beats: _goodness(ecg, rate_hz, beats))
@@ -158,9 +161,9 @@ def _lead_in(ecg: np.ndarray, at: float, rate_hz: float) -> np.ndarray:
     return ecg[first : first + length]
 
 
-def _same(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two runs found the same beats, apart from the first seconds, in which one of them was learning."""
-    one, other = one[one >= LEARNING_SECONDS], other[other >= LEARNING_SECONDS]
+def _begin_alike(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two runs found the same beats in the first minute, but for the seconds in which one was learning."""
+    one, other = (beats[(beats >= LEARNING_SECONDS) & (beats < CHECKED_SECONDS)] for beats in (one, other))
     return len(one) == len(other) and bool((np.abs(one - other) < SAME_BEAT_SECONDS).all())
 
 

@@ -32,6 +32,8 @@ LEAST_SECONDS = 3.0
 """Of a stretch; a shorter one has too few beats to adapt to."""
 LEAST_OTHER_SECONDS = 10.0
 """Of a stretch at another amplitude than its surroundings."""
+LEVEL_SECONDS = 1 / 32
+"""Resolution of where an ECG is quiet."""
 BEFORE_A_BEAT = 0.25
 """A stretch begins so many seconds before its first R wave, and ends as late after its last."""
 
@@ -70,40 +72,46 @@ def _qrs_filter(rate_hz: float) -> np.ndarray:
 
 def _bridged(ecg: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarray]:
     """An ECG with straight lines for what is missing or filled, and where it is lost, bool (samples,)."""
-    runs = _straight_lines(ecg)
-    seconds = np.array([(last - first) / rate_hz for first, last in runs])
+    runs = _straight_lines(ecg, FILLED_SECONDS * rate_hz)
+    seconds = (runs[:, 1] - runs[:, 0]) / rate_hz
     filled = ~np.isfinite(ecg)
-    for (first, last), length in zip(runs, seconds, strict=True):
-        filled[first:last] |= length >= FILLED_SECONDS
+    for first, last in runs.tolist():
+        filled[first:last] = True
     short = seconds[(seconds >= LOST_SECONDS) & (seconds < COARSE_SECONDS)]
     coarse = short.sum() > COARSE_SHARE * len(ecg) / rate_hz
     least = COARSE_SECONDS if coarse else LOST_SECONDS
     lost = np.zeros(len(ecg), dtype=bool)
+    if not filled.any():
+        return ecg, lost
     for first, last in mask_runs(filled).tolist():
         lost[first:last] = (last - first) / rate_hz >= least
-    if not filled.any() or filled.all():
+    if filled.all():
         return ecg, lost
     at = np.arange(len(ecg))
     return np.where(filled, np.interp(at, at[~filled], ecg[~filled]), ecg), lost
 
 
-def _straight_lines(ecg: np.ndarray) -> list[tuple[int, int]]:
-    """The first sample, and that after the last, of each run of samples on one line, to rounding."""
-    size = np.abs(ecg)
-    bend = np.abs(ecg[2:] - 2 * ecg[1:-1] + ecg[:-2])
-    on_a_line = bend <= ROUNDING * (size[2:] + 2 * size[1:-1] + size[:-2])  # three samples each
-    return [(first, last + 2) for first, last in mask_runs(on_a_line).tolist()]
+def _straight_lines(ecg: np.ndarray, least: float) -> np.ndarray:
+    """Runs of at least so many samples on one line, to rounding, (runs, 2): the first, and the one after the last."""
+    bend = np.abs(np.diff(np.diff(ecg)))  # of three samples each
+    largest = np.max(np.abs(ecg), where=np.isfinite(ecg), initial=0.0)
+    near = np.flatnonzero(bend <= 4 * ROUNDING * largest)  # most samples of an ECG are not
+    size = np.abs(ecg[near]) + 2 * np.abs(ecg[near + 1]) + np.abs(ecg[near + 2])
+    on_a_line = np.zeros(len(bend), dtype=bool)
+    on_a_line[near] = bend[near] <= ROUNDING * size
+    runs = mask_runs(on_a_line) + np.array([0, 2])
+    return runs[runs[:, 1] - runs[:, 0] >= least]
 
 
 def _at_one_level(ecg: np.ndarray, first: int, last: int, rate_hz: float) -> list[EcgStretch]:
     """The parts from sample `first` to `last` at the typical amplitude of it, and likewise those of what is left."""
     band = np.abs(qrs_band(ecg[first:last], rate_hz))
-    # An ECG has an R wave in any stretch as long as the longest RR interval.
-    level = maximum_filter1d(band, max(1, round(MAX_RR_S * rate_hz)))
+    level = _level(band, rate_hz)
     typical = float(np.median(level))
     half = max(1, round(MAX_RR_S / 2 * rate_hz))
     near = 2 * round(BEFORE_A_BEAT * rate_hz) + 1
-    loud, quiet = band > LOUD * typical, level < typical / QUIET
+    loud = band > LOUD * typical
+    quiet = np.repeat(level < typical / QUIET, _level_block(rate_hz))[: len(band)]
     if loud.any():
         loud = maximum_filter1d(loud, near)
     if quiet.any():
@@ -119,6 +127,18 @@ def _at_one_level(ecg: np.ndarray, first: int, last: int, rate_hz: float) -> lis
             if LEAST_OTHER_SECONDS * rate_hz <= end - begin < last - first:
                 found += _at_one_level(ecg, first + begin, first + end, rate_hz)
     return sorted(found, key=lambda stretch: stretch.first)
+
+
+def _level(band: np.ndarray, rate_hz: float) -> np.ndarray:
+    """The largest value within half of the longest RR interval, in which an ECG has an R wave: (blocks,)."""
+    block = _level_block(rate_hz)
+    largest = np.maximum.reduceat(band, np.arange(0, len(band), block))
+    return np.asarray(maximum_filter1d(largest, max(1, round(MAX_RR_S * rate_hz / block))))
+
+
+def _level_block(rate_hz: float) -> int:
+    """Samples of a block of `_level`."""
+    return max(1, round(LEVEL_SECONDS * rate_hz))
 
 
 def _widened(mask: np.ndarray, by: int) -> np.ndarray:
