@@ -7,12 +7,15 @@ import numpy as np
 from scipy.signal import butter, firwin, kaiserord, resample_poly, sosfiltfilt
 
 from sleepkd.cohorts.missing import at_rate, lasting, missing_samples
+from sleepkd.cohorts.quantiles import quantiles
 from sleepkd.cohorts.signals import DerivedSignal
 from sleepkd.cohorts.signals.signal_file import draw_lines
 from sleepkd.data.recording_info import SignalInfo, digest
 from sleepkd.data.signal_kinds import SignalKind
 from sleepkd.data.store_writing import to_int16
 from sleepkd.errors import UserError
+
+QUARTILES = (0.25, 0.5, 0.75)
 
 
 def stored_signal(
@@ -36,11 +39,11 @@ def stored_signal(
     if scored_span:
         scored = _known(_without_gaps(samples, gaps, rate, *scored_span), kind)
         if len(scored):
-            low, middle, high = np.percentile(scored, (25, 50, 75))
+            low, middle, high = quantiles(scored, QUARTILES)
             scored_median, scored_iqr = float(middle), float(high - low)
     whole = _without_gaps(samples, gaps, rate)
     if kind.keeps_missing:
-        low, median, high = (float(x) for x in np.percentile(_known(whole, kind), (25, 50, 75)))
+        low, median, high = (float(x) for x in quantiles(_known(whole, kind), QUARTILES))
         iqr = high - low
     else:
         median, iqr = night_statistics(whole, rate)
@@ -165,7 +168,7 @@ def resample_night(samples: np.ndarray, rate_hz: float, target_hz: float) -> np.
     nyquist = 1 / max(ratio.numerator, ratio.denominator)  # in units of the intermediate rate's Nyquist frequency
     taps, beta = kaiserord(60, 0.1 * nyquist)
     lowpass = firwin(taps | 1, 0.95 * nyquist, window=("kaiser", beta))
-    middle = np.median(samples)  # an offset would carry the filter's ripple
+    (middle,) = quantiles(samples, (0.5,))  # an offset would carry the filter's ripple
     return middle + _filtered(samples - middle, ratio, lowpass)
 
 
@@ -256,7 +259,7 @@ def night_statistics(samples: np.ndarray, rate_hz: float) -> tuple[float, float]
         typical = np.percentile(width[live], TYPICAL)
         live &= (width >= typical / FAR) & (width <= typical * FAR)
     chosen = pieces[live] if live.any() and not live.all() else pieces
-    low, median, high = np.percentile(chosen, (25, 50, 75), overwrite_input=chosen is not pieces)
+    low, median, high = quantiles(chosen.ravel(), QUARTILES)
     return float(median), float(high - low)
 
 
