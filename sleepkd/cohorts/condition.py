@@ -148,8 +148,9 @@ def _without_gaps(
 
 LARGEST_MATRIX = 1 << 18
 """Of the weights of `_filtered`, in numbers: more is no faster than `resample_poly`."""
-BLOCKS_AT_A_TIME = 1024
-"""So that the rows of a product take some MB."""
+BLOCKS_AT_A_TIME = 32
+"""A product of so few rows runs on one core. OpenBLAS divides larger ones, and its threads take five times the time of
+cores when other processes run beside them."""
 
 
 def resample_night(samples: np.ndarray, rate_hz: float, target_hz: float) -> np.ndarray:
@@ -169,11 +170,13 @@ def resample_night(samples: np.ndarray, rate_hz: float, target_hz: float) -> np.
     taps, beta = kaiserord(60, 0.1 * nyquist)
     lowpass = firwin(taps | 1, 0.95 * nyquist, window=("kaiser", beta))
     (middle,) = quantiles(samples, (0.5,))  # an offset would carry the filter's ripple
-    return middle + _filtered(samples - middle, ratio, lowpass)
+    return _filtered(samples, float(middle), ratio, lowpass)
 
 
-def _filtered(samples: np.ndarray, ratio: Fraction, lowpass: np.ndarray) -> np.ndarray:
-    """`resample_poly` with the filter `lowpass`, (taps,) odd; beyond its ends the signal is held, or it would ring.
+def _filtered(samples: np.ndarray, middle: float, ratio: Fraction, lowpass: np.ndarray) -> np.ndarray:
+    """`resample_poly` of what differs from `middle`, with the filter `lowpass`, (taps,) odd.
+
+    Beyond its ends the signal is held, or it would ring.
 
     For ratios of small numbers, it is a matrix product, with the same result up to rounding, several times as fast.
     """
@@ -183,18 +186,21 @@ def _filtered(samples: np.ndarray, ratio: Fraction, lowpass: np.ndarray) -> np.n
     periods = max(1, 2 * before // down)  # of the pattern of phases, in a block
     rows, width = periods * up, periods * down + 2 * before + 1
     if rows * width > LARGEST_MATRIX:
-        return np.asarray(resample_poly(samples, up, down, window=lowpass, padtype="edge"))
+        return middle + np.asarray(resample_poly(samples - middle, up, down, window=lowpass, padtype="edge"))
     # Output k lies at sample k * down / up: the weight of sample j is up * lowpass[half + k * down - j * up].
     taps = half + np.arange(rows)[:, None] * down - (np.arange(width)[None] - before) * up
     weights = np.where((taps >= 0) & (taps < len(lowpass)), up * lowpass[np.clip(taps, 0, len(lowpass) - 1)], 0.0)
     blocks = -(-count // rows)
     after = max(0, blocks * periods * down + before + 1 - len(samples))
-    padded = np.concatenate([np.full(before, samples[0]), samples, np.full(after, samples[-1])])
+    padded = np.empty(before + len(samples) + after)
+    np.subtract(samples, middle, out=padded[before : before + len(samples)])
+    padded[:before], padded[before + len(samples) :] = samples[0] - middle, samples[-1] - middle
     windows = np.lib.stride_tricks.sliding_window_view(padded, width)[:: periods * down][:blocks]
     found = np.empty((blocks, rows))
     for first in range(0, blocks, BLOCKS_AT_A_TIME):
         some = slice(first, first + BLOCKS_AT_A_TIME)
         np.matmul(windows[some], weights.T, out=found[some])
+    found += middle
     return found.ravel()[:count]
 
 

@@ -170,5 +170,5 @@ def test_the_matrix_product_is_the_polyphase_filter_of_scipy(rate: int, target: 
     rng = np.random.default_rng(count)
     samples, ratio = np.cumsum(rng.standard_normal(count)), Fraction(target, rate)
     lowpass = firwin(20 * max(ratio.numerator, ratio.denominator) + 1, 0.95 / max(ratio.numerator, ratio.denominator))
-    expected = resample_poly(samples, ratio.numerator, ratio.denominator, window=lowpass, padtype="edge")
-    np.testing.assert_allclose(condition._filtered(samples, ratio, lowpass), expected, atol=1e-10, rtol=0)
+    expected = 0.5 + resample_poly(samples - 0.5, ratio.numerator, ratio.denominator, window=lowpass, padtype="edge")
+    np.testing.assert_allclose(condition._filtered(samples, 0.5, ratio, lowpass), expected, atol=1e-10, rtol=0)
