@@ -31,7 +31,7 @@ JUDGEMENT_NOISE = np.array([1.05, 0.45, 0.9, 1.0, 1.0, 1.1])
 """Standard deviation, in log odds, of one scorer's random judgement, by state."""
 BIAS = 0.15
 """Standard deviation, in log odds, of a scorer's bias towards each sleep stage."""
-DEEP_SLEEP_BIAS = 1.4
+DEEP_SLEEP_BIAS = 1.1
 """Bias towards deep sleep in log odds: negative and positive for alternate scorers."""
 AMBIGUITY_EPOCHS = np.array([4.0, 3.0, 20.0, 40.0, 40.0, 20.0])
 """Correlation time of shared ambiguity, in sleep epochs, by state: scored bouts last as long as those of `sleep_accel`
