@@ -204,7 +204,7 @@ def _filtered(samples: np.ndarray, middle: float, ratio: Fraction, lowpass: np.n
     return found.ravel()[:count]
 
 
-STRETCHES, STRETCH_SECONDS = 24, 300
+STRETCHES, STRETCH_SECONDS = 16, 300
 """So many stretches of five minutes, spread over the recording, show the shape of its beats."""
 
 

@@ -97,19 +97,29 @@ def flat_or_clipped(ecg: np.ndarray, rate_hz: float, onset_s: np.ndarray, durati
     """(N, 2): the share of each sleep epoch in which an ECG is constant, and in which it is clipped at its extremes."""
     low, high, length = ecg.min(), ecg.max(), max(2, round(FLAT_SECONDS * rate_hz))
     shares = np.zeros((len(onset_s), 2))
-    for i, (onset, duration) in enumerate(zip(onset_s, duration_s, strict=True)):
-        piece = ecg[max(0, round(onset * rate_hz)) : round((onset + duration) * rate_hz)]
+    suspect = _perhaps_flat_or_clipped(ecg, low, high, length)
+    first = np.maximum(0, np.rint(np.asarray(onset_s) * rate_hz).astype(int))
+    last = np.rint((np.asarray(onset_s) + duration_s) * rate_hz).astype(int)
+    for i in np.flatnonzero(np.searchsorted(suspect, last) > np.searchsorted(suspect, first)):
+        piece = ecg[first[i] : last[i]]
         if len(piece) < length:
             continue
-        same = piece[1:] == piece[:-1]
-        if not same.any():
-            continue
-        edges = np.concatenate([[0], 1 + np.flatnonzero(~same), [len(piece)]])
+        edges = np.concatenate([[0], 1 + np.flatnonzero(piece[1:] != piece[:-1]), [len(piece)]])
         runs, values = np.diff(edges), piece[edges[:-1]]
         flat = runs >= length
         clipped = ~flat & (runs >= 2) & ((values == low) | (values == high))
         shares[i] = runs[flat].sum() / len(piece), runs[clipped].sum() / len(piece)
     return shares
+
+
+def _perhaps_flat_or_clipped(ecg: np.ndarray, low: float, high: float, length: int) -> np.ndarray:
+    """Samples (samples,), ascending, of which one is in every run of `length` equal samples or at an extreme."""
+    half = max(1, length // 2)
+    same = ecg[1:] == ecg[:-1]
+    blocks = same[: len(same) // half * half].reshape(-1, half)
+    inside = np.flatnonzero(blocks.all(axis=1)) * half
+    at_extremes = np.flatnonzero((ecg == low) | (ecg == high))
+    return np.sort(np.concatenate([inside, at_extremes]))
 
 
 def _at_ends(signal: np.ndarray, rate_hz: float) -> float:
