@@ -74,6 +74,8 @@ def check(words: list[str]) -> None:
         if verb.startswith("-"):
             return None
         assert verb in cli.VERBS, verb
+        if arguments[:2] == ["--study", "sensors"]:
+            return parse("sleepkd.study.sensor_study", arguments[2:])
         return parse(f"sleepkd.{verb.replace('-', '_')}", arguments)
     if rest[0] == "-m":
         return parse(rest[1], rest[2:])
