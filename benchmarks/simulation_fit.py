@@ -188,7 +188,8 @@ def median_inside(real: np.ndarray, simulated: np.ndarray) -> bool:
 
 def spread_agrees(real: np.ndarray, simulated: np.ndarray) -> bool:
     """Whether the 10th and 90th percentile lie as far apart as the real ones, within a third."""
-    return abs((simulated[4] - simulated[0]) / (real[4] - real[0]) - 1) <= SPREAD_TOLERANCE
+    wide, expected = simulated[4] - simulated[0], real[4] - real[0]
+    return bool(abs(wide - expected) <= SPREAD_TOLERANCE * expected)
 
 
 def comparison_table(facts: Mapping[str, Facts], measured: Mapping[str, Facts]) -> list[str]:
