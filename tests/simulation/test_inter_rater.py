@@ -14,14 +14,18 @@ NAMES = {"aasm": ("W", "1", "2", "3", "R"), "rk": ("W", "1", "2", "3", "4", "R")
 NIGHTS, SCORERS = 24, 6
 
 
+def numbers_of(standard: str) -> list[int]:
+    """The numbers of nights of the subsets with a standard: SS1 and SS3 (AASM), or SS2, SS4 and SS5 (R&K)."""
+    subsets = {"aasm": (0, 2), "rk": (1, 3, 4)}[standard]
+    return [k for k in range(5 * NIGHTS) if k % 5 in subsets][:NIGHTS]
+
+
 def scored_nights(standard: str) -> list[np.ndarray]:
     """Labels of nights of the subsets with this standard, a quarter with apnea, (scorers, sleep epochs) each."""
     length = {"aasm": 30, "rk": 20}[standard]
-    subsets = {"aasm": (0, 2), "rk": (1, 3, 4)}[standard]  # SS1 and SS3; SS2, SS4 and SS5
-    numbers = [k for k in range(5 * NIGHTS) if k % 5 in subsets][:NIGHTS]
     return [
         np.array(scorer_labels(night(k, apnea_share=0.25).states, standard, 10.0, 28500 // length, 5, k, SCORERS))
-        for k in numbers
+        for k in numbers_of(standard)
     ]
 
 
@@ -47,8 +51,7 @@ def test_agreement_by_sleep_stage_is_that_of_human_scorers() -> None:
 
 def test_scorers_disagree_mostly_at_transitions() -> None:
     near, far = [], []
-    numbers = [k for k in range(5 * NIGHTS) if k % 5 in (0, 2)]
-    for k, labels in zip(numbers, scored_nights("aasm"), strict=False):
+    for k, labels in zip(numbers_of("aasm"), scored_nights("aasm"), strict=True):
         truth = np.array(majority_labels(night(k, apnea_share=0.25).states, "aasm", 10.0, labels.shape[1]))
         disagreed = labels[0] != labels[1]
         change = np.flatnonzero(truth[1:] != truth[:-1])

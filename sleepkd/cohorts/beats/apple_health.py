@@ -49,7 +49,7 @@ def read_apple_days(path: Path) -> RateDays:
     read_export(path, rates.add)
     if not rates.times:
         other = f"; {rates.unreadable} heart rates have no readable date or value" if rates.unreadable else ""
-        raise UserError(f"{path}: contains no heart rate ({HEART_RATE}){other}")
+        raise UserError(f"{path}: contains no records of heart rate ({HEART_RATE}){other}")
     return rates.as_days()
 
 

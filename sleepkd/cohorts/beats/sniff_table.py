@@ -219,7 +219,7 @@ def _holds_data(line: str) -> bool:
 
 def _lettered(lines: Sequence[tuple[int, str]]) -> int:
     """A number of lines after which none has a letter."""
-    marks = "\n".join(line for _, line in lines).encode().translate(_MARKS)
+    marks = "\n".join(line for _, line in lines).encode(errors="surrogatepass").translate(_MARKS)
     last = marks.rfind(b"a")
     return marks.count(b"\n", 0, last) + 1 if last >= 0 else 0
 

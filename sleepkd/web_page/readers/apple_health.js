@@ -41,7 +41,7 @@ export async function readAppleDays(file) {
   if (!/^<\/HealthData>\s*$/.test(rest)) throw new UserError("is cut off; export it again");
   if (!rates.times.length) {
     const other = rates.unreadable ? `; ${rates.unreadable} heart rates have no readable date or value` : "";
-    throw new UserError(`contains no heart rate (${HEART_RATE})${other}`);
+    throw new UserError(`contains no records of heart rate (${HEART_RATE})${other}`);
   }
   return asDays(rates);
 }

@@ -119,7 +119,7 @@ def test_of_two_devices_the_one_that_covers_the_night_is_read(tmp_path: Path) ->
     [
         ("a.xml", b"<a></a>", "is no export of Apple Health"),
         ("b.xml", b"<ClinicalDocument></ClinicalDocument>", "give export.xml"),
-        ("c.xml", b"<HealthData></HealthData>", "contains no heart rate"),
+        ("c.xml", b"<HealthData></HealthData>", "contains no records of heart rate"),
         ("d.xml", b'<HealthData><Record type="HKQuantityTypeIdentifierHeartRate" value="60"/></HealthData>', "1 heart"),
         ("e.xml", b'<HealthData><Record type="HKQ', "is cut off"),
         ("f.xml", b"<HealthData><Record></Note></HealthData>", "is not valid XML"),
