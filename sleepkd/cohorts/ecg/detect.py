@@ -7,7 +7,8 @@ import numpy as np
 
 from sleepkd.cohorts.condition import resample_night
 from sleepkd.cohorts.ecg.beat_shape import beat_likeness
-from sleepkd.cohorts.ecg.ecg_stretches import ecg_stretches, qrs_band
+from sleepkd.cohorts.ecg.detector_rate import means_of, on_recorded_samples, samples_per_mean
+from sleepkd.cohorts.ecg.ecg_stretches import bridged_ecg, ecg_stretches, qrs_band
 from sleepkd.cohorts.remarks import WARNING
 from sleepkd.data.beats import MIN_RR_S, beat_quality, median_interval
 from sleepkd.data.heart_rate_input import input_text
@@ -127,13 +128,15 @@ def candidate_beats(ecg: np.ndarray, rate_hz: float, polarity: int) -> Candidate
 
 def candidates_in_block(block: np.ndarray, rate_hz: float) -> CandidateBeats:
     """R peaks of a few minutes of an ECG (samples,) whose R waves point up, s from its first sample."""
-    stretches = ecg_stretches(np.asarray(block, dtype=np.float64), rate_hz)
+    n = samples_per_mean(rate_hz)
+    ecg, lost = bridged_ecg(np.asarray(block, dtype=np.float64), rate_hz)
+    stretches = ecg_stretches(means_of(ecg, n), lost[: len(lost) // n * n : n], rate_hz / n)
     longest = max((stretch.samples for stretch in stretches), key=len, default=np.zeros(0))
     times, noisy = [np.zeros(0)], [np.zeros(0, dtype=bool)]
     for stretch in stretches:
-        beats = _detect_in_stretch(stretch.samples, longest, rate_hz)
-        times.append(stretch.first / rate_hz + beats)
-        noisy.append(_in_noise(stretch.samples, rate_hz, beats))
+        beats = _detect_in_stretch(stretch.samples, longest, rate_hz / n)
+        noisy.append(_in_noise(stretch.samples, rate_hz / n, beats))
+        times.append(on_recorded_samples(stretch.first * n / rate_hz + beats, n, ecg, rate_hz))
     return CandidateBeats(np.concatenate(times), np.concatenate(noisy))
 
 

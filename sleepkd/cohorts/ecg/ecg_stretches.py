@@ -25,6 +25,8 @@ COARSE_SHARE, COARSE_SECONDS = 0.25, 2.0
 of a slow heart, and end no stretch."""
 ROUNDING = 1e-6
 """A signal is straight if it differs from a line by a smaller share of its own size: single precision."""
+SAMPLED = 8
+"""Of a straight line, so many samples are looked at first."""
 LOUD, QUIET = 5.0, 8.0
 """What is so many times louder or quieter than the typical R wave is not of the same ECG. R waves, premature ones too,
 vary by a factor of two to three."""
@@ -40,38 +42,17 @@ BEFORE_A_BEAT = 0.25
 
 @dataclass(frozen=True)
 class EcgStretch:
-    """A part of an ECG at one amplitude: its first sample, and its samples (samples,), short dropouts bridged."""
+    """A part of an ECG at one amplitude: its first sample, and its samples (samples,)."""
 
     first: int
     samples: np.ndarray
 
 
-def ecg_stretches(ecg: np.ndarray, rate_hz: float) -> list[EcgStretch]:
-    """The stretches of an ECG (samples,) that hold a signal, in order. NaN counts as missing.
+def bridged_ecg(ecg: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarray]:
+    """An ECG (samples,) with straight lines for what is missing or filled, and where it is lost, bool (samples,).
 
-    An ECG without any fault is one stretch.
+    NaN counts as missing. An ECG that is missing as a whole stays as it is.
     """
-    bridged, lost = _bridged(ecg, rate_hz)
-    found: list[EcgStretch] = []
-    for first, last in mask_runs(~lost).tolist():
-        if last - first >= LEAST_SECONDS * rate_hz:
-            found += _at_one_level(bridged, first, last, rate_hz)
-    return found
-
-
-def qrs_band(ecg: np.ndarray, rate_hz: float) -> np.ndarray:
-    """An ECG (samples,) between 5 and 25 Hz, zero-phase."""
-    return np.asarray(sosfiltfilt(_qrs_filter(rate_hz), ecg))
-
-
-@lru_cache
-def _qrs_filter(rate_hz: float) -> np.ndarray:
-    high = min(QRS_HZ[1], 0.45 * rate_hz)
-    return np.asarray(butter(2, (QRS_HZ[0], high), btype="bandpass", fs=rate_hz, output="sos"))
-
-
-def _bridged(ecg: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarray]:
-    """An ECG with straight lines for what is missing or filled, and where it is lost, bool (samples,)."""
     runs = _straight_lines(ecg, FILLED_SECONDS * rate_hz)
     seconds = (runs[:, 1] - runs[:, 0]) / rate_hz
     filled = ~np.isfinite(ecg)
@@ -91,16 +72,43 @@ def _bridged(ecg: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarray]:
     return np.where(filled, np.interp(at, at[~filled], ecg[~filled]), ecg), lost
 
 
+def ecg_stretches(bridged: np.ndarray, lost: np.ndarray, rate_hz: float) -> list[EcgStretch]:
+    """The stretches of an ECG that hold a signal, in order: of one without any fault, all of it.
+
+    bridged, lost: (samples,), as `bridged_ecg` gives them, or every n-th sample of both.
+    """
+    found: list[EcgStretch] = []
+    for first, last in mask_runs(~lost).tolist():
+        if last - first >= LEAST_SECONDS * rate_hz:
+            found += _at_one_level(bridged, first, last, rate_hz)
+    return found
+
+
+def qrs_band(ecg: np.ndarray, rate_hz: float) -> np.ndarray:
+    """An ECG (samples,) between 5 and 25 Hz, zero-phase."""
+    return np.asarray(sosfiltfilt(_qrs_filter(rate_hz), ecg))
+
+
+@lru_cache
+def _qrs_filter(rate_hz: float) -> np.ndarray:
+    high = min(QRS_HZ[1], 0.45 * rate_hz)
+    return np.asarray(butter(2, (QRS_HZ[0], high), btype="bandpass", fs=rate_hz, output="sos"))
+
+
 def _straight_lines(ecg: np.ndarray, least: float) -> np.ndarray:
     """Runs of at least so many samples on one line, to rounding, (runs, 2): the first, and the one after the last."""
-    bend = np.abs(np.diff(np.diff(ecg)))  # of three samples each
-    largest = np.max(np.abs(ecg), where=np.isfinite(ecg), initial=0.0)
-    near = np.flatnonzero(bend <= 4 * ROUNDING * largest)  # most samples of an ECG are not
-    size = np.abs(ecg[near]) + 2 * np.abs(ecg[near + 1]) + np.abs(ecg[near + 2])
-    on_a_line = np.zeros(len(bend), dtype=bool)
-    on_a_line[near] = bend[near] <= ROUNDING * size
-    runs = mask_runs(on_a_line) + np.array([0, 2])
+    apart = max(1, int(least - 2) // SAMPLED)
+    if not (np.diff(mask_runs(_on_a_line(ecg, apart))) >= int(least - 2) // apart).any():  # as of most ECGs
+        return np.zeros((0, 2), dtype=int)
+    runs = mask_runs(_on_a_line(ecg, 1)) + np.array([0, 2])
     return runs[runs[:, 1] - runs[:, 0] >= least]
+
+
+def _on_a_line(ecg: np.ndarray, apart: int) -> np.ndarray:
+    """Whether a sample and the two after it lie on one line, to rounding: bool, of samples so far apart."""
+    first, second, third = (ecg[i : len(ecg) - 2 + i : apart] for i in range(3))
+    bend = np.abs((third - second) - (second - first))
+    return np.asarray(bend <= ROUNDING * (np.abs(first) + 2 * np.abs(second) + np.abs(third)))
 
 
 def _at_one_level(ecg: np.ndarray, first: int, last: int, rate_hz: float) -> list[EcgStretch]:
@@ -108,16 +116,13 @@ def _at_one_level(ecg: np.ndarray, first: int, last: int, rate_hz: float) -> lis
     band = np.abs(qrs_band(ecg[first:last], rate_hz))
     level = _level(band, rate_hz)
     typical = float(np.median(level))
+    quiet_blocks = level < typical / QUIET
+    if level.max() <= LOUD * typical and not quiet_blocks.any():
+        return [EcgStretch(first, ecg[first:last])]
     half = max(1, round(MAX_RR_S / 2 * rate_hz))
     near = 2 * round(BEFORE_A_BEAT * rate_hz) + 1
-    loud = band > LOUD * typical
-    quiet = np.repeat(level < typical / QUIET, _level_block(rate_hz))[: len(band)]
-    if loud.any():
-        loud = maximum_filter1d(loud, near)
-    if quiet.any():
-        quiet = _widened(quiet, half - near // 2)
-    elif not loud.any():
-        return [EcgStretch(first, ecg[first:last])]
+    loud = maximum_filter1d(band > LOUD * typical, near)
+    quiet = _widened(np.repeat(quiet_blocks, _level_block(rate_hz))[: len(band)], half - near // 2)
     found: list[EcgStretch] = []
     for begin, end in mask_runs(~loud & ~quiet).tolist():
         if end - begin >= LEAST_SECONDS * rate_hz:

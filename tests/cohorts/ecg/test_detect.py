@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sleepkd.cohorts.ecg.detect import candidate_beats, detect_beats
-from sleepkd.cohorts.ecg.ecg_stretches import ecg_stretches
+from sleepkd.cohorts.ecg.ecg_stretches import EcgStretch, bridged_ecg, ecg_stretches
 from sleepkd.cohorts.signals.edf import EdfFile
 from tests.cohorts.raw import DREAMS, heartbeats, needs_dreams
 
@@ -33,6 +33,10 @@ def filled(ecg: np.ndarray, rate_hz: float, start_s: float, seconds: float, kind
         "clipped hum": np.clip(1e4 * size * np.sin(2 * np.pi * 20.3 * at), -40 * size, 40 * size),
     }[kind]
     return ecg
+
+
+def stretches(ecg: np.ndarray, rate_hz: float) -> list[EcgStretch]:
+    return ecg_stretches(*bridged_ecg(ecg, rate_hz), rate_hz)
 
 
 def outside(beats: np.ndarray, start_s: float, seconds: float) -> np.ndarray:
@@ -87,15 +91,15 @@ def test_noise_holds_candidates_but_no_beats() -> None:
 
 def test_stretches_of_an_ecg() -> None:
     ecg = simulated()[: -2 * RATE]  # it ends with a second without a beat
-    assert [(s.first, len(s.samples)) for s in ecg_stretches(ecg, RATE)] == [(0, len(ecg))]
-    parts = ecg_stretches(filled(ecg, RATE, 100, 20, "nan"), RATE)
+    assert [(s.first, len(s.samples)) for s in stretches(ecg, RATE)] == [(0, len(ecg))]
+    parts = stretches(filled(ecg, RATE, 100, 20, "nan"), RATE)
     assert [(s.first, len(s.samples)) for s in parts] == [(0, 100 * RATE), (120 * RATE, (SECONDS - 122) * RATE)]
     bridged = filled(ecg, RATE, 100, 0.5, "far")
-    (whole,) = ecg_stretches(bridged, RATE)
+    (whole,) = stretches(bridged, RATE)
     inside = whole.samples[100 * RATE : 100 * RATE + 50]
     np.testing.assert_allclose(np.diff(inside), np.diff(inside)[0], atol=1e-9)
     np.testing.assert_array_equal(np.delete(whole.samples, slice(10000, 10050)), np.delete(ecg, slice(10000, 10050)))
-    assert not ecg_stretches(np.full(1000, np.nan), RATE) and not ecg_stretches(np.zeros(1000), RATE)
+    assert not stretches(np.full(1000, np.nan), RATE) and not stretches(np.zeros(1000), RATE)
 
 
 def test_the_flat_line_between_beats_of_a_coarse_slow_ecg_is_no_gap() -> None:
@@ -106,8 +110,19 @@ def test_the_flat_line_between_beats_of_a_coarse_slow_ecg_is_no_gap() -> None:
     assert apart(beats, found) <= 2 and apart(found, beats) <= 2
 
 
+@pytest.mark.parametrize("rate_hz", [32, 64, 256, 500])
+def test_a_quarter_of_a_second_on_a_line_is_bridged_wherever_it_begins(rate_hz: int) -> None:
+    ecg, length = np.random.default_rng(0).standard_normal(10 * rate_hz), rate_hz // 4
+    for first in range(rate_hz, rate_hz + 2 * length):
+        line = ecg.copy()
+        line[first : first + length] = 7.0
+        assert (bridged_ecg(line, rate_hz)[0][first : first + length] != 7).all()
+        line[first + 2] = 7.1  # too short on both sides
+        np.testing.assert_array_equal(bridged_ecg(line, rate_hz)[0], line)
+
+
 def test_an_ecg_interpolated_to_another_rate_is_no_straight_line() -> None:
     ecg = simulated()
     at = np.arange(len(ecg)) / RATE
     dense = np.interp(np.arange(0, SECONDS - 1, 1 / 1000), at, ecg)
-    assert len(ecg_stretches(dense, 1000)) == 1
+    assert len(stretches(dense, 1000)) == 1
