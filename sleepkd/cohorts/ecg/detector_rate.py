@@ -10,8 +10,8 @@ DETECTOR_HZ = (5.0, 30.0)
 """The band in which the detector of sleepecg looks for R peaks."""
 ENOUGH_HZ = 120.0
 """The detector needs no more samples per second than this."""
-KERNEL_SECONDS = 0.25
-"""Half the length of the impulse response of that band: what is left out is below 1 % of its peak."""
+KERNEL_SECONDS = 0.15
+"""Half the length of the impulse response of that band: what is left out is below 2 % of its peak."""
 
 
 def samples_per_mean(rate_hz: float) -> int:

@@ -16,7 +16,7 @@ from sleepkd.errors import UserError
 _TAL = re.compile(rb"([+-]?\d+(?:[.,]\d*)?)(?:\x15(\d*(?:[.,]\d*)?))?\x14(.*)", re.DOTALL)
 """EDF+'s time-stamped annotation list: onset, perhaps a duration, texts that each end with \\x14."""
 _RECORD_TIME = re.compile(rb"([+-]?\d+(?:[.]\d*)?)\x14\x14\0")
-BLOCK_BYTES = 1 << 23
+BLOCK_BYTES = 1 << 20
 LEAST_GAP = 0.05
 """A record that begins so many seconds after the end of the one before is after a gap. Record times are never exact:
 they are rounded, or sums of floats."""

@@ -80,7 +80,8 @@ class EdfFile(SignalFile):
             values *= step
             values += low - lowest * step
             volts = _BY_WAY_OF_VOLTS.get(channel.unit, 1.0)
-            values *= volts
-            values /= volts
+            if volts != 1:
+                values *= volts
+                values /= volts
         remark = "" if known else f"{WARNING}{channel.label} has no range (physical or digital min and max)"
         return ChannelSamples(self._in_time(values, self.rates[index]), channel.unit, known, remark)
