@@ -7,9 +7,9 @@ import numpy as np
 from scipy.signal import butter, firwin, kaiserord, resample_poly, sosfiltfilt
 
 from sleepkd.cohorts.missing import at_rate, lasting, missing_samples
-from sleepkd.cohorts.quantiles import quantiles
 from sleepkd.cohorts.signals import DerivedSignal
 from sleepkd.cohorts.signals.signal_file import draw_lines
+from sleepkd.data.quantiles import quantiles
 from sleepkd.data.recording_info import SignalInfo, digest
 from sleepkd.data.signal_kinds import SignalKind
 from sleepkd.data.store_writing import to_int16

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from sleepkd.data.hypnogram import Hypnogram, write_hypnogram
+from sleepkd.data.quantiles import quantiles
 from sleepkd.data.recording_info import MISSING, RecordingInfo, to_json
 from sleepkd.data.store import FORMAT, StoreSettings, read_settings
 from sleepkd.errors import UserError
@@ -80,7 +81,7 @@ def to_int16(signal: np.ndarray) -> tuple[np.ndarray, float, float]:
     """
     missing = np.isnan(signal)
     known = signal[~missing] if missing.any() else signal
-    offset = float(np.median(known))
+    (offset,) = (float(x) for x in quantiles(known, (0.5,)))
     deviation = known - offset
     peak = float(max(deviation.max(), -deviation.min()))
     scale = peak / 32767 if peak > 0 else 1.0

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sleepkd.cohorts.quantiles import SAMPLED, quantiles
+from sleepkd.data.quantiles import SAMPLED, quantiles
 
 SHARES = (0.0, 0.01, 0.25, 0.5, 0.75, 1.0)
 
