@@ -22,7 +22,7 @@ def samples_per_mean(rate_hz: float) -> int:
 def means_of(ecg: np.ndarray, n: int) -> np.ndarray:
     """The means of n samples each of an ECG (samples,): (samples // n,).
 
-    What they alias into the band of the detector is noise above 95 Hz, at a third of its amplitude or less.
+    What they alias into the band of the detector is noise above 90 Hz, at less than 0.4 of its amplitude.
     """
     if n == 1:
         return ecg
