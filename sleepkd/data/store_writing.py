@@ -81,7 +81,7 @@ def to_int16(signal: np.ndarray) -> tuple[np.ndarray, float, float]:
     """
     missing = np.isnan(signal)
     known = signal[~missing] if missing.any() else signal
-    (offset,) = (float(x) for x in quantiles(known, (0.5,)))
+    offset = float(quantiles(known, (0.5,))[0])
     deviation = known - offset
     peak = float(max(deviation.max(), -deviation.min()))
     scale = peak / 32767 if peak > 0 else 1.0
