@@ -37,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         updates=args.updates,
         out=args.out,
         folds=args.folds,
+        validates=not args.no_validation,
     )
     jobs = study.plan()
     if args.dry_run:
@@ -104,6 +105,10 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--folds", type=int, default=0, metavar="K",
         help="folds of a cross-validation by subject, other ones for each seed; 0: the stores' splits",
+    )  # fmt: skip
+    parser.add_argument(
+        "--no-validation", action="store_true",
+        help="train on all labelled nights, to the last training epoch; default: one in five chooses the epoch",
     )  # fmt: skip
     parser.add_argument("--updates", type=int, default=400, metavar="N", help="updates per run")
     parser.add_argument("--classes", type=int, default=4, choices=(3, 4, 5), help="number of sleep stages")

@@ -100,6 +100,7 @@ class LabelStudy:
     """The study. numbers: of labelled nights, or ALL_NIGHTS. folds: of a cross-validation by subject, 0 for the split.
 
     settings: with data.store, and data.split unless it is "default"; or with data.nights. Each seed deals other folds.
+    validates: whether one in five labelled nights chooses the training epoch; otherwise all train, up to the last one.
     """
 
     rows: tuple[str, ...]
@@ -111,6 +112,7 @@ class LabelStudy:
     updates: int
     out: Path
     folds: int = 0
+    validates: bool = True
     stores: dict[str, Store] = field(init=False)
     sets: dict[int, dict[str, PartsOfStores]] = field(init=False)
     """{seed: {fold: which nights are tested}}."""
@@ -136,21 +138,24 @@ class LabelStudy:
         """Write the splits of all runs that the stores do not have yet."""
         for seed, of_seed in self.sets.items():
             for fold, tested in of_seed.items():
-                write_labelled(draw_labelled(tested, self.counts, seed), seed, fold)
+                write_labelled(self._draws(tested, seed), seed, fold, self.validates)
 
     def plan(self) -> list[TrainingJob]:
         """The runs, by seed, fold and number of labelled nights, each after those that it needs."""
         jobs: list[TrainingJob] = []
         for seed, of_seed in self.sets.items():
             for fold, tested in of_seed.items():
-                for number, drawn in draw_labelled(tested, self.counts, seed).items():
-                    names = split_names(number, seed, fold)
+                for number, drawn in self._draws(tested, seed).items():
+                    names = split_names(number, seed, fold, self.validates)
                     group = RunGroup(self.classes, seed, names[0])
                     of_group: dict[str, TrainingJob] = {}
                     for row in (row for row in self.rows if number or row in WITHOUT_LABELS):
                         self._add(row, of_group, group, names, drawn)
                     jobs += of_group.values()
         return jobs
+
+    def _draws(self, tested: PartsOfStores, seed: int) -> dict[int, LabelledDraw]:
+        return draw_labelled(tested, self.counts, seed, self.validates)
 
     def _add(
         self, name: str, jobs: dict[str, TrainingJob], group: RunGroup, splits: tuple[str, str], drawn: LabelledDraw
@@ -209,7 +214,8 @@ class LabelStudy:
 
     def of_number(self, jobs: Sequence[TrainingJob], number: int) -> list[TrainingJob]:
         """The runs with so many labelled nights, of all seeds and folds."""
-        splits = {split_names(number, seed, fold)[0] for seed, of_seed in self.sets.items() for fold in of_seed}
+        folds = [(seed, fold) for seed, of_seed in self.sets.items() for fold in of_seed]
+        splits = {split_names(number, seed, fold, self.validates)[0] for seed, fold in folds}
         return [job for job in jobs if job.group.split in splits]
 
 

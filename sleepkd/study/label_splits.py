@@ -51,11 +51,14 @@ def nights_outside(tested: PartsOfStores) -> dict[tuple[str, str], list[str]]:
     return nights
 
 
-def draw_labelled(tested: PartsOfStores, numbers: Sequence[int], seed: int) -> dict[int, LabelledDraw]:
+def draw_labelled(
+    tested: PartsOfStores, numbers: Sequence[int], seed: int, validates: bool = True
+) -> dict[int, LabelledDraw]:
     """{number of labelled nights: the draw}. tested: of each store, the parts that say which nights are tested.
 
     Subjects are drawn whole, in an order that follows from the seed: a larger number contains the smaller ones. A
-    number above that of the nights outside the test set takes them all.
+    number above that of the nights outside the test set takes them all. validates: whether some of the labelled nights
+    validate; otherwise all of them train.
     """
     nights = nights_outside(tested)
     subjects = sorted(nights)
@@ -67,7 +70,7 @@ def draw_labelled(tested: PartsOfStores, numbers: Sequence[int], seed: int) -> d
         while count < min(number, available):
             count += len(nights[order[taken]])
             taken += 1
-        validating = set(order[:taken][::LABELLED_PER_VALIDATION] if number else ())
+        validating = set(order[:taken][::LABELLED_PER_VALIDATION] if number and validates else ())
 
         def of(chosen: Sequence[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
             return {store: tuple(name for key in chosen if key[0] == store for name in nights[key]) for store in tested}
@@ -85,16 +88,17 @@ def draw_labelled(tested: PartsOfStores, numbers: Sequence[int], seed: int) -> d
     return drawn
 
 
-def split_names(number: int, seed: int, fold: str = "") -> tuple[str, str]:
+def split_names(number: int, seed: int, fold: str = "", validates: bool = True) -> tuple[str, str]:
     """The names of the two splits in each store: of the labelled and of the unlabelled nights."""
-    of_fold = f"-{fold}" if fold else ""
-    return f"labelled{number}-seed{seed}{of_fold}", f"unlabelled{number}-seed{seed}{of_fold}"
+    drawn = f"{number}{'' if validates else '-no-validation'}-seed{seed}{f'-{fold}' if fold else ''}"
+    return f"labelled{drawn}", f"unlabelled{drawn}"
 
 
-def write_labelled(drawn: Mapping[int, LabelledDraw], seed: int, fold: str = "") -> None:
+def write_labelled(drawn: Mapping[int, LabelledDraw], seed: int, fold: str = "", validates: bool = True) -> None:
     """Write the splits that the stores do not have yet."""
     for number, draw in drawn.items():
-        for name, of_stores in zip(split_names(number, seed, fold), (draw.labelled, draw.unlabelled), strict=True):
+        names = split_names(number, seed, fold, validates)
+        for name, of_stores in zip(names, (draw.labelled, draw.unlabelled), strict=True):
             for path, parts in of_stores.items():
                 if not has_split(Store(path), name):
                     comment = f"{number} labelled nights, drawn with seed {seed}"

@@ -12,6 +12,7 @@ from runs import other_nights
 from sleepkd import label_efficiency, reproduce
 from sleepkd.data.data_settings import Source
 from sleepkd.data.hypnogram import merge_labels
+from sleepkd.data.splits import read_split
 from sleepkd.data.store import Night, Store
 from sleepkd.errors import UserError
 from sleepkd.evaluation.predictions import read_predictions
@@ -118,6 +119,21 @@ def test_every_run_gets_about_the_same_number_of_updates(store: Path) -> None:
     assert jobs["night_eeg_b", two].config.train.seed == 100 and jobs["kd", two].config.train.seed == 0
     assert [source.labels for source in jobs["kd", two].config.data.sources] == [True, False]
     assert [source.labels for source in jobs["student", two].config.data.sources] == [True]
+
+
+def test_without_validation_all_labelled_nights_train(store: Path) -> None:
+    tested = draw_test_sets([Source(str(store))], 0, 0)[""]
+    with_validation, without = (draw_labelled(tested, (4,), 3, validates)[4] for validates in (True, False))
+    assert not without.nights("validation", labelled=True) and len(without.nights("train", labelled=True)) == 4
+    assert with_validation.unlabelled == without.unlabelled
+    of_study = study(store, rows=("student", "kd"), numbers=(4,), validates=False)
+    jobs = {job.row: job for job in of_study.plan()}
+    assert of_study.of_number(list(jobs.values()), 4) == list(jobs.values())
+    for row in ("student", "kd", "night_eeg"):
+        assert jobs[row].config.train.validate_every == 0
+        assert jobs[row].group.split == split_names(4, 0, validates=False)[0] != split_names(4, 0)[0]
+    of_study.write_splits()
+    assert read_split(Store(store), split_names(4, 0, validates=False)[0]).parts["validation"] == ()
 
 
 def test_taps_are_modules_of_the_studys_network(store: Path) -> None:
