@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks.nearest import to_nearest
 from sleepkd.cohorts.ecg import detector_rate
 from sleepkd.cohorts.ecg.detect import detect_beats
 from sleepkd.cohorts.ecg.detector_rate import samples_per_mean
@@ -78,23 +79,16 @@ def found_beats(known: Sequence[KnownEcg], rate_hz: int, noise_mv: float) -> lis
         seconds += time.process_time() - started
         end = len(ecg) / rate_hz - EDGE_S
         counted = (beats > EDGE_S) & (beats < end)
-        missed = _distance(beats, found)
+        missed = to_nearest(beats, found)
         for row, which in enumerate((counted & clean, counted & ~clean)):
             counts[row] += (np.abs(missed[which]) < NEAR_S).sum(), which.sum()
         inside = found[(found > EDGE_S) & (found < end)]
-        counts[2] += (np.abs(_distance(inside, beats)) < NEAR_S).sum(), len(inside)
+        counts[2] += (np.abs(to_nearest(inside, beats)) < NEAR_S).sum(), len(inside)
         hits = missed[counted & clean & (np.abs(missed) < NEAR_S)]
         off.append(hits - np.median(hits))
     clean_share, artifact_share, precision = counts[:, 0] / counts[:, 1]
     jitter_ms = 1e3 * np.concatenate(off).std()
     return [f"{clean_share:.5f}", f"{artifact_share:.3f}", f"{precision:.4f}", f"{jitter_ms:.2f}", f"{seconds:.1f}"]
-
-
-def _distance(times: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """From each time (times,), s, to the nearest of others, ascending."""
-    right = np.searchsorted(others, times).clip(1, len(others) - 1)
-    nearest = right - (times - others[right - 1] < others[right] - times)
-    return np.asarray(others[nearest] - times)
 
 
 if __name__ == "__main__":

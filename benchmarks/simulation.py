@@ -31,6 +31,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import cohen_kappa_score, f1_score
 from sklearn.model_selection import GroupKFold
 
+from benchmarks.nearest import nearest, to_nearest
 from benchmarks.simulation_figures import draw_night, draw_stages
 from benchmarks.simulation_recordings import (
     LABELS,
@@ -174,10 +175,9 @@ def detector_counts(ecg: np.ndarray, rate: float, beats: np.ndarray, clean: np.n
     """
     found = sleepecg.detect_heartbeats(ecg, rate) / rate
     inside = (beats > 3) & (beats < len(ecg) / rate - 3) & clean
-    hits = int((np.abs(beats - found[_nearest(beats, found)])[inside] < 0.1).sum())
+    hits = int((np.abs(to_nearest(beats, found))[inside] < 0.1).sum())
     # A false positive counts only where the nearest true beat is artifact-free.
-    nearest = _nearest(found, beats)
-    false = int(((np.abs(found - beats[nearest]) >= 0.1) & inside[nearest]).sum())
+    false = int(((np.abs(to_nearest(found, beats)) >= 0.1) & inside[nearest(found, beats)]).sum())
     return hits, int(inside.sum()) - hits, false
 
 
@@ -191,12 +191,6 @@ def check_detector(pool: ProcessPoolExecutor, paths: tuple[Path, ...]) -> Result
         "precision": round(float(hits / (hits + false)), 5),
         "worst night": [round(float(values.min()), 4) for values in per_night],
     }
-
-
-def _nearest(values: np.ndarray, sorted_values: np.ndarray) -> np.ndarray:
-    """Index of the nearest of `sorted_values` to each value."""
-    right = np.searchsorted(sorted_values, values).clip(1, len(sorted_values) - 1)
-    return right - (values - sorted_values[right - 1] < sorted_values[right] - values)
 
 
 def heart_rate_night(psg: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -21,6 +21,7 @@ import numpy as np
 from edfio import read_edf
 from scipy.signal import butter, csd, find_peaks, sosfiltfilt, welch
 
+from benchmarks.nearest import nearest, to_nearest
 from benchmarks.simulation_recordings import LABELS, read_labels
 from benchmarks.simulation_rr_intervals import EPOCH
 from sleepkd.cohorts.pulse import detect_pulses
@@ -134,22 +135,14 @@ def pulse_agreement(pulses: np.ndarray, beats: np.ndarray, clean: np.ndarray) ->
     following = np.searchsorted(pulses, beats + 0.1)
     known = following < len(pulses)
     delay = float(np.median(pulses[following[known]] - beats[known]))
-    error = _to_nearest(beats, pulses - delay)
+    error = to_nearest(beats, pulses - delay)
     hits = clean & (np.abs(error) < MATCH_S)
     mean = float(error[hits].mean())
     within = float((np.abs(error[hits] - mean) < PULSE_S).mean())
-    nearest = _to_nearest(pulses - delay, beats)
-    of_clean = clean[np.searchsorted(beats, pulses - delay + nearest - 1e-6).clip(0, len(beats) - 1)]
-    false = int((of_clean & (np.abs(nearest) >= MATCH_S)).sum())
+    of_clean = clean[nearest(pulses - delay, beats)]
+    false = int((of_clean & (np.abs(to_nearest(pulses - delay, beats)) >= MATCH_S)).sum())
     missed = int((clean & (np.abs(error) >= MATCH_S)).sum())
     return delay + mean, within, float(2 * hits.sum() / (2 * hits.sum() + missed + false))
-
-
-def _to_nearest(values: np.ndarray, ordered: np.ndarray) -> np.ndarray:
-    """The nearest of `ordered` minus each value (n,)."""
-    right = np.searchsorted(ordered, values).clip(1, len(ordered) - 1)
-    left, right_of = ordered[right - 1] - values, ordered[right] - values
-    return np.where(np.abs(left) < np.abs(right_of), left, right_of)
 
 
 # ---- movement --------------------------------------------------------------------------------------------------------
@@ -275,7 +268,7 @@ def measure(psg: Path) -> SensorMeasures:
     times = np.arange(600.0, len(spo2) - 600, 97)
     ends = apneas.sum(axis=1)
     if len(apneas):
-        times = times[(np.abs(_to_nearest(times, np.sort(np.concatenate([apneas[:, 0], ends])))) > 120)]
+        times = times[(np.abs(to_nearest(times, np.sort(np.concatenate([apneas[:, 0], ends])))) > 120)]
     normal = truth["clean"] & (truth["kinds"] == 0) & (beats > 5) & (beats < len(spo2) - 5)
     return SensorMeasures(
         healthy=float(row["apnea_index"]) < HEALTHY_INDEX,
