@@ -66,7 +66,7 @@ def test_defaults_are_the_published_ones():
 
 def test_every_yaml_in_configs_is_a_stage_or_an_overlay_of_one():
     files = {path.stem: path for path in CONFIGS.glob("*.yaml")}
-    of_nights = {"adapt", "beats", "beats_2hz", "demo_night", *NIGHT_STAGES}
+    of_nights = {"adapt", "beats", "beats_2hz", "demo_night", "few_labels", *NIGHT_STAGES}
     of_sleep_epochs = {"as_released", "demo", *STAGES}
     assert set(files) == of_nights | of_sleep_epochs
     for name, path in files.items():

@@ -59,8 +59,8 @@ LABEL_ROWS = {
     "night_eeg_b": LabelRow("night_eeg", all_nights=False, seed_offset=100, share=TEACHER_SHARE),
     "night_eeg_c": LabelRow("night_eeg", all_nights=False, seed_offset=200, share=TEACHER_SHARE),
     "student": LabelRow("night_ecg", all_nights=False),
-    "kd_scored": LabelRow("night_kd", KD, all_nights=False),
-    "kd": LabelRow("night_kd", KD),
+    "kd_scored": LabelRow("night_kd", all_nights=False),
+    "kd": LabelRow("night_kd"),
     "lskd": LabelRow("night_kd", _instead_of_kd("lskd", 0.5)),
     "dkd": LabelRow("night_kd", _instead_of_kd("dkd", 0.25, "others=2", "temperature=2")),
     "dist": LabelRow("night_kd", _instead_of_kd("dist", 1.0)),
@@ -72,8 +72,8 @@ LABEL_ROWS = {
     "sp": LabelRow("night_kd", _beside_kd("sp", 100.0, f"tap={LAST}")),
     "rkd": LabelRow("night_kd", _beside_kd("rkd", 0.5, f"tap={LAST}")),
     "crd": LabelRow("night_kd", _beside_kd("crd", 0.05, f"tap={LAST}")),
-    "ensemble": LabelRow("night_kd", (*KD, "stage.teacher=[night_eeg, night_eeg_b, night_eeg_c]")),
-    "assistant": LabelRow("night_kd", (*KD, "stage.teacher=kd")),
+    "ensemble": LabelRow("night_kd", ("stage.teacher=[night_eeg, night_eeg_b, night_eeg_c]",)),
+    "assistant": LabelRow("night_kd", ("stage.teacher=kd",)),
     "self": LabelRow(
         "night_kd",
         (
@@ -84,8 +84,8 @@ LABEL_ROWS = {
             "distill.cache_teacher=false",
         ),
     ),
-    "yasa": LabelRow("night_kd", (*KD, "stage.teacher=yasa")),
-    "sleepecg": LabelRow("night_pseudo", ("loss.ce.weight=0.5", "loss.pseudo.weight=0.5")),
+    "yasa": LabelRow("night_kd", ("stage.teacher=yasa",)),
+    "sleepecg": LabelRow("night_pseudo"),
 }
 ALONE, PLAIN = "student", "kd"
 """The references of every row: the student without a teacher, and plain softmax distillation."""
