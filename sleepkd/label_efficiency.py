@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
     tables = _tables(study, {"": jobs, **tested}, args.draws, runner.failed, only_evaluated=args.table_only)
     if tables:
         command = shown([sys.executable, "-m", "sleepkd.label_efficiency", *arguments])
-        write_label_table(args.out, tables, command, args.updates, failures)
+        write_label_table(args.out, tables, command, study, failures)
         print(f"{args.out / 'labels.md'}, labels.json, labels.png", flush=True)
     return EXIT_FAILED if failures else 0
 

@@ -17,7 +17,7 @@ from sleepkd.evaluation.pictures.label_efficiency_figure import label_efficiency
 from sleepkd.evaluation.scores.inter_rater_agreement import consensus
 from sleepkd.evaluation.scores.night_predictions import NightPredictions
 from sleepkd.files import write_text_atomically
-from sleepkd.study.label_plan import ALONE, LABEL_ROWS, PLAIN
+from sleepkd.study.label_plan import ALONE, LABEL_ROWS, PLAIN, LabelStudy
 from sleepkd.study.paper_report import ReportBlock, markdown, spread
 from sleepkd.study.paper_table import ALL, Results, table_of
 
@@ -87,16 +87,21 @@ def _agreed(night: NightPredictions, held: Night) -> NightPredictions | None:
 
 
 def write_label_table(
-    folder: Path, tables: Mapping[str, Mapping[int, dict]], command: str, updates: int, failed: Sequence[str]
+    folder: Path,
+    tables: Mapping[str, Mapping[int, dict]],
+    command: str,
+    study: LabelStudy,
+    failed: Sequence[str],
 ) -> None:
     """Write the three files. tables: by test set; the figure shows the first."""
-    content = {"command": command, "updates": updates, "versions": report_versions(), "tables": tables}
+    content = {"command": command, "updates": study.updates, "versions": report_versions(), "tables": tables}
     write_text_atomically(folder / "labels.json", json.dumps(content, indent=1) + "\n")
     blocks = [ReportBlock(heading="Label efficiency: kappa by number of labelled nights")]
+    validating = "One in five of the labelled nights validates" if study.validates else "All labelled nights train"
     blocks.append(
         ReportBlock(
-            text=f"Kappa by night, mean ± sd over seeds; {updates} updates each. One in five of the labelled nights "
-            "validates. Gains are paired by seed and night, with 95 % intervals over subjects and seeds."
+            text=f"Kappa by night, mean ± sd over seeds; {study.updates} updates each. {validating}. "
+            "Gains are paired by seed and night, with 95 % intervals over subjects and seeds."
         )
     )
     for where, table in tables.items():

@@ -10,6 +10,7 @@ import pytest
 from launch import tiny_night
 from runs import other_nights
 from sleepkd import label_efficiency, reproduce
+from sleepkd.checkpoints.checkpoint import read_checkpoint
 from sleepkd.data.data_settings import Source
 from sleepkd.data.hypnogram import merge_labels
 from sleepkd.data.splits import read_split
@@ -192,6 +193,20 @@ def test_one_command_makes_the_table(
     content = json.loads((tmp_path / "out" / "labels.json").read_text())
     assert content["tables"]["store"]["2"]["kd"]["seeds"] == [1]
     assert content["tables"]["beats"]["2"]["kd"]["seeds"] == [0, 1]
+    assert "One in five of the labelled nights validates" in (tmp_path / "out" / "labels.md").read_text()
+
+
+def test_the_weights_after_the_last_training_epoch_are_tested(store: Path, tmp_path: Path, started: list[str]) -> None:
+    own, out = tmp_path / "store", tmp_path / "out"
+    shutil.copytree(store, own)
+    options = ["--rows", "student", "--labelled", 2, "--seeds", 0, "--updates", 6, "--classes", 3, "--draws", 50]
+    options += ["--no-validation", "--out", out, "--overlay", OVERLAY, "--set", *settings(own)]
+    assert label_efficiency.main([*map(str, options)]) == 0 and len(started) == 2
+    assert "All labelled nights train" in (out / "labels.md").read_text()
+    assert json.loads((out / "labels.json").read_text())["tables"]["store"]["2"]["student"]["seeds"] == [0]
+    run = out / "runs" / split_names(2, 0, validates=False)[0] / "seed0" / "3class" / "student"
+    assert not (run / "best.pt").exists()  # evaluate.py reads last.pt then
+    assert read_checkpoint(run / "last.pt").position.epoch == 2
 
 
 def kappa(confusion: np.ndarray) -> float:
