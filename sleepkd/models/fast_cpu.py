@@ -80,6 +80,7 @@ class TokenConv(nn.Conv1d):
     def _made_dense(self, x_BCL: Tensor) -> "DenseForm":
         channels, samples = x_BCL.shape[1:]
         each = torch.eye(samples * channels, dtype=x_BCL.dtype).view(-1, samples, channels).transpose(1, 2)
+        each = each.clone(memory_format=torch.contiguous_format)  # DDP warns of gradients in another order
         of_each = self._conv_forward(each, self.weight, None).transpose(1, 2)
         bias = None if self.bias is None else self.bias.repeat(of_each.shape[1])
         return DenseForm(of_each.flatten(1).T, bias, of_each.shape[1:])

@@ -47,6 +47,8 @@ def test_a_convolution_of_tokens_is_one_matrix_product(
     x = torch.randn(7, channels, samples, dtype=torch.float64)
     assert is_fast(x)
     compare(conv, x)
+    conv(x).square().sum().backward()
+    assert conv.weight.grad is not None and conv.weight.grad.stride() == conv.weight.stride()  # DDP warns of others
 
 
 def test_a_kept_matrix_follows_its_weights() -> None:
