@@ -122,7 +122,8 @@ def test_every_run_gets_about_the_same_number_of_updates(store: Path) -> None:
     assert [source.labels for source in jobs["student", two].config.data.sources] == [True]
 
 
-def test_without_validation_all_labelled_nights_train(store: Path) -> None:
+def test_without_validation_all_labelled_nights_train(store: Path, tmp_path: Path) -> None:
+    store = shutil.copytree(store, tmp_path / "store")  # splits are written into it
     tested = draw_test_sets([Source(str(store))], 0, 0)[""]
     with_validation, without = (draw_labelled(tested, (4,), 3, validates)[4] for validates in (True, False))
     assert not without.nights("validation", labelled=True) and len(without.nights("train", labelled=True)) == 4
